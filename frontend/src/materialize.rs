@@ -82,10 +82,16 @@ pub fn compute(roots: &[Value]) -> Result<()> {
     let mut results: Vec<Buffer> = Vec::new();
     if !recording.outputs.is_empty() {
         let (plan, arguments) = plans.plan_for(&recording)?;
-        let mut inputs: Vec<Buffer> = recording.leaves.iter().map(|(_, b)| b.clone()).collect();
+        let mut inputs: Vec<Buffer> = Vec::with_capacity(recording.leaves.len() + arguments.scalars.len());
+        for (leaf, &donate) in recording.leaves.iter().zip(&recording.donate) {
+            // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
+            let mut state = leaf.state.lock();
+            let buffer = if donate { state.buffer.take() } else { state.buffer.clone() };
+            inputs.extend(buffer);
+        }
         for &scalar in &arguments.scalars {
             let (bytes, len) = scalar_bytes(scalar);
-            inputs.push(Buffer::from_bytes(&bytes[..len])?);
+            inputs.push(Buffer::from_slice(&bytes[..len])?);
         }
         counters::add(&counters::RUNS, 1);
         results = plan.run(inputs, &arguments.symbols)?;
@@ -96,7 +102,7 @@ pub fn compute(roots: &[Value]) -> Result<()> {
     // Aliases have the elements of what they stand for, when that was computed or known.
     for (alias, at) in &recording.aliases {
         let buffer = match &recording.nodes[*at as usize] {
-            Entry::Leaf(i) => Some(recording.leaves[*i as usize].1.clone()),
+            Entry::Leaf(i) => recording.leaves[*i as usize].buffer(),
             Entry::Op { value, .. } => value.buffer(),
         };
         if let Some(buffer) = buffer {
@@ -113,7 +119,7 @@ pub fn compute(roots: &[Value]) -> Result<()> {
 pub(crate) fn snapshot(storage: &Storage, value: Value) -> Value {
     let shared = storage.shared.lock();
     match &*shared {
-        Some(memory) => match Buffer::from_bytes(memory.as_bytes()) {
+        Some(memory) => match memory.duplicate() {
             Ok(copy) => Node::leaf(copy, value.ty.clone()),
             // Without memory for a copy the elements are read where they are.
             Err(_) => value,
@@ -128,7 +134,7 @@ pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
     compute(std::slice::from_ref(&value))?;
     let shared = storage.shared.lock();
     if let (Some(memory), Some(result)) = (&*shared, value.buffer()) {
-        memory.copy_from(&result);
+        memory.overwrite(&result);
         *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
     }
     Ok(())

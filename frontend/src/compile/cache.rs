@@ -119,7 +119,7 @@ pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
     for entry in &r.nodes {
         rewritten.push(match entry {
             Entry::Leaf(i) => {
-                let ty = &r.leaves[*i as usize].0.ty;
+                let ty = &r.leaves[*i as usize].ty;
                 let shape: Shape = ty.shape.iter().map(|_| next()).collect();
                 inputs.push(Type { dtype: ty.dtype, shape });
                 None

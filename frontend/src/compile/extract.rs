@@ -6,7 +6,6 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use ttk_ir::Op;
-use ttk_runtime::Buffer;
 
 /// A position in [`Recording::nodes`].
 pub type Index = u32;
@@ -24,8 +23,8 @@ pub enum Entry {
 #[derive(Debug, Default)]
 pub struct Recording {
     pub nodes: Vec<Entry>,
-    /// Values that are known, and their elements.
-    pub leaves: Vec<(Value, Buffer)>,
+    /// Values that are known.
+    pub leaves: Vec<Value>,
     /// What to hand out: position and the value it is for, distinct positions.
     pub outputs: Vec<(Index, Value)>,
     /// Aliases of entries, which are computed along with them.
@@ -57,13 +56,12 @@ pub fn extract(roots: &[Value]) -> Recording {
                     continue;
                 }
                 let state = value.state.lock();
-                if let Some(buffer) = &state.buffer {
-                    let buffer = buffer.clone();
+                if state.buffer.is_some() {
                     drop(state);
                     seen.insert(key(&value), r.nodes.len() as u32);
                     r.nodes.push(Entry::Leaf(r.leaves.len() as u32));
                     edges.push(0);
-                    r.leaves.push((value, buffer));
+                    r.leaves.push(value);
                     continue;
                 }
                 let inputs = state.inputs.clone();
@@ -132,9 +130,9 @@ pub fn extract(roots: &[Value]) -> Recording {
         .enumerate()
         .filter_map(|(at, entry)| match entry {
             Entry::Leaf(i) => {
-                let (value, buffer) = &r.leaves[*i as usize];
-                let unseen = Arc::strong_count(value) == edges[at] + 1 && buffer.references() == 2;
-                Some(unseen && !tape_alive)
+                let value = &r.leaves[*i as usize];
+                let exclusive = || value.state.lock().buffer.as_ref().is_some_and(|b| b.is_exclusive());
+                Some(!tape_alive && Arc::strong_count(value) == edges[at] + 1 && exclusive())
             }
             Entry::Op { .. } => None,
         })

@@ -30,7 +30,7 @@ impl Signature {
         for entry in &r.nodes {
             match entry {
                 Entry::Leaf(i) => {
-                    let ty = &r.leaves[*i as usize].0.ty;
+                    let ty = &r.leaves[*i as usize].ty;
                     let donate = r.donate[leaf] as u64;
                     leaf += 1;
                     s.words.push(1 << 56 | donate << 16 | (ty.dtype as u64) << 8 | ty.rank() as u64);
