@@ -89,7 +89,8 @@ impl CodeModule {
                 0,
             )
         };
-        let Some(base) = NonNull::new(base.cast::<u8>()).filter(|p| p.as_ptr().cast() != libc::MAP_FAILED) else {
+        let Some(base) = NonNull::new(base.cast::<u8>()).filter(|p| p.as_ptr().cast() != libc::MAP_FAILED)
+        else {
             return Err(refused(last_error()));
         };
         let mut module = CodeModule { base, size, kernels: Vec::with_capacity(kernels.len()) };
@@ -97,7 +98,9 @@ impl CodeModule {
             // SAFETY: both ranges lie in the mapping, which was sized for them.
             unsafe {
                 base.as_ptr().add(code).copy_from_nonoverlapping(k.code.as_ptr(), k.code.len());
-                base.as_ptr().add(constants).copy_from_nonoverlapping(k.constants.as_ptr(), k.constants.len());
+                base.as_ptr()
+                    .add(constants)
+                    .copy_from_nonoverlapping(k.constants.as_ptr(), k.constants.len());
             }
             module.kernels.push((code + k.entry as usize, constants));
         }
