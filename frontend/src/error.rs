@@ -116,6 +116,12 @@ impl Error {
     }
 }
 
+impl From<ttk_runtime::OutOfMemory> for Error {
+    fn from(e: ttk_runtime::OutOfMemory) -> Error {
+        Error::OutOfMemory { bytes: e.bytes as u64 }
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// PyTorch's name of an element type in messages (`Float`, `Long`).

@@ -7,6 +7,8 @@ pub mod grad;
 pub mod log;
 pub mod materialize;
 pub mod node;
+pub mod ops;
+pub mod random;
 pub mod record;
 pub mod source;
 pub mod tensor;

@@ -134,7 +134,9 @@ pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
     compute(std::slice::from_ref(&value))?;
     let shared = storage.shared.lock();
     if let (Some(memory), Some(result)) = (&*shared, value.buffer()) {
-        memory.overwrite(&result);
+        // SAFETY: the lock of the storage's shared memory is held, and Python's memory is written as NumPy
+        // writes it: by whoever holds the array.
+        unsafe { memory.overwrite(&result) };
         *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
     }
     Ok(())

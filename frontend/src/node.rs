@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use ttk_ir::{Op, Type};
+use ttk_ir::{DType, Op, Type};
 use ttk_runtime::Buffer;
 
 use crate::grad::{CustomFunction, GradMeta, NodeHooks};
@@ -65,7 +65,7 @@ pub struct NodeState {
 pub struct Saved {
     pub version: Arc<std::sync::atomic::AtomicU32>,
     pub expected: u32,
-    pub dtype: ttk_ir::DType,
+    pub dtype: DType,
     pub shape: SmallVec<[i64; 6]>,
 }
 
@@ -153,6 +153,24 @@ impl Drop for Node {
         let inputs = std::mem::take(&mut self.state.get_mut().inputs);
         if !inputs.is_empty() {
             drop_values(inputs);
+        }
+    }
+}
+
+impl Saved {
+    /// The tensor's class as PyTorch's messages name it.
+    pub fn torch_type(&self) -> &'static str {
+        match self.dtype {
+            DType::Bool => "torch.BoolTensor",
+            DType::U8 => "torch.ByteTensor",
+            DType::I8 => "torch.CharTensor",
+            DType::I16 => "torch.ShortTensor",
+            DType::I32 => "torch.IntTensor",
+            DType::I64 => "torch.LongTensor",
+            DType::F16 => "torch.HalfTensor",
+            DType::BF16 => "torch.BFloat16Tensor",
+            DType::F32 => "torch.FloatTensor",
+            DType::F64 => "torch.DoubleTensor",
         }
     }
 }

@@ -14,4 +14,4 @@ mod table;
 pub use args::{Arg, Device, Number};
 pub use call::{Call, Operand, Returned};
 pub use signature::{Param, ParamType, Signature};
-pub use table::{ROWS, Row, Saves, Space, Variants, find, rows};
+pub use table::{Operator, Row, Saves, Space, Variants, find, operators};

@@ -80,14 +80,19 @@ pub struct Row {
     pub signatures: &'static [&'static str],
     pub doc: &'static str,
     pub run: fn(&mut Call<'_>) -> Result<Returned>,
-    /// Parsed on first use.
-    pub parsed: OnceLock<Vec<Signature>>,
 }
 
-impl Row {
+/// A row and its signatures, parsed on first use.
+#[derive(Debug)]
+pub struct Operator {
+    pub row: &'static Row,
+    parsed: OnceLock<Vec<Signature>>,
+}
+
+impl Operator {
     /// The overloads. A malformed text has no overload; a test parses every row.
     pub fn overloads(&self) -> &[Signature] {
-        self.parsed.get_or_init(|| self.signatures.iter().filter_map(|s| Signature::parse(s)).collect())
+        self.parsed.get_or_init(|| self.row.signatures.iter().filter_map(|s| Signature::parse(s)).collect())
     }
 }
 
@@ -103,7 +108,6 @@ macro_rules! rows {
                 signatures: &[$($signature),+],
                 doc: $doc,
                 run: $run,
-                parsed: std::sync::OnceLock::new(),
             },
         )*];
     };
@@ -113,17 +117,22 @@ use rows;
 /// The families.
 pub static ROWS: &[&[Row]] = &[creation::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
 
-/// Every row.
-pub fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().flat_map(|family| family.iter())
+static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
+    let rows = ROWS.iter().flat_map(|family| family.iter());
+    rows.map(|row| Operator { row, parsed: OnceLock::new() }).collect()
+});
+
+/// Every operator.
+pub fn operators() -> &'static [Operator] {
+    &OPERATORS
 }
 
-static BY_NAME: LazyLock<FxHashMap<(Space, &'static str), &'static Row>> =
-    LazyLock::new(|| rows().map(|r| ((r.space, r.name), r)).collect());
+static BY_NAME: LazyLock<FxHashMap<(Space, &'static str), usize>> =
+    LazyLock::new(|| OPERATORS.iter().enumerate().map(|(i, o)| ((o.row.space, o.row.name), i)).collect());
 
-/// The row of a name.
-pub fn find(space: Space, name: &str) -> Option<&'static Row> {
-    BY_NAME.get(&(space, name)).copied()
+/// The operator of a name.
+pub fn find(space: Space, name: &str) -> Option<&'static Operator> {
+    BY_NAME.get(&(space, name)).map(|&i| &OPERATORS[i])
 }
 
 #[cfg(test)]
@@ -134,14 +143,15 @@ mod tests {
     #[test]
     fn every_row_is_well_formed() {
         let mut seen = std::collections::HashSet::new();
-        for row in rows() {
+        for operator in operators() {
+            let row = operator.row;
             assert!(seen.insert((row.space, row.name)), "{} stands twice", row.name);
             assert!(!row.doc.is_empty(), "{} has no doc", row.name);
             for text in row.signatures {
                 assert!(Signature::parse(text).is_some(), "{}{text}", row.name);
             }
             if row.variants.method || row.variants.in_place {
-                for s in row.overloads() {
+                for s in operator.overloads() {
                     let first = s.params.first().map(|p| (p.name, p.ty));
                     assert!(
                         matches!(first, Some(("self", ParamType::Tensor | ParamType::Operand))),
