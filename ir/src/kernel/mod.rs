@@ -76,7 +76,8 @@ pub struct Local {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kernel {
     pub name: String,
-    /// How many symbols the expressions may mention; their values are passed at launch.
+    /// How many symbols the expressions may mention; their values are passed at launch and are at
+    /// least 1. They are the kernel's own, not the program's: see `program::Action::Launch`.
     pub n_symbols: u32,
     pub params: Vec<BufferParam>,
     pub locals: Vec<Local>,
@@ -107,7 +108,7 @@ pub enum LoopKind {
 /// tree (`p[k]` with `p[k + 16]`, then `p[k + 8]`, 4, 2, 1) and last with the accumulator itself.
 pub const VECTOR_ACCUMULATORS: usize = 32;
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Stmt {
     /// `for var in begin..end`.
     For {
