@@ -30,7 +30,7 @@ pub enum EvalError {
     #[error("expected {expected} inputs, got {got}")]
     InputCount { expected: usize, got: usize },
     #[error("input {index}: expected {expected:?}, got {got:?}")]
-    InputType { index: usize, expected: Type, got: Type },
+    InputType { index: usize, expected: Box<Type>, got: Box<Type> },
     #[error("expected values for {expected} symbols, got {got}")]
     SymbolCount { expected: usize, got: usize },
     #[error("symbol {name} is {value}, but a symbol is at least 1")]
@@ -257,7 +257,11 @@ fn check_inputs(graph: &Graph, inputs: &[Tensor], symbols: &[i64]) -> Result<(),
         let expected = graph.ty(p);
         let dims: Vec<i64> = expected.shape.iter().map(|d| d.eval(symbols)).collect();
         if expected.dtype != input.dtype || dims != input.dims {
-            return Err(EvalError::InputType { index, expected: expected.clone(), got: input.ty() });
+            return Err(EvalError::InputType {
+                index,
+                expected: Box::new(expected.clone()),
+                got: Box::new(input.ty()),
+            });
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ pub struct Tensor {
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum Mismatch {
     #[error("types differ: {left:?} and {right:?}")]
-    Types { left: Type, right: Type },
+    Types { left: Box<Type>, right: Box<Type> },
     #[error("{count} of {len} elements differ; worst at {position:?}: {left} and {right}")]
     Elements { count: usize, len: usize, position: Vec<i64>, left: f64, right: f64 },
 }
@@ -213,7 +213,7 @@ impl Tensor {
     /// `badness(i)` is 0 where the elements agree.
     fn compare(&self, other: &Tensor, badness: impl Fn(usize) -> f64) -> Result<(), Mismatch> {
         if self.dtype != other.dtype || self.dims != other.dims {
-            return Err(Mismatch::Types { left: self.ty(), right: other.ty() });
+            return Err(Mismatch::Types { left: Box::new(self.ty()), right: Box::new(other.ty()) });
         }
         let (mut count, mut worst) = (0, (0.0, 0));
         for i in 0..self.len() {

@@ -126,9 +126,10 @@ impl<'a> Machine<'a> {
 
     fn run(&mut self, action: &Action, custom: &dyn CustomOps) -> Result<(), ProgramError> {
         match action {
-            Action::Launch { kernel, buffers } => {
+            // How much work a launch is says nothing about its result.
+            Action::Launch { kernel, buffers, symbols, work: _ } => {
                 let args = self.args(buffers)?;
-                self.launch(*kernel, &args, None)
+                self.launch(*kernel, &args, symbols, None)
             }
             Action::Gemm(gemm) => self.gemm(gemm),
             Action::Argsort(sort) => self.argsort(sort),
@@ -168,11 +169,18 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn launch(&mut self, kernel: u32, args: &[Arg], range: Option<Range<i64>>) -> Result<(), ProgramError> {
+    fn launch(
+        &mut self,
+        kernel: u32,
+        args: &[Arg],
+        symbols: &[Expr],
+        range: Option<Range<i64>>,
+    ) -> Result<(), ProgramError> {
         let program = self.program;
+        let symbols: Vec<i64> = symbols.iter().map(|e| self.expr(e)).collect();
         let found = program.kernels.get(kernel as usize);
         let kernel = found.ok_or(ProgramError::Missing { step: self.step, what: "kernel", id: kernel })?;
-        match eval_kernel(kernel, &mut self.memory, args, self.symbols, range)? {
+        match eval_kernel(kernel, &mut self.memory, args, &symbols, range)? {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
@@ -236,7 +244,7 @@ impl<'a> Machine<'a> {
         let mut args = vec![self.arg(gemm.c.buffer)?];
         args.extend(self.args(&epilogue.buffers)?);
         let pieces = if epilogue.rows { batch * m } else { batch };
-        (0..pieces).try_for_each(|i| self.launch(epilogue.kernel, &args, Some(i..i + 1)))
+        (0..pieces).try_for_each(|i| self.launch(epilogue.kernel, &args, &epilogue.symbols, Some(i..i + 1)))
     }
 
     /// One matrix of an operand, row-major.
@@ -256,14 +264,14 @@ impl<'a> Machine<'a> {
                     }
                 }
             }
-            Operand::Packed { kernel, buffers, len, item_strides, row_stride, col_stride } => {
+            Operand::Packed { kernel, buffers, symbols, len, item_strides, row_stride, col_stride } => {
                 let len = self.expr(len).max(0) as usize;
                 self.memory.push(vec![0xff; len * dtype.size()]);
                 let block = self.memory.len() - 1;
                 let mut args = vec![Arg { block, offset: 0, len }];
                 args.extend(self.args(buffers)?);
                 let item = item.iter().zip(item_strides).map(|(p, s)| p * self.expr(s)).sum::<i64>();
-                self.launch(*kernel, &args, Some(item..item + 1))?;
+                self.launch(*kernel, &args, symbols, Some(item..item + 1))?;
                 let scratch = self.memory.pop().unwrap_or_default();
                 let (row_stride, col_stride) = (self.expr(row_stride), self.expr(col_stride));
                 for i in 0..rows {
