@@ -3,6 +3,8 @@
 //! Made by `passes`, executed by `runtime`. Tensors are dense and row-major in their buffers; every
 //! view has become an index expression or a stride.
 
+pub mod eval;
+
 use crate::dtype::DType;
 use crate::expr::Expr;
 use crate::graph::{Loc, Symbol};
@@ -70,6 +72,13 @@ pub enum Action {
     Launch {
         kernel: u32,
         buffers: Vec<BufferId>,
+        /// The values of the kernel's symbols, over the program's. Kernels that differ only in sizes
+        /// are stored once, with those sizes as symbols.
+        symbols: Vec<Expr>,
+        /// Estimated work of one iteration of the parallel loop, over the program's symbols. The unit is
+        /// one addition of two numbers in cache by a vector loop (about 0.1 ns), so that the runtime can
+        /// tell what is worth more than one thread.
+        work: Expr,
     },
     Gemm(Box<Gemm>),
     Argsort(Box<Argsort>),
@@ -153,6 +162,8 @@ pub enum Operand {
     Packed {
         kernel: u32,
         buffers: Vec<BufferId>,
+        /// The values of the kernel's symbols, over the program's.
+        symbols: Vec<Expr>,
         len: Expr,
         item_strides: Vec<Expr>,
         row_stride: Expr,
@@ -169,5 +180,7 @@ pub enum Operand {
 pub struct Epilogue {
     pub kernel: u32,
     pub buffers: Vec<BufferId>,
+    /// The values of the kernel's symbols, over the program's.
+    pub symbols: Vec<Expr>,
     pub rows: bool,
 }

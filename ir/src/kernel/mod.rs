@@ -18,6 +18,8 @@
 //! }
 //! ```
 
+pub mod eval;
+
 use crate::dtype::{DType, Scalar};
 use crate::expr::Expr;
 use crate::graph::Loc;
@@ -74,7 +76,8 @@ pub struct Local {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kernel {
     pub name: String,
-    /// How many symbols the expressions may mention; their values are passed at launch.
+    /// How many symbols the expressions may mention; their values are passed at launch and are at
+    /// least 1. They are the kernel's own, not the program's: see `program::Action::Launch`.
     pub n_symbols: u32,
     pub params: Vec<BufferParam>,
     pub locals: Vec<Local>,
@@ -100,12 +103,12 @@ pub enum LoopKind {
     Unroll,
 }
 
-/// An accumulator of a vector loop is this many partial results: iteration `i` goes to partial
-/// `i % 32`, each starts at the identity, and at the end of the loop partials are joined as a balanced
+/// An accumulator of a vector loop is this many partial results: iteration `i`, counted from 0 at the
+/// loop's begin, goes to partial `i % 32`, each starts at the identity, and at the end of the loop partials are joined as a balanced
 /// tree (`p[k]` with `p[k + 16]`, then `p[k + 8]`, 4, 2, 1) and last with the accumulator itself.
 pub const VECTOR_ACCUMULATORS: usize = 32;
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Stmt {
     /// `for var in begin..end`.
     For {
