@@ -1,7 +1,8 @@
 //! A graph made into something that runs.
 
 use crate::error::{Error, Result};
-use ttk_ir::Graph;
+use ttk_ir::eval::{self, EvalError};
+use ttk_ir::{Graph, Type};
 use ttk_runtime::Buffer;
 
 /// What the compiler may assume.
@@ -30,7 +31,23 @@ impl Compiled {
     ///
     /// # Errors
     /// No memory; an index out of range.
-    pub fn run(&self, _inputs: Vec<Buffer>, _symbols: &[i64]) -> Result<Vec<Buffer>> {
-        Err(Error::Internal { detail: format!("{} cannot run yet", self.graph.name) })
+    pub fn run(&self, inputs: Vec<Buffer>, symbols: &[i64]) -> Result<Vec<Buffer>> {
+        interpret(&self.graph, &inputs, symbols)
     }
+}
+
+/// Runs a graph by the reference interpreter.
+fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
+    let tensor = |(buffer, ty): (&Buffer, &Type)| eval::Tensor {
+        dtype: ty.dtype,
+        dims: ty.shape.iter().map(|d| d.eval(symbols)).collect(),
+        data: buffer.to_vec::<u8>(),
+    };
+    let types = graph.params().iter().map(|&p| graph.ty(p));
+    let inputs: Vec<eval::Tensor> = inputs.iter().zip(types).map(tensor).collect();
+    let outputs = eval::eval(graph, &inputs, symbols).map_err(|e| match e {
+        EvalError::IndexOutOfRange { .. } => Error::IndexOutOfRange,
+        other => Error::Internal { detail: other.to_string() },
+    })?;
+    outputs.iter().map(|t| Ok(Buffer::from_slice(&t.data)?)).collect()
 }
