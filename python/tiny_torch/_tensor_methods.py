@@ -1,0 +1,165 @@
+"""Tensor methods written over other methods. `_tensor` takes those that the native class does not have."""
+from . import _C
+
+
+def _sizes(size):
+    return tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+
+
+class Methods:
+    """Not instantiated: `_tensor` copies these functions onto `Tensor`."""
+
+    # Making tensors like this one
+
+    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+        made = _C.tensor(data, dtype=dtype or self.dtype, device=device or self.device)
+        return made.requires_grad_(requires_grad)
+
+    def new_empty(self, *size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+        made = _C.empty(_sizes(size), dtype=dtype or self.dtype, device=device or self.device)
+        return made.requires_grad_(requires_grad)
+
+    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+        made = _C.zeros(_sizes(size), dtype=dtype or self.dtype, device=device or self.device)
+        return made.requires_grad_(requires_grad)
+
+    def new_ones(self, *size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+        made = _C.ones(_sizes(size), dtype=dtype or self.dtype, device=device or self.device)
+        return made.requires_grad_(requires_grad)
+
+    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+        made = _C.full(tuple(size), fill_value, dtype=dtype or self.dtype, device=device or self.device)
+        return made.requires_grad_(requires_grad)
+
+    def new(self, *args, device=None):
+        from . import _legacy
+
+        return _legacy.construct(self.dtype, args, device or self.device)
+
+    # Kinds of tensor
+
+    is_cuda = property(lambda self: self.device.type == "cuda")
+    is_cpu = property(lambda self: self.device.type == "cpu")
+    is_meta = property(lambda self: self.device.type == "meta")
+    is_mps = is_xpu = is_ipu = is_xla = is_maia = is_mtia = is_vulkan = property(lambda self: False)
+    is_sparse = is_sparse_csr = is_mkldnn = is_quantized = is_nested = property(lambda self: False)
+    itemsize = property(lambda self: self.element_size())
+    nbytes = property(lambda self: self.numel() * self.element_size())
+    output_nr = property(lambda self: 0)
+    names = property(lambda self: (None,) * self.dim())
+
+    def is_conj(self):
+        return False
+
+    def is_neg(self):
+        return False
+
+    def is_inference(self):
+        return False
+
+    def is_shared(self):
+        return False
+
+    def is_pinned(self, device=None):
+        return False
+
+    def is_floating_point(self):
+        return self.dtype.is_floating_point
+
+    def is_complex(self):
+        return self.dtype.is_complex
+
+    def is_signed(self):
+        return self.dtype.is_signed
+
+    def get_device(self):
+        return -1 if self.device.type == "cpu" else (self.device.index or 0)
+
+    def has_names(self):
+        return False
+
+    # No-ops on this package's devices
+
+    def pin_memory(self, device=None):
+        return self
+
+    def share_memory_(self):
+        return self
+
+    def resolve_conj(self):
+        return self
+
+    def resolve_neg(self):
+        return self
+
+    def to_dense(self, dtype=None, *, masked_grad=None):
+        return self if dtype is None else self.to(dtype)
+
+    # Shapes and dtypes
+
+    def nelement(self):
+        return self.numel()
+
+    def ndimension(self):
+        return self.dim()
+
+    def type_as(self, other):
+        return self.to(dtype=other.dtype, device=other.device)
+
+    def view_as(self, other):
+        return self.view(other.shape)
+
+    def reshape_as(self, other):
+        return self.reshape(other.shape)
+
+    def expand_as(self, other):
+        return self.expand(other.shape)
+
+    def resize(self, *sizes):
+        return self.reshape(_sizes(sizes))
+
+    def split(self, split_size, dim=0):
+        if isinstance(split_size, int):
+            return _C.split(self, split_size, dim)
+        return _C.split_with_sizes(self, list(split_size), dim)
+
+    def unflatten(self, dim, sizes):
+        if not sizes:
+            raise RuntimeError("unflatten: sizes must be non-empty")
+        dim = dim % self.dim()
+        return self.reshape(*self.shape[:dim], *sizes, *self.shape[dim + 1 :])
+
+    def char(self):
+        return self.to(_C.int8)
+
+    def __rdiv__(self, other):
+        return self.reciprocal() * other
+
+    # In place, element by element, in Python
+
+    def apply_(self, callable):
+        values = self.detach().reshape(-1).tolist()
+        return self.copy_(_C.tensor([callable(v) for v in values], dtype=self.dtype).reshape(self.shape))
+
+    def map_(self, tensor, callable):
+        pairs = zip(self.detach().reshape(-1).tolist(), tensor.detach().expand(self.shape).reshape(-1).tolist())
+        return self.copy_(_C.tensor([callable(a, b) for a, b in pairs], dtype=self.dtype).reshape(self.shape))
+
+    # Storage
+
+    def storage(self):
+        from .storage import TypedStorage
+
+        return TypedStorage(self)
+
+    def storage_type(self):
+        return self.type()
+
+    def module_load(self, other, assign=False):
+        """What `Module.load_state_dict` puts in place of this tensor."""
+        if assign:
+            return other.detach()
+        return self.detach().copy_(other).detach()
+
+    def register_post_accumulate_grad_hook(self, hook):
+        raise RuntimeError("register_post_accumulate_grad_hook: this build calls no hook after accumulation")

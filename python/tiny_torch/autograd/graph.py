@@ -1,0 +1,68 @@
+"""Hooks on the recorded graph."""
+
+__all__ = ["saved_tensors_hooks", "save_on_cpu", "disable_saved_tensors_hooks", "register_multi_grad_hook"]
+
+
+class saved_tensors_hooks:
+    """Accepted, and the hooks are not called: what is kept for `backward` is decided when the step is compiled."""
+
+    def __init__(self, pack_hook, unpack_hook):
+        self.pack_hook, self.unpack_hook = pack_hook, unpack_hook
+
+    def __enter__(self):
+        return None
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        return None
+
+
+class save_on_cpu(saved_tensors_hooks):
+    """Accepted: see `saved_tensors_hooks`."""
+
+    def __init__(self, pin_memory=False, device_type="cuda"):
+        super().__init__(lambda tensor: tensor, lambda tensor: tensor)
+
+
+class disable_saved_tensors_hooks:
+    """Accepted: see `saved_tensors_hooks`."""
+
+    def __init__(self, error_message):
+        self.error_message = error_message
+
+    def __enter__(self):
+        return None
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        return None
+
+
+class _Handle:
+    def __init__(self, handles):
+        self.handles = handles
+
+    def remove(self):
+        for handle in self.handles:
+            handle.remove()
+
+
+def register_multi_grad_hook(tensors, fn, *, mode="all"):
+    """Calls `fn` with the list of gradients once all of `tensors` have theirs (`mode="all"`), or with the first."""
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    tensors = list(tensors)
+    seen = {}
+
+    def hook_for(position):
+        def hook(grad):
+            seen[position] = grad
+            if mode == "any":
+                if len(seen) == 1:
+                    fn(grad)
+            elif len(seen) == len(tensors):
+                grads = [seen[i] for i in range(len(tensors))]
+                seen.clear()
+                fn(grads)
+
+        return hook
+
+    return _Handle([tensor.register_hook(hook_for(i)) for i, tensor in enumerate(tensors)])
