@@ -1,11 +1,11 @@
 """Neural network parts: modules, their functional forms, initial values, and helpers."""
 
 from . import functional, init, modules, parallel, utils
-from .modules import *  # noqa: F403
+from .modules import *
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-__all__ = [
+__all__ = [  # noqa: PLE0604
     *modules.__all__, "Buffer", "DataParallel", "Parameter", "UninitializedBuffer", "UninitializedParameter",
     "functional", "init", "parallel", "utils",
 ]  # fmt: skip

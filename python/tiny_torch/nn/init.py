@@ -38,7 +38,11 @@ def _no_grad_zero_(tensor):
 
 
 def _no_grad_trunc_normal_(tensor, mean, std, a, b, generator=None):
-    """Inverse transform sampling: a uniform draw between the two tail probabilities, through the inverse of erf."""
+    """Rejection sampling, a whole tensor at a time, as PyTorch draws.
+
+    Proposals are normal where they are likely to fall within [a, b]; otherwise uniform on [a, b], accepted with the
+    density's ratio to its peak there.
+    """
 
     def cdf(x):
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
@@ -51,17 +55,28 @@ def _no_grad_trunc_normal_(tensor, mean, std, a, b, generator=None):
             "The distribution of values may be incorrect.",
             stacklevel=3,
         )
-    low, high = cdf((a - mean) / std), cdf((b - mean) / std)
+    likely = cdf((b - mean) / std) - cdf((a - mean) / std) > 0.3
+    log_peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+
+    def propose(into):
+        """A proposal, and where it is rejected."""
+        if likely:
+            into.normal_(mean, std, generator=generator)
+            return into, (into < a) | (into > b)
+        into.uniform_(a, b, generator=generator)
+        log_density = ((into - mean) / std).pow(2) * -0.5 - log_peak
+        return into, torch.empty_like(into).uniform_(generator=generator).log() > log_density
+
     with torch.no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        tensor.erfinv_()
-        tensor.mul_(std * math.sqrt(2.0))
-        tensor.add_(mean)
-        tensor.clamp_(min=a, max=b)
-        return tensor
+        result, pending = propose(torch.empty_like(tensor))
+        while bool(pending.any()):
+            fresh, rejected = propose(torch.empty_like(tensor))
+            result = torch.where(pending, fresh, result)
+            pending = pending & rejected
+        return tensor.copy_(result)
 
 
-def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which initial weights make up for what a nonlinearity does to the variance."""
     if nonlinearity in (
         "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid",
@@ -94,9 +109,7 @@ def normal_(tensor, mean: float = 0.0, std: float = 1.0, generator=None):
     return _no_grad_normal_(tensor, mean, std, generator)
 
 
-def trunc_normal_(
-    tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None
-):
+def trunc_normal_(tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None):
     """Normal with `mean` and `std`, redrawn until within [a, b]."""
     return _no_grad_trunc_normal_(tensor, mean, std, a, b, generator=generator)
 
@@ -184,9 +197,7 @@ def _is_empty(tensor):
     return False
 
 
-def kaiming_uniform_(
-    tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
-):
+def kaiming_uniform_(tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None):
     """Uniform with variance gain^2 / fan (He et al., 2015); `a` is the slope of a leaky ReLU."""
     if _is_empty(tensor):
         return tensor
@@ -232,7 +243,7 @@ def sparse_(tensor, sparsity: float, std: float = 0.01, generator=None):
     if tensor.ndimension() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, cols = tensor.shape
-    num_zeros = int(math.ceil(sparsity * rows))
+    num_zeros = math.ceil(sparsity * rows)
     with torch.no_grad():
         tensor.normal_(0, std, generator=generator)
         for col in range(cols):

@@ -31,6 +31,8 @@ def pdist(input, p: float = 2.0):
 
 def bilinear(input1, input2, weight, bias=None):
     """`x1^T W_o x2 + b_o` for every output o."""
-    out = torch.einsum("bi,oij,bj->bo", input1.reshape(-1, input1.size(-1)), weight, input2.reshape(-1, input2.size(-1)))
+    out = torch.einsum(
+        "bi,oij,bj->bo", input1.reshape(-1, input1.size(-1)), weight, input2.reshape(-1, input2.size(-1))
+    )
     out = out.reshape(*input1.shape[:-1], weight.size(0))
     return out if bias is None else out + bias

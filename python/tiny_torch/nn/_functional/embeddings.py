@@ -86,7 +86,9 @@ def embedding_bag(
         bags = offsets.size(0) - 1 if include_last_offset else offsets.size(0)
         # Each offset opens a bag: a running count of the openings numbers the bag of every place.
         opened = torch.zeros(input.size(0) + 1, dtype=torch.long, device=input.device)
-        opened = opened.index_add(0, offsets[:bags].to(torch.long), torch.ones(bags, dtype=torch.long, device=input.device))
+        opened = opened.index_add(
+            0, offsets[:bags].to(torch.long), torch.ones(bags, dtype=torch.long, device=input.device)
+        )
         segment = opened.cumsum(0)[: input.size(0)] - 1
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")

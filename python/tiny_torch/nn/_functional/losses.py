@@ -106,7 +106,9 @@ def cross_entropy(
     along = [-1 if d == class_dim else 1 for d in range(input.dim())]
     if target.shape == input.shape:
         if not target.is_floating_point():
-            raise RuntimeError("Expected floating point type for target with class probabilities, got " + str(target.dtype))
+            raise RuntimeError(
+                "Expected floating point type for target with class probabilities, got " + str(target.dtype)
+            )
         if label_smoothing > 0:
             target = target * (1 - label_smoothing) + label_smoothing / n_classes
         loss = log_prob * target if weight is None else log_prob * target * weight.view(along)
@@ -127,9 +129,7 @@ def cross_entropy(
     return (1 - label_smoothing) * loss + (label_smoothing / n_classes) * smooth
 
 
-def binary_cross_entropy(
-    input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"
-):
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"):
     reduction = _reduction_of(size_average, reduce, reduction)
     if target.size() != input.size():
         raise ValueError(
@@ -214,9 +214,7 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
     return _reduced(loss, reduction)
 
 
-def hinge_embedding_loss(
-    input, target, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"
-):
+def hinge_embedding_loss(input, target, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"):
     reduction = _reduction_of(size_average, reduce, reduction)
     far = torch.where(target != 1, (margin - input).clamp_min(0), 0.0)
     near = torch.where(target != -1, input, 0.0)
@@ -249,9 +247,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: s
     return _reduced((-target * input).exp().log1p(), reduction)
 
 
-def multilabel_soft_margin_loss(
-    input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"
-):
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction: str = "mean"):
     reduction = _reduction_of(size_average, reduce, reduction)
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
@@ -355,3 +351,23 @@ def triplet_margin_with_distance_loss(
     if swap:
         far = torch.minimum(far, distance_function(positive, negative))
     return _reduced((margin + near - far).clamp_min(0), reduction)
+
+
+def linear_cross_entropy(
+    input, linear_weight, target, *, linear_bias=None, weight=None, reduction: str = "mean",
+    ignore_index: int | None = None, label_smoothing: float = 0.0, options=None,
+):  # fmt: skip
+    """`cross_entropy` of `linear`. `options`, which would split the work, has no effect: the compiler fuses it."""
+    from .. import functional as F
+
+    classes, *outs, features = linear_weight.shape
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = F.linear(input, linear_weight.reshape(-1, features), bias)
+    logits = logits.reshape(*input.shape[:-1], classes, *outs)
+    if ignore_index is None:
+        ignore_index = -100
+    elif target.is_floating_point():
+        raise ValueError("ignore_index cannot be specified when target contains probabilities")
+    return F.cross_entropy(
+        logits, target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+    )

@@ -60,7 +60,9 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-
 def _check_trailing(input, normalized_shape):
     n = len(normalized_shape)
     if n < 1:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element")
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element"
+        )
     if tuple(input.shape[-n:]) != tuple(normalized_shape):
         want = ", ".join(str(s) for s in normalized_shape)
         raise RuntimeError(

@@ -24,7 +24,7 @@ def _scale(size, out, align_corners, factor):
 def _nearest_index(size, out, factor, exact):
     scale = _f32(1.0 / factor) if factor else _f32(_f32(size) / _f32(out))
     shift = 0.5 if exact else 0.0
-    return [min(int(math.floor(_f32((i + shift) * scale))), size - 1) for i in range(out)]
+    return [min(math.floor(_f32((i + shift) * scale)), size - 1) for i in range(out)]
 
 
 def _cubic_weights(t, a=-0.75):
@@ -131,7 +131,7 @@ def _target_sizes(input, size, scale_factor, recompute_scale_factor):
         factors = [float(f) for f in scale_factor]
     else:
         factors = [float(scale_factor)] * n
-    sizes = [int(math.floor(s * f)) for s, f in zip(input.shape[2:], factors)]
+    sizes = [math.floor(s * f) for s, f in zip(input.shape[2:], factors)]
     return sizes, [None] * n if recompute_scale_factor else factors
 
 
@@ -153,7 +153,9 @@ def interpolate(
         align_corners = False
     sizes, factors = _target_sizes(input, size, scale_factor, recompute_scale_factor)
     if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and input.dim() == 4):
-        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input")
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input"
+        )
     if any(s <= 0 for s in sizes):
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input ({', '.join(map(str, input.shape[2:]))}) "
@@ -194,9 +196,7 @@ def interpolate(
 def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
     import warnings
 
-    warnings.warn(
-        "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2
-    )
+    warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
@@ -255,8 +255,8 @@ def _warn_align_corners(name):
     import warnings
 
     warnings.warn(
-        f"Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
-        f"align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
+        "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
+        "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
         stacklevel=4,
     )
 
@@ -299,12 +299,12 @@ def _read(flat, sizes, at):
     return picked * inside.unsqueeze(1).to(flat.dtype)
 
 
-def grid_sample(
-    input, grid, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
-):
+def grid_sample(input, grid, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None):
     """Reads (N, C, [D,] H, W) at the points of `grid` (N, ..., n), whose coordinates run from -1 to 1."""
     if mode not in ("bilinear", "nearest", "bicubic"):
-        raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
+        raise ValueError(
+            f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"
+        )
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
             "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "

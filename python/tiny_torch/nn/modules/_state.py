@@ -235,7 +235,7 @@ class StateDict:
         if strict:
             for key in state_dict:
                 if key.startswith(prefix) and key != extra_key:
-                    head = key[len(prefix):].split(".", 1)
+                    head = key[len(prefix) :].split(".", 1)
                     if (len(head) > 1 and head[0] not in self._modules) or (len(head) == 1 and head[0] not in own):
                         unexpected_keys.append(key)
 

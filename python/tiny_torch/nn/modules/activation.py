@@ -11,9 +11,35 @@ from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 
 __all__ = [
-    "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid",
-    "LogSoftmax", "Mish", "MultiheadAttention", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid",
-    "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold",
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "MultiheadAttention",
+    "PReLU",
+    "RReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
 ]  # fmt: skip
 
 
@@ -23,8 +49,6 @@ def _and_inplace(text: str, inplace: bool) -> str:
 
 class _MaybeInplace(Module):
     """An activation whose only argument is whether it may overwrite its input."""
-
-    __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -36,8 +60,6 @@ class _MaybeInplace(Module):
 
 class Threshold(Module):
     """x where x > threshold, else `value`."""
-
-    __constants__ = ["threshold", "value", "inplace"]
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
@@ -62,8 +84,6 @@ class ReLU(_MaybeInplace):
 class RReLU(Module):
     """x where x >= 0, else a x with a drawn from [lower, upper] while training, and their mean otherwise."""
 
-    __constants__ = ["lower", "upper", "inplace"]
-
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
         super().__init__()
         self.lower = lower
@@ -79,8 +99,6 @@ class RReLU(Module):
 
 class Hardtanh(Module):
     """x clamped to [min_val, max_val]."""
-
-    __constants__ = ["min_val", "max_val", "inplace"]
 
     def __init__(
         self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, min_value: float | None = None,
@@ -171,8 +189,6 @@ class Hardswish(_MaybeInplace):
 class ELU(Module):
     """x where x > 0, else alpha (exp(x) - 1)."""
 
-    __constants__ = ["alpha", "inplace"]
-
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
@@ -202,8 +218,6 @@ class SELU(_MaybeInplace):
 class GLU(Module):
     """a sigmoid(b), where a and b are the halves of the input along `dim`."""
 
-    __constants__ = ["dim"]
-
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
@@ -217,8 +231,6 @@ class GLU(Module):
 
 class GELU(Module):
     """x times the normal distribution function of x; with `approximate="tanh"` its approximation."""
-
-    __constants__ = ["approximate"]
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -234,8 +246,6 @@ class GELU(Module):
 class Hardshrink(Module):
     """x where |x| > lambd, else 0."""
 
-    __constants__ = ["lambd"]
-
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
@@ -249,8 +259,6 @@ class Hardshrink(Module):
 
 class LeakyReLU(Module):
     """x where x >= 0, else negative_slope x."""
-
-    __constants__ = ["inplace", "negative_slope"]
 
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__()
@@ -274,8 +282,6 @@ class LogSigmoid(Module):
 class Softplus(Module):
     """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold."""
 
-    __constants__ = ["beta", "threshold"]
-
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta = beta
@@ -291,8 +297,6 @@ class Softplus(Module):
 class Softshrink(Module):
     """x moved towards 0 by lambd, and 0 where |x| <= lambd."""
 
-    __constants__ = ["lambd"]
-
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
@@ -306,8 +310,6 @@ class Softshrink(Module):
 
 class PReLU(Module):
     """x where x >= 0, else a learned slope, one or one for each channel, times x."""
-
-    __constants__ = ["num_parameters"]
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device=None, dtype=None) -> None:
         super().__init__()
@@ -341,8 +343,6 @@ class Tanhshrink(Module):
 
 
 class _AlongDim(Module):
-    __constants__ = ["dim"]
-
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
@@ -392,8 +392,6 @@ class MultiheadAttention(Module):
     `forward(query, key, value)` takes (L, N, E), or (N, L, E) when `batch_first`, or (L, E) without a batch, and
     returns the output and the attention weights (None unless `need_weights`).
     """
-
-    __constants__ = ["batch_first"]
 
     def __init__(
         self, embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False, kdim=None,

@@ -56,7 +56,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             hidden = int(in_features // (div_value ** (i + 1)))
             size = self.cutoffs[i + 1] - self.cutoffs[i]
             self.tail.append(
-                Sequential(Linear(in_features, hidden, bias=False, **options), Linear(hidden, size, bias=False, **options))
+                Sequential(
+                    Linear(in_features, hidden, bias=False, **options), Linear(hidden, size, bias=False, **options)
+                )
             )
 
     def reset_parameters(self) -> None:
@@ -73,9 +75,13 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             if input_.shape[0] != target_.shape[0]:
                 raise RuntimeError("Input and target should have the same size in the batch dimension.")
             if input_.dim() != 2:
-                raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with size " + str(input_.size()))
+                raise RuntimeError(
+                    "1D target tensor expects 2D input tensors, but found inputs with size " + str(input_.size())
+                )
         elif input_.dim() != 1:
-            raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with size " + str(input_.size()))
+            raise RuntimeError(
+                "0D target tensor expects 1D input tensors, but found inputs with size " + str(input_.size())
+            )
         input = input_ if batched else input_.unsqueeze(0)
         target = target_ if batched else target_.unsqueeze(0)
         if bool(((target < 0) | (target >= self.n_classes)).any()):

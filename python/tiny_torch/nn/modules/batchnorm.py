@@ -20,7 +20,6 @@ class _NormBase(Module):
     """Scale, shift and running statistics for each of `num_features` channels."""
 
     _version = 2
-    __constants__ = ["track_running_stats", "momentum", "eps", "num_features", "affine"]
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,

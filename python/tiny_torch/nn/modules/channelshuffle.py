@@ -11,8 +11,6 @@ __all__ = ["ChannelShuffle"]
 class ChannelShuffle(Module):
     """Splits the channels of (*, C, H, W) into `groups` and interleaves them."""
 
-    __constants__ = ["groups"]
-
     def __init__(self, groups: int) -> None:
         super().__init__()
         self.groups = groups

@@ -98,7 +98,7 @@ class Sequential(Module):
         return self.__mul__(other)
 
     def __imul__(self, other: int):
-        return self.extend(self._repeated(other)[len(self):])
+        return self.extend(self._repeated(other)[len(self) :])
 
     def _repeated(self, times):
         if not isinstance(times, int):
@@ -292,7 +292,11 @@ class ModuleDict(Module):
                 )
             if len(pair) != 2:
                 raise ValueError(
-                    "ModuleDict update sequence element #" + str(i) + " has length " + str(len(pair)) + "; 2 is required"
+                    "ModuleDict update sequence element #"
+                    + str(i)
+                    + " has length "
+                    + str(len(pair))
+                    + "; 2 is required"
                 )
             self[pair[0]] = pair[1]
 
@@ -444,7 +448,7 @@ class ParameterDict(Module):
         return key, self.pop(key)
 
     def get(self, key: str, default=None):
-        return self[key] if key in self else default
+        return self[key] if key in self._keys else default
 
     def fromkeys(self, keys, default=None):
         return ParameterDict((k, default) for k in keys)
@@ -475,12 +479,17 @@ class ParameterDict(Module):
             for i, pair in enumerate(parameters):
                 if not isinstance(pair, Iterable):
                     raise TypeError(
-                        "ParameterDict update sequence element #" + str(i) + " should be Iterable; is"
+                        "ParameterDict update sequence element #"
+                        + str(i)
+                        + " should be Iterable; is"
                         + type(pair).__name__
                     )
                 if len(pair) != 2:
                     raise ValueError(
-                        "ParameterDict update sequence element #" + str(i) + " has length " + str(len(pair))
+                        "ParameterDict update sequence element #"
+                        + str(i)
+                        + " has length "
+                        + str(len(pair))
                         + "; 2 is required"
                     )
                 self[pair[0]] = pair[1]
@@ -491,7 +500,7 @@ class ParameterDict(Module):
             shown = _describe(value)
             if isinstance(shown, tuple):
                 kind, size, device = shown
-                dtype = torch.typename(value) if kind == "Tensor" else torch.typename(value)
+                dtype = torch.typename(value)
                 shown = f"{kind} containing: [{dtype} of size {size}{device}]"
             lines.append(f"  ({key}): {shown}")
         return "\n".join(lines)

@@ -10,8 +10,6 @@ __all__ = ["Flatten", "Unflatten"]
 class Flatten(Module):
     """Merges the dimensions `start_dim` to `end_dim`; by default all but the batch."""
 
-    __constants__ = ["start_dim", "end_dim"]
-
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         self.start_dim = start_dim
@@ -26,8 +24,6 @@ class Flatten(Module):
 
 class Unflatten(Module):
     """Splits the dimension `dim` into `unflattened_size`."""
-
-    __constants__ = ["dim", "unflattened_size"]
 
     def __init__(self, dim, unflattened_size) -> None:
         super().__init__()

@@ -11,8 +11,6 @@ __all__ = ["Fold", "Unfold"]
 class Fold(Module):
     """Sums windows (N, C*kh*kw, L) into an image (N, C, H, W)."""
 
-    __constants__ = ["output_size", "kernel_size", "dilation", "padding", "stride"]
-
     def __init__(self, output_size, kernel_size, dilation=1, padding=0, stride=1) -> None:
         super().__init__()
         self.output_size = output_size
@@ -34,8 +32,6 @@ class Fold(Module):
 class Unfold(Module):
     """Gathers the windows of an image (N, C, H, W) into columns (N, C*kh*kw, L)."""
 
-    __constants__ = ["kernel_size", "dilation", "padding", "stride"]
-
     def __init__(self, kernel_size, dilation=1, padding=0, stride=1) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -47,6 +43,4 @@ class Unfold(Module):
         return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
-        )
+        return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"

@@ -28,11 +28,7 @@ class Identity(Module):
 class Linear(Module):
     """`y = x W^T + b` over the last dimension: (*, in_features) -> (*, out_features)."""
 
-    __constants__ = ["in_features", "out_features"]
-
-    def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None) -> None:
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -64,8 +60,6 @@ class NonDynamicallyQuantizableLinear(Linear):
 
 class Bilinear(Module):
     """`y = x1^T A x2 + b` over the last dimensions."""
-
-    __constants__ = ["in1_features", "in2_features", "out_features"]
 
     def __init__(
         self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device=None, dtype=None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import _reduction as _Reduction
 from .. import functional as F
 from .distance import PairwiseDistance
+from .linear import Linear
+from .linear_cross_entropy_options import LinearCrossEntropyOptions
 from .module import Module
 
 __all__ = [
     "BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss",
-    "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "MultiLabelMarginLoss",
+    "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "LinearCrossEntropyLoss", "LinearCrossEntropyOptions", "MSELoss", "MarginRankingLoss", "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "NLLLoss2d", "PoissonNLLLoss", "SmoothL1Loss",
     "SoftMarginLoss", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
 ]  # fmt: skip
@@ -18,7 +22,6 @@ __all__ = [
 class _Loss(Module):
     """`reduction` is "none", "mean" or "sum"; `size_average` and `reduce` are what it was called before."""
 
-    __constants__ = ["reduction"]
     reduction: str
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
@@ -63,8 +66,6 @@ class SmoothL1Loss(_Loss):
 class HuberLoss(_Loss):
     """(x - y)^2 / 2 within delta of the target, delta (|x - y| - delta/2) further away."""
 
-    __constants__ = ["reduction", "delta"]
-
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
@@ -75,8 +76,6 @@ class HuberLoss(_Loss):
 
 class NLLLoss(_WeightedLoss):
     """The negative log-probability of the target class; input (N, C, ...), target (N, ...)."""
-
-    __constants__ = ["ignore_index", "reduction"]
 
     def __init__(
         self, weight=None, size_average=None, ignore_index: int = -100, reduce=None, reduction: str = "mean"
@@ -108,8 +107,6 @@ class NLLLoss2d(NLLLoss):
 class CrossEntropyLoss(_WeightedLoss):
     """`NLLLoss` of the log-softmax; the target is class numbers (N, ...) or probabilities (N, C, ...)."""
 
-    __constants__ = ["ignore_index", "reduction", "label_smoothing"]
-
     def __init__(
         self, weight=None, size_average=None, ignore_index: int = -100, reduce=None, reduction: str = "mean",
         label_smoothing: float = 0.0,
@@ -135,9 +132,7 @@ class BCELoss(_WeightedLoss):
 class BCEWithLogitsLoss(_Loss):
     """Binary cross entropy of logits."""
 
-    def __init__(
-        self, weight=None, size_average=None, reduce=None, reduction: str = "mean", pos_weight=None
-    ) -> None:
+    def __init__(self, weight=None, size_average=None, reduce=None, reduction: str = "mean", pos_weight=None) -> None:
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
         self.register_buffer("pos_weight", pos_weight)
@@ -150,8 +145,6 @@ class BCEWithLogitsLoss(_Loss):
 
 class PoissonNLLLoss(_Loss):
     """The negative log-likelihood of Poisson counts, whose rate (or its logarithm) is the input."""
-
-    __constants__ = ["log_input", "full", "eps", "reduction"]
 
     def __init__(
         self, log_input: bool = True, full: bool = False, size_average=None, eps: float = 1e-8, reduce=None,
@@ -171,8 +164,6 @@ class PoissonNLLLoss(_Loss):
 class GaussianNLLLoss(_Loss):
     """The negative log-likelihood of a normal distribution with mean `input` and variance `var`."""
 
-    __constants__ = ["full", "eps", "reduction"]
-
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(None, None, reduction)
         self.full = full
@@ -185,9 +176,7 @@ class GaussianNLLLoss(_Loss):
 class KLDivLoss(_Loss):
     """The Kullback-Leibler divergence of log-probabilities from a target of probabilities (or their logarithms)."""
 
-    def __init__(
-        self, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False
-    ) -> None:
+    def __init__(self, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
@@ -197,8 +186,6 @@ class KLDivLoss(_Loss):
 
 class HingeEmbeddingLoss(_Loss):
     """x where y = 1, max(0, margin - x) where y = -1."""
-
-    __constants__ = ["margin", "reduction"]
 
     def __init__(self, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
@@ -232,8 +219,6 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 class CosineEmbeddingLoss(_Loss):
     """1 - cos where y = 1, max(0, cos - margin) where y = -1."""
 
-    __constants__ = ["margin", "reduction"]
-
     def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
@@ -245,8 +230,6 @@ class CosineEmbeddingLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """max(0, -y (x1 - x2) + margin)."""
 
-    __constants__ = ["margin", "reduction"]
-
     def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
@@ -257,8 +240,6 @@ class MarginRankingLoss(_Loss):
 
 class MultiMarginLoss(_WeightedLoss):
     """max(0, margin - x[y] + x[i])^p over the wrong classes i."""
-
-    __constants__ = ["p", "margin", "reduction"]
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight=None, size_average=None, reduce=None, reduction: str = "mean"
@@ -279,8 +260,6 @@ class MultiMarginLoss(_WeightedLoss):
 
 class TripletMarginLoss(_Loss):
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm as distance."""
-
-    __constants__ = ["margin", "p", "eps", "swap", "reduction"]
 
     def __init__(
         self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, size_average=None,
@@ -304,8 +283,6 @@ class TripletMarginLoss(_Loss):
 class TripletMarginWithDistanceLoss(_Loss):
     """The same with any distance; `PairwiseDistance()` unless one is given."""
 
-    __constants__ = ["margin", "swap", "reduction"]
-
     def __init__(
         self, *, distance_function=None, margin: float = 1.0, swap: bool = False, reduction: str = "mean"
     ) -> None:
@@ -328,8 +305,6 @@ class TripletMarginWithDistanceLoss(_Loss):
 class CTCLoss(_Loss):
     """The negative log-likelihood of target sequences under connectionist temporal classification."""
 
-    __constants__ = ["blank", "reduction"]
-
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__(reduction=reduction)
         self.blank = blank
@@ -338,4 +313,38 @@ class CTCLoss(_Loss):
     def forward(self, log_probs, targets, input_lengths, target_lengths):
         return F.ctc_loss(
             log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
+
+
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """`CrossEntropyLoss` of a linear layer of its own, with `num_classes` times `out_features` outputs."""
+
+    def __init__(
+        self, in_features: int, num_classes: int, *, out_features=(), bias: bool = False, device=None, dtype=None,
+        reduction: str = "mean", weight=None, ignore_index: int | None = None, label_smoothing: float = 0.0,
+        options=None,
+    ) -> None:  # fmt: skip
+        super().__init__(weight, reduction=reduction)
+        self.in_features = in_features
+        self.num_classes = num_classes
+        self.out_features = tuple(out_features)
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.options = options
+        self.linear = Linear(in_features, num_classes * math.prod(self.out_features), bias, device, dtype)
+
+    def forward(self, input, target):
+        bias = self.linear.bias
+        shape = (self.num_classes, *self.out_features)
+        return F.linear_cross_entropy(
+            input, self.linear.weight.reshape(*shape, self.in_features), target,
+            linear_bias=None if bias is None else bias.reshape(shape), weight=self.weight, reduction=self.reduction,
+            ignore_index=self.ignore_index, label_smoothing=self.label_smoothing, options=self.options,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, num_classes={self.num_classes}, out_features={self.out_features}, "
+            f"bias={self.linear.bias is not None}, reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
         )

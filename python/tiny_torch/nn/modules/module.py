@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import tiny_torch as torch
-from tiny_torch import _C
 
 from ..parameter import Parameter
 from ._hooks import BackwardHook, RemovableHandle
 from ._registry import Registry, _global_registration_hooks, _seen_by_hooks
-from ._state import _EXTRA_STATE_KEY_SUFFIX, StateDict, _IncompatibleKeys, _WrappedHook
+from ._state import _EXTRA_STATE_KEY_SUFFIX as _EXTRA_STATE_KEY_SUFFIX
+from ._state import StateDict
+from ._state import _IncompatibleKeys as _IncompatibleKeys
+from ._state import _WrappedHook as _WrappedHook
 
 __all__ = [
     "Module",
@@ -230,7 +232,9 @@ class Module(Registry, StateDict):
             out = hook(self, args, kwargs)
             if out is not None:
                 if not (isinstance(out, tuple) and len(out) == 2):
-                    raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {out}.")
+                    raise RuntimeError(
+                        f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {out}."
+                    )
                 args, kwargs = out
         else:
             out = hook(self, args)
@@ -566,7 +570,9 @@ def _parse_to(*args, **kwargs):
     kwargs.pop("copy", None)
     other = kwargs.pop("tensor", None)
     if kwargs:
-        raise TypeError(f"to() received an invalid combination of arguments - got unexpected keyword '{next(iter(kwargs))}'")
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got unexpected keyword '{next(iter(kwargs))}'"
+        )
     rest = list(args)
     if rest:
         first = rest.pop(0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-
-
 import tiny_torch as torch
 
 from .. import functional as F
@@ -16,8 +14,6 @@ __all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSN
 
 class LocalResponseNorm(Module):
     """Divides each channel by a power of the mean square over `size` neighbouring channels."""
-
-    __constants__ = ["size", "alpha", "beta", "k"]
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
@@ -61,8 +57,6 @@ def _as_shape(normalized_shape):
 class LayerNorm(Module):
     """Mean 0 and variance 1 over the trailing dimensions `normalized_shape`, then scale and shift."""
 
-    __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
-
     def __init__(
         self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device=None,
         dtype=None,
@@ -99,8 +93,6 @@ class LayerNorm(Module):
 
 class GroupNorm(Module):
     """Mean 0 and variance 1 over each of `num_groups` groups of channels, then scale and shift for each channel."""
-
-    __constants__ = ["num_groups", "num_channels", "eps", "affine"]
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device=None, dtype=None,
@@ -141,8 +133,6 @@ class GroupNorm(Module):
 
 class RMSNorm(Module):
     """Root mean square 1 over the trailing dimensions `normalized_shape`, then scale."""
-
-    __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
 
     def __init__(
         self, normalized_shape, eps: float | None = None, elementwise_affine: bool = True, device=None, dtype=None

@@ -16,7 +16,6 @@ __all__ = [
 class _PadNd(Module):
     """`padding`: one number for every side, or (left, right, top, bottom, front, back) as far as there are sides."""
 
-    __constants__ = ["padding"]
     _mode = "constant"
     _sides = staticmethod(_pair)
 
@@ -61,8 +60,6 @@ class CircularPad3d(_CircularPadNd):
 
 
 class _ConstantPadNd(_PadNd):
-    __constants__ = ["padding", "value"]
-
     def __init__(self, padding, value: float) -> None:
         super().__init__(padding)
         self.value = value

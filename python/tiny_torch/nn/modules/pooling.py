@@ -15,7 +15,6 @@ __all__ = [
 
 
 class _MaxPoolNd(Module):
-    __constants__ = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"]
     _pool = None
 
     def __init__(
@@ -96,8 +95,6 @@ class MaxUnpool3d(_MaxUnpoolNd):
 
 
 class _AvgPoolNd(Module):
-    __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
-
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
@@ -116,13 +113,10 @@ class AvgPool1d(_AvgPoolNd):
         self.count_include_pad = count_include_pad
 
     def forward(self, input):
-        return F.avg_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
 
 class _AvgPool23d(_AvgPoolNd):
-    __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
     _pool = None
 
     def __init__(
@@ -157,7 +151,6 @@ class AvgPool3d(_AvgPool23d):
 
 
 class _FractionalMaxPool(Module):
-    __constants__ = ["kernel_size", "return_indices", "output_size", "output_ratio"]
     _pool = None
     _ntuple = staticmethod(_pair)
 
@@ -166,8 +159,10 @@ class _FractionalMaxPool(Module):
     ) -> None:
         super().__init__()
         each = self._ntuple
-        if isinstance(kernel_size, int) and kernel_size <= 0 or (
-            isinstance(kernel_size, (tuple, list)) and not all(k > 0 for k in kernel_size)
+        if (
+            isinstance(kernel_size, int)
+            and kernel_size <= 0
+            or (isinstance(kernel_size, (tuple, list)) and not all(k > 0 for k in kernel_size))
         ):
             raise ValueError(f"kernel_size must greater than zero, but got {kernel_size}")
         self.kernel_size = each(kernel_size)
@@ -203,7 +198,6 @@ class FractionalMaxPool3d(_FractionalMaxPool):
 
 
 class _LPPoolNd(Module):
-    __constants__ = ["norm_type", "kernel_size", "stride", "ceil_mode"]
     _pool = None
 
     def __init__(self, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False) -> None:
@@ -242,7 +236,6 @@ class LPPool3d(_LPPoolNd):
 
 
 class _AdaptiveMaxPoolNd(Module):
-    __constants__ = ["output_size", "return_indices"]
     _pool = None
 
     def __init__(self, output_size, return_indices: bool = False) -> None:
@@ -276,7 +269,6 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
 
 
 class _AdaptiveAvgPoolNd(Module):
-    __constants__ = ["output_size"]
     _pool = None
 
     def __init__(self, output_size) -> None:

@@ -12,7 +12,7 @@ from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
 from .module import Module
 
-__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
@@ -98,9 +98,6 @@ def _run_packed(step, igates, hidden, weights, reverse):
 
 class RNNBase(Module):
     """What `RNN`, `LSTM` and `GRU` share: parameters, their initial values, layers and directions."""
-
-    __constants__ = ["mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout",
-                     "bidirectional", "proj_size"]  # fmt: skip
 
     def __init__(
         self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
@@ -275,9 +272,7 @@ class RNNBase(Module):
                     f"For {word} {want}-D input, hx and cx should also be {want}-D but got "
                     f"({hx[0].dim()}-D, {hx[1].dim()}-D) tensors"
                 )
-            raise RuntimeError(
-                f"For {word} {want}-D input, hx should also be {want}-D but got {hx[0].dim()}-D tensor"
-            )
+            raise RuntimeError(f"For {word} {want}-D input, hx should also be {want}-D but got {hx[0].dim()}-D tensor")
 
     def _forward(self, input, hx):
         """`hx` None or a tuple; returns the output and the tuple of final states."""
@@ -378,11 +373,7 @@ class GRU(RNNBase):
 class RNNCellBase(Module):
     """What the cells share: two weights, two biases."""
 
-    __constants__ = ["input_size", "hidden_size", "bias"]
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device=None, dtype=None
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device=None, dtype=None) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -443,8 +434,6 @@ class RNNCellBase(Module):
 
 class RNNCell(RNNCellBase):
     """One step of `RNN`: (N, I), (N, H) -> (N, H)."""
-
-    __constants__ = ["input_size", "hidden_size", "bias", "nonlinearity"]
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device=None, dtype=None

@@ -28,9 +28,6 @@ def _checked_padding_idx(padding_idx, num_embeddings, name):
 class Embedding(Module):
     """Rows of a table: indices (*) -> (*, embedding_dim)."""
 
-    __constants__ = ["num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq",
-                     "sparse"]  # fmt: skip
-
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,
         norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, _weight=None,
@@ -99,9 +96,6 @@ class Embedding(Module):
 
 class EmbeddingBag(Module):
     """Sums, means or maxima over bags of rows, without the rows themselves: (B, N) or flat with offsets -> (B, D)."""
-
-    __constants__ = ["num_embeddings", "embedding_dim", "max_norm", "norm_type", "scale_grad_by_freq", "mode",
-                     "sparse", "include_last_offset", "padding_idx"]  # fmt: skip
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,

@@ -78,9 +78,7 @@ class Transformer(Module):
             raise RuntimeError("the batch number of src and tgt must be equal")
         if src.size(-1) != self.d_model or tgt.size(-1) != self.d_model:
             raise RuntimeError("the feature number of src and tgt must be equal to d_model")
-        memory = self.encoder(
-            src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal
-        )
+        memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         return self.decoder(
             tgt, memory, tgt_mask=tgt_mask, memory_mask=memory_mask, tgt_key_padding_mask=tgt_key_padding_mask,
             memory_key_padding_mask=memory_key_padding_mask, tgt_is_causal=tgt_is_causal,
@@ -100,8 +98,6 @@ class Transformer(Module):
 
 class TransformerEncoder(Module):
     """`num_layers` copies of one encoder layer, and optionally a norm at the end."""
-
-    __constants__ = ["norm"]
 
     def __init__(
         self, encoder_layer, num_layers: int, norm=None, enable_nested_tensor: bool = True, mask_check: bool = True
@@ -130,8 +126,6 @@ class TransformerEncoder(Module):
 class TransformerDecoder(Module):
     """`num_layers` copies of one decoder layer, and optionally a norm at the end."""
 
-    __constants__ = ["norm"]
-
     def __init__(self, decoder_layer, num_layers: int, norm=None) -> None:
         super().__init__()
         self.layers = _get_clones(decoder_layer, num_layers)
@@ -154,8 +148,6 @@ class TransformerDecoder(Module):
 
 class TransformerEncoderLayer(Module):
     """Self-attention, then a feed-forward network, each with a residual connection and a norm after (or before) it."""
-
-    __constants__ = ["norm_first"]
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation=F.relu,
@@ -206,8 +198,6 @@ class TransformerEncoderLayer(Module):
 
 class TransformerDecoderLayer(Module):
     """Self-attention, attention to the encoder's output, then a feed-forward network, each residual and normed."""
-
-    __constants__ = ["norm_first"]
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation=F.relu,

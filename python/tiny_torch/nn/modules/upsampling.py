@@ -11,8 +11,6 @@ __all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d"]
 class Upsample(Module):
     """Resamples (N, C, [D, [H,]] W) to `size`, or by `scale_factor`."""
 
-    __constants__ = ["size", "scale_factor", "mode", "align_corners", "name", "recompute_scale_factor"]
-
     def __init__(
         self, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import tiny_torch as torch
 
 from ..modules.container import ModuleDict, ModuleList
-from ..modules.module import Module
 from ..parameter import Parameter
 
 __all__ = [
@@ -102,9 +101,7 @@ class ParametrizationList(ModuleList):
         with torch.no_grad():
             for module in reversed(self):
                 if not hasattr(module, "right_inverse"):
-                    raise RuntimeError(
-                        f"parametrization {type(module).__name__} does not implement right_inverse."
-                    )
+                    raise RuntimeError(f"parametrization {type(module).__name__} does not implement right_inverse.")
                 value = module.right_inverse(value)
             values = [value] if self.is_tensor else list(value)
             if len(values) != self.ntensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from itertools import pairwise
 
 import tiny_torch as torch
 
@@ -104,8 +105,10 @@ def pack_padded_sequence(input, lengths, batch_first: bool = False, enforce_sort
             f"(batch_size={input.size(0 if batch_first else 1)})"
         )
     if sizes[-1] <= 0:
-        raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0")
-    if any(a < b for a, b in zip(sizes, sizes[1:])):
+        raise RuntimeError(
+            "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
+        )
+    if any(a < b for a, b in pairwise(sizes)):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
             "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do "
@@ -114,7 +117,9 @@ def pack_padded_sequence(input, lengths, batch_first: bool = False, enforce_sort
     batch_sizes = [sum(n > t for n in sizes) for t in range(sizes[0])]
     x = input.transpose(0, 1) if batch_first else input
     if x.size(0) < sizes[0]:
-        raise RuntimeError(f"Expected sequence length to be larger than 0 in pack_padded_sequence, or at least {sizes[0]}")
+        raise RuntimeError(
+            f"Expected sequence length to be larger than 0 in pack_padded_sequence, or at least {sizes[0]}"
+        )
     places = [t * len(sizes) + i for t, n in enumerate(batch_sizes) for i in range(n)]
     flat = x[: sizes[0]].reshape(-1, *x.shape[2:])
     if len(places) == flat.size(0):
@@ -161,7 +166,9 @@ def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.
     if isinstance(sequences, torch.Tensor):
         sequences = sequences.unbind(0)
     elif not hasattr(sequences, "__iter__"):
-        raise RuntimeError(f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}")
+        raise RuntimeError(
+            f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
+        )
     else:
         sequences = tuple(sequences)
     if not sequences:

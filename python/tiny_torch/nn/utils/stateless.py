@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["functional_call"]
 
 
-def functional_call(module, parameters_and_buffers, args=None, kwargs=None, *, tie_weights: bool = True, strict: bool = False):
+def functional_call(
+    module, parameters_and_buffers, args=None, kwargs=None, *, tie_weights: bool = True, strict: bool = False
+):
     """`module(*args, **kwargs)` with the named tensors in place of its own for the time of the call."""
     if isinstance(parameters_and_buffers, (list, tuple)):
         merged: dict = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tiny_torch as torch
-
 from ..parameter import Parameter
 
 __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
