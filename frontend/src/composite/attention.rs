@@ -29,7 +29,8 @@ pub fn scaled_dot_product_attention<'r, B: Builder>(
 ) -> Val<'r, B> {
     let rank = q.rank();
     let (k, v) = if settings.enable_gqa && rank >= 3 {
-        let shared = |x: &Val<'r, B>| layout::repeat_interleave(x, q.size(rank - 3) / x.size(rank - 3), rank - 3);
+        let shared =
+            |x: &Val<'r, B>| layout::repeat_interleave(x, q.size(rank - 3) / x.size(rank - 3), rank - 3);
         (shared(k), shared(v))
     } else {
         (k.clone(), v.clone())
@@ -40,8 +41,7 @@ pub fn scaled_dot_product_attention<'r, B: Builder>(
     let axis = scores.rank() - 1;
     if settings.is_causal {
         let sizes = [Dim::Fixed(scores.size(axis - 1)), Dim::Fixed(scores.size(axis))];
-        let (row, column) =
-            (q.scope().iota(DType::I32, &sizes, 0), q.scope().iota(DType::I32, &sizes, 1));
+        let (row, column) = (q.scope().iota(DType::I32, &sizes, 0), q.scope().iota(DType::I32, &sizes, 1));
         scores = scores.keep_where(&column.le(row), f64::NEG_INFINITY);
     }
     let weights = match mask {

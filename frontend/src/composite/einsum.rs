@@ -7,7 +7,9 @@ use ttk_ir::{Builder, Dim, Shape};
 /// Why an equation does not fit its operands. The texts are PyTorch's.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum EinsumError {
-    #[error("einsum(): invalid subscript given at index {index} in the equation string, subscripts must be in [a-zA-Z]")]
+    #[error(
+        "einsum(): invalid subscript given at index {index} in the equation string, subscripts must be in [a-zA-Z]"
+    )]
     BadSubscript { index: usize },
     #[error("einsum(): found '.' for operand {operand} that is not part of any ellipsis")]
     StrayDot { operand: usize },
@@ -17,7 +19,9 @@ pub enum EinsumError {
     TooManyOperands,
     #[error("einsum(): the number of subscripts in the equation ({subscripts}) does not match the number of dimensions ({dims}) for operand {operand}{}", if *ellipsis { " and no ellipsis was given" } else { "" })]
     RankMismatch { operand: usize, subscripts: usize, dims: usize, ellipsis: bool },
-    #[error("einsum(): operands do not broadcast with remapped shapes [original->remapped]: subscript {subscript} has size {size} for operand {operand} which does not broadcast with previously seen size {seen}")]
+    #[error(
+        "einsum(): operands do not broadcast with remapped shapes [original->remapped]: subscript {subscript} has size {size} for operand {operand} which does not broadcast with previously seen size {seen}"
+    )]
     SizeMismatch { subscript: char, operand: usize, size: i64, seen: i64 },
     #[error("einsum(): output subscript {subscript} does not appear in the equation for any input operand")]
     UnknownOutput { subscript: char },
@@ -102,13 +106,16 @@ pub fn einsum<'r, B: Builder>(equation: &str, operands: &[Val<'r, B>]) -> Result
         acc = contract(&acc, &next, &needed);
     }
     let acc = sum_out(&acc, &|l| output.contains(&l));
-    let perm: Vec<usize> =
-        output.iter().filter_map(|l| acc.labels.iter().position(|m| m == l)).collect();
+    let perm: Vec<usize> = output.iter().filter_map(|l| acc.labels.iter().position(|m| m == l)).collect();
     Ok(acc.value.permute(&perm))
 }
 
 /// Names the axes of an operand, and takes the diagonal of those that share a name.
-fn label<'r, B: Builder>(tokens: &[Token], x: &Val<'r, B>, operand: usize) -> Result<Labelled<'r, B>, EinsumError> {
+fn label<'r, B: Builder>(
+    tokens: &[Token],
+    x: &Val<'r, B>,
+    operand: usize,
+) -> Result<Labelled<'r, B>, EinsumError> {
     let letters = tokens.iter().filter(|t| **t != Token::Ellipsis).count();
     let ellipsis = tokens.contains(&Token::Ellipsis);
     if letters > x.rank() || (!ellipsis && letters != x.rank()) {

@@ -74,15 +74,8 @@ fn digamma_up<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
     let shift = (1..SHIFT).fold(1.0 / x, |sum, k| sum + 1.0 / (x + k as f64));
     let z = x + SHIFT as f64;
     let w = 1.0 / z.square();
-    const SERIES: [f64; 7] = [
-        -1.0 / 12.0,
-        691.0 / 32760.0,
-        -1.0 / 132.0,
-        1.0 / 240.0,
-        -1.0 / 252.0,
-        1.0 / 120.0,
-        -1.0 / 12.0,
-    ];
+    const SERIES: [f64; 7] =
+        [-1.0 / 12.0, 691.0 / 32760.0, -1.0 / 132.0, 1.0 / 240.0, -1.0 / 252.0, 1.0 / 120.0, -1.0 / 12.0];
     z.log() - 0.5 / &z + horner(&w, &SERIES) * &w - shift
 }
 

@@ -123,7 +123,12 @@ pub fn take<'r, B: Builder>(x: &Val<'r, B>, index: &Val<'r, B>) -> Val<'r, B> {
 }
 
 /// `x` with `values` at positions of its flattened form.
-pub fn put<'r, B: Builder>(x: &Val<'r, B>, index: &Val<'r, B>, values: &Val<'r, B>, accumulate: bool) -> Val<'r, B> {
+pub fn put<'r, B: Builder>(
+    x: &Val<'r, B>,
+    index: &Val<'r, B>,
+    values: &Val<'r, B>,
+    accumulate: bool,
+) -> Val<'r, B> {
     let n = x.numel();
     let flat = wrap(&index.view(&[index.numel()]), n);
     let mode = if accumulate { ScatterOp::Add } else { ScatterOp::Set };
@@ -160,7 +165,12 @@ pub fn index_add<'r, B: Builder>(
 }
 
 /// `x` with `value` at the positions `index` of an axis.
-pub fn index_fill<'r, B: Builder>(x: &Val<'r, B>, axis: usize, index: &Val<'r, B>, value: &Val<'r, B>) -> Val<'r, B> {
+pub fn index_fill<'r, B: Builder>(
+    x: &Val<'r, B>,
+    axis: usize,
+    index: &Val<'r, B>,
+    value: &Val<'r, B>,
+) -> Val<'r, B> {
     let mut shape = if x.rank() == 0 { [Dim::Fixed(1)].into_iter().collect() } else { x.shape() };
     shape[axis] = Dim::Fixed(index.numel());
     index_write(x, axis, ScatterOp::Set, index, &value.broadcast_to(&shape))

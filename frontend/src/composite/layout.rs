@@ -168,7 +168,12 @@ pub fn vander<'r, B: Builder>(x: &Val<'r, B>, columns: i64, increasing: bool) ->
 }
 
 /// `x` with `value` written over one position of an axis.
-pub fn select_scatter<'r, B: Builder>(x: &Val<'r, B>, value: &Val<'r, B>, axis: usize, at: i64) -> Val<'r, B> {
+pub fn select_scatter<'r, B: Builder>(
+    x: &Val<'r, B>,
+    value: &Val<'r, B>,
+    axis: usize,
+    at: i64,
+) -> Val<'r, B> {
     slice_scatter(x, &value.unsqueeze(axis), axis, at, 1)
 }
 

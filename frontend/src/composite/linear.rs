@@ -103,9 +103,8 @@ pub fn tensordot<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>, pairs: &[(usize
 /// The Kronecker product; the shorter shape gets axes in front.
 pub fn kron<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> Val<'r, B> {
     let rank = x.rank().max(y.rank());
-    let sizes = |v: &Val<'r, B>| -> Vec<i64> {
-        std::iter::repeat_n(1, rank - v.rank()).chain(v.sizes()).collect()
-    };
+    let sizes =
+        |v: &Val<'r, B>| -> Vec<i64> { std::iter::repeat_n(1, rank - v.rank()).chain(v.sizes()).collect() };
     let (a, b) = (sizes(x), sizes(y));
     let left: Vec<i64> = a.iter().flat_map(|&n| [n, 1]).collect();
     let right: Vec<i64> = b.iter().flat_map(|&n| [1, n]).collect();

@@ -1,9 +1,9 @@
 //! Losses of a prediction against a target.
 
+use super::Val;
 use super::activation::{along, logsigmoid};
 use super::softmax::log_softmax;
 use super::special::xlogy;
-use super::Val;
 use ttk_ir::{Builder, DType};
 
 /// What becomes of the losses of the elements.
@@ -200,8 +200,7 @@ pub fn kl_div<'r, B: Builder>(
     reduction: Reduction,
     log_target: bool,
 ) -> Val<'r, B> {
-    let losses =
-        if log_target { target.exp() * (target - x) } else { xlogy(target, target) - target * x };
+    let losses = if log_target { target.exp() * (target - x) } else { xlogy(target, target) - target * x };
     reduction.apply(&losses)
 }
 

@@ -1,8 +1,8 @@
 //! Losses that compare scores or distances with a margin.
 
+use super::Val;
 use super::distance::pairwise_distance;
 use super::loss::Reduction;
-use super::Val;
 use ttk_ir::{Builder, DType, ReduceOp, ScatterOp};
 
 /// `max(x, 0)` with slope 1 at 0, as `clamp(min=0)` has.

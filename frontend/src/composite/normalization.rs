@@ -4,8 +4,8 @@
 
 use super::activation::along;
 use super::{Val, reduction};
-use ttk_ir::op::WindowDim;
 use ttk_ir::Builder;
+use ttk_ir::op::WindowDim;
 
 /// Over the last axes, as many as `weight` has, or `count` where there is none.
 pub fn layer_norm<'r, B: Builder>(

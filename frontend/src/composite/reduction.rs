@@ -107,7 +107,11 @@ pub fn argmin<'r, B: Builder>(x: &Val<'r, B>, axis: usize) -> Val<'r, B> {
 }
 
 /// The first position along `axis` at which `x` equals `extreme` or is NaN.
-pub(crate) fn first_position<'r, B: Builder>(x: &Val<'r, B>, extreme: &Val<'r, B>, axis: usize) -> Val<'r, B> {
+pub(crate) fn first_position<'r, B: Builder>(
+    x: &Val<'r, B>,
+    extreme: &Val<'r, B>,
+    axis: usize,
+) -> Val<'r, B> {
     let mut hit = x.eq(extreme);
     if x.dtype().is_float() {
         hit = hit.or(x.is_nan());

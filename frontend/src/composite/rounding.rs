@@ -51,7 +51,11 @@ pub fn floor_divide<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> Val<'r, B
     let adjust = rest.ne(0.0).and(rest.lt(0.0).xor(y.lt(0.0)));
     if !x.dtype().is_float() {
         let quotient = x / y;
-        return if x.dtype().is_signed() { (&quotient - 1.0).keep_where(&adjust, &quotient) } else { quotient };
+        return if x.dtype().is_signed() {
+            (&quotient - 1.0).keep_where(&adjust, &quotient)
+        } else {
+            quotient
+        };
     }
     let whole = (x - &rest) / y;
     let whole = (&whole - 1.0).keep_where(&adjust, &whole);

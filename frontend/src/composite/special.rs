@@ -171,10 +171,7 @@ pub fn logaddexp2<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> Val<'r, B> 
 }
 
 /// The smaller, the larger, and their difference (0 for equal infinities).
-fn ordered_gap<'r, B: Builder>(
-    x: &Val<'r, B>,
-    y: &Val<'r, B>,
-) -> (Val<'r, B>, Val<'r, B>, Val<'r, B>) {
+fn ordered_gap<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> (Val<'r, B>, Val<'r, B>, Val<'r, B>) {
     let less = x.lt(y);
     let (x, y) = super::broadcast(x, y);
     let (low, high) = (x.keep_where(&less, &y), y.keep_where(&less, &x));

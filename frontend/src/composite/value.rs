@@ -404,11 +404,7 @@ impl<'r, B: Builder> Val<'r, B> {
     pub fn pad(&self, amounts: &[(i64, i64)], value: f64) -> Val<'r, B> {
         let crop = |(axis, &(low, high)): (usize, &(i64, i64))| {
             let (low, high) = ((-low).max(0), (-high).max(0));
-            SliceDim {
-                start: Dim::Fixed(low),
-                len: self.shape()[axis].offset(-low - high),
-                step: 1,
-            }
+            SliceDim { start: Dim::Fixed(low), len: self.shape()[axis].offset(-low - high), step: 1 }
         };
         let x = self.slice(amounts.iter().enumerate().map(crop).collect());
         let grow = |&(low, high): &(i64, i64)| PadDim {
@@ -450,7 +446,12 @@ impl<'r, B: Builder> Val<'r, B> {
         self.apply(Op::Fold { dims: dims.into(), sizes: ttk_ir::shape::shape(sizes) })
     }
 
-    pub fn dot(&self, other: &Val<'r, B>, batch: &[(usize, usize)], contract: &[(usize, usize)]) -> Val<'r, B> {
+    pub fn dot(
+        &self,
+        other: &Val<'r, B>,
+        batch: &[(usize, usize)],
+        contract: &[(usize, usize)],
+    ) -> Val<'r, B> {
         let pairs = |p: &[(usize, usize)]| -> SmallVec<[(u8, u8); 2]> {
             p.iter().map(|&(a, b)| (a as u8, b as u8)).collect()
         };
@@ -463,7 +464,13 @@ impl<'r, B: Builder> Val<'r, B> {
         self.emit(Op::Gather { axis: axis as u8 }, &[self.value.clone(), index.value.clone()])
     }
 
-    pub fn scatter(&self, axis: usize, mode: ScatterOp, index: &Val<'r, B>, updates: &Val<'r, B>) -> Val<'r, B> {
+    pub fn scatter(
+        &self,
+        axis: usize,
+        mode: ScatterOp,
+        index: &Val<'r, B>,
+        updates: &Val<'r, B>,
+    ) -> Val<'r, B> {
         let op = Op::Scatter { axis: axis as u8, mode };
         self.emit(op, &[self.value.clone(), index.value.clone(), updates.value.clone()])
     }
