@@ -9,7 +9,7 @@
 use super::index::Ranges;
 use rustc_hash::FxHashMap;
 use ttk_ir::kernel::{
-    Access, AccId, BufferParam, BufferRef, Inst, Kernel, Local, LoopKind, Stmt, Val, VarId,
+    AccId, Access, BufferParam, BufferRef, Inst, Kernel, Local, LoopKind, Stmt, Val, VarId,
 };
 use ttk_ir::program::BufferId;
 use ttk_ir::{Atom, Binary, Cmp, DType, Expr, ReduceOp, Scalar, Unary};

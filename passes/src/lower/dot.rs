@@ -76,10 +76,8 @@ impl Axis {
     /// This axis and a more inner one as a single axis, if all steps allow it.
     fn merge(&self, inner: &Axis) -> Option<Axis> {
         let fits = |outer: &Expr, step: &Expr| *outer == step.mul(&inner.size);
-        (fits(&self.a, &inner.a) && fits(&self.b, &inner.b) && fits(&self.c, &inner.c)).then(|| Axis {
-            size: self.size.mul(&inner.size),
-            ..inner.clone()
-        })
+        (fits(&self.a, &inner.a) && fits(&self.b, &inner.b) && fits(&self.c, &inner.c))
+            .then(|| Axis { size: self.size.mul(&inner.size), ..inner.clone() })
     }
 }
 
@@ -106,12 +104,9 @@ fn take_main(axes: &mut Vec<Axis>) -> Axis {
     let size = |a: &Axis| a.size.as_const().unwrap_or(i64::MAX);
     match (0..axes.len()).max_by_key(|&i| (size(&axes[i]), i)) {
         Some(i) => axes.remove(i),
-        None => Axis {
-            size: Expr::constant(1),
-            a: Expr::constant(0),
-            b: Expr::constant(0),
-            c: Expr::constant(0),
-        },
+        None => {
+            Axis { size: Expr::constant(1), a: Expr::constant(0), b: Expr::constant(0), c: Expr::constant(0) }
+        }
     }
 }
 
@@ -173,13 +168,14 @@ pub(crate) fn gemm(
     batches.extend(rows);
     batches.extend(cols);
     let batches = merged(batches);
-    let matrix = |stored: &Stored, offset: Expr, steps: &dyn Fn(&Axis) -> Expr, row: &Expr, col: &Expr| Matrix {
-        buffer: stored.buffer,
-        offset,
-        batch_strides: batches.iter().chain(&sums).map(steps).collect(),
-        row_stride: row.clone(),
-        col_stride: col.clone(),
-    };
+    let matrix =
+        |stored: &Stored, offset: Expr, steps: &dyn Fn(&Axis) -> Expr, row: &Expr, col: &Expr| Matrix {
+            buffer: stored.buffer,
+            offset,
+            batch_strides: batches.iter().chain(&sums).map(steps).collect(),
+            row_stride: row.clone(),
+            col_stride: col.clone(),
+        };
     Some(Gemm {
         dtype: node.ty.dtype,
         a: Operand::Strided(matrix(lhs.1, lhs.0.offset.clone(), &|x| x.a.clone(), &m.a, &k.a)),

@@ -58,8 +58,7 @@ impl Ranges {
             let (mut a, mut b) = (t.coeff, t.coeff);
             for f in &t.factors {
                 let (x, y) = self.atom_interval(f)?;
-                let products =
-                    [a.checked_mul(x)?, a.checked_mul(y)?, b.checked_mul(x)?, b.checked_mul(y)?];
+                let products = [a.checked_mul(x)?, a.checked_mul(y)?, b.checked_mul(x)?, b.checked_mul(y)?];
                 a = products.into_iter().min()?;
                 b = products.into_iter().max()?;
             }
@@ -236,7 +235,7 @@ impl Ranges {
                 return q.offset(low.div_euclid(b));
             }
             // floor((g*x + s) / (g*c)) == floor(x / c) when 0 <= s < g.
-            for (g, x, _) in self.common_factors(&r, b) {
+            if let Some((g, x, _)) = self.common_factors(&r, b) {
                 return q.add(&self.floor_div(&x, &Expr::constant(b / g)));
             }
         }
@@ -264,7 +263,7 @@ impl Ranges {
             {
                 return r.offset(-b * low.div_euclid(b));
             }
-            for (g, x, s) in self.common_factors(&r, b) {
+            if let Some((g, x, s)) = self.common_factors(&r, b) {
                 return self.modulo(&x, &Expr::constant(b / g)).scale(g).add(&s);
             }
         }
@@ -346,9 +345,9 @@ fn constant_part(e: &Expr) -> i64 {
 }
 
 fn occurs_in(a: &Expr, x: &Expr, y: &Expr) -> bool {
-    a.terms().iter().any(|t| {
-        t.factors.iter().any(|f| matches!(f, Atom::FloorDiv(p, q) if **p == *x && **q == *y))
-    })
+    a.terms()
+        .iter()
+        .any(|t| t.factors.iter().any(|f| matches!(f, Atom::FloorDiv(p, q) if **p == *x && **q == *y)))
 }
 
 fn rank(a: &Atom) -> u32 {

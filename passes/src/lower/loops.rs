@@ -74,9 +74,7 @@ impl<'a> View<'a> {
     /// Whether a member has an element for each position, not one for each row.
     fn by_element(&self, v: ValueId) -> bool {
         !self.is_reduction(v)
-            && self
-                .dims(v)
-                .is_some_and(|d| d.iter().flatten().any(|&a| self.unit.axes[a as usize].reduced))
+            && self.dims(v).is_some_and(|d| d.iter().flatten().any(|&a| self.unit.axes[a as usize].reduced))
     }
 
     fn stage(&mut self, v: ValueId, sources: &dyn Sources) -> u32 {
@@ -102,9 +100,8 @@ impl<'a> View<'a> {
 fn position(dims: &[AxisList], extents: &[Expr], coords: &[Expr]) -> SmallVec<[Expr; 4]> {
     dims.iter()
         .map(|list| {
-            list.iter().fold(Expr::default(), |sum, &a| {
-                sum.mul(&extents[a as usize]).add(&coords[a as usize])
-            })
+            list.iter()
+                .fold(Expr::default(), |sum, &a| sum.mul(&extents[a as usize]).add(&coords[a as usize]))
         })
         .collect()
 }
@@ -312,7 +309,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The position of a member's result; reduced axes are at 0.
-    fn result_point(&self, em: &mut Emitter<'_>, v: ValueId, coords: &[Expr]) -> (Point, SmallVec<[Expr; 4]>) {
+    fn result_point(
+        &self,
+        em: &mut Emitter<'_>,
+        v: ValueId,
+        coords: &[Expr],
+    ) -> (Point, SmallVec<[Expr; 4]>) {
         let dims = self.view.dims(v).unwrap_or_default();
         let mut at = position(dims, &self.view.extents, coords);
         if let Op::Reduce { axes, .. } = &self.view.graph.node(v).op
@@ -345,14 +347,7 @@ impl<'a> Builder<'a> {
         let mut em = self.open_rows(&self.rows, &mut coords);
         let reductions = self.view.reductions();
         let stage_of = |v: ValueId| self.view.stages.get(&v).copied().unwrap_or(0);
-        let last = self
-            .view
-            .unit
-            .members
-            .iter()
-            .map(|m| stage_of(m.value))
-            .max()
-            .unwrap_or(0);
+        let last = self.view.unit.members.iter().map(|m| stage_of(m.value)).max().unwrap_or(0);
         for stage in 0..=last {
             let sums: Vec<&Reduction> = reductions.iter().filter(|r| stage_of(r.operand) == stage).collect();
             let stores: Vec<ValueId> = self
@@ -483,4 +478,3 @@ pub(crate) fn dense(graph: &Graph, v: ValueId, buffer: BufferId) -> Stored {
     let ty = graph.ty(v);
     Stored { buffer, len: ty.numel().expr(), strides: row_major(&ty.shape) }
 }
-

@@ -3,6 +3,7 @@
 use super::emit::{Sources, Stored};
 use super::loops::{Built, dense};
 use super::{LowerError, LowerOptions, dot, loops, single};
+use crate::error::PassError;
 use crate::fuse::{self, Plan, Role, Unit};
 use crate::memory;
 use rustc_hash::{FxHashMap, FxHasher};
@@ -15,7 +16,7 @@ use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 ///
 /// # Errors
 /// A defect of the compiler.
-pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, LowerError> {
+pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError> {
     let plan = fuse::plan(graph)?;
     let mut lowerer = Lowerer::new(graph, &plan);
     for (i, unit) in plan.units.iter().enumerate() {
@@ -128,9 +129,7 @@ impl<'a> Lowerer<'a> {
     }
 
     fn stored(&self, v: ValueId) -> Result<&Stored, LowerError> {
-        self.stored[v.index()]
-            .as_ref()
-            .ok_or(LowerError::NotStored { op: self.graph.node(v).op.name() })
+        self.stored[v.index()].as_ref().ok_or(LowerError::NotStored { op: self.graph.node(v).op.name() })
     }
 
     fn single(&mut self, number: u32, v: ValueId) -> Result<(), LowerError> {
