@@ -4,6 +4,8 @@ pub mod compile;
 pub mod counters;
 pub mod error;
 pub mod grad;
+pub mod host;
+pub mod index;
 pub mod log;
 pub mod materialize;
 pub mod node;
