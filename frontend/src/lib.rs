@@ -5,6 +5,8 @@ pub mod composite;
 pub mod counters;
 pub mod error;
 pub mod grad;
+pub mod host;
+pub mod index;
 pub mod log;
 pub mod materialize;
 pub mod node;
