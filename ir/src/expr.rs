@@ -67,6 +67,15 @@ impl Expr {
         Expr::atom(Atom::Value(id))
     }
 
+    /// `coeff` times the product of `factors`, in any order.
+    pub fn from_term(mut factors: SmallVec<[Atom; 2]>, coeff: i64) -> Expr {
+        if coeff == 0 {
+            return Expr::default();
+        }
+        factors.sort();
+        Expr { terms: smallvec![Term { factors, coeff }] }
+    }
+
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
