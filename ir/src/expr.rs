@@ -223,19 +223,11 @@ impl Expr {
         for _ in 0..64 {
             let step = rest.terms.iter().rev().find_map(|t| divide_term(t, leading));
             let Some(step) = step else { break };
-            let step = Expr::from_term(step);
+            let step = Expr::from(step);
             rest = rest.sub(&step.mul(by));
             quotient = quotient.add(&step);
         }
         (quotient, rest)
-    }
-
-    /// The expression of one term, whose factors are sorted.
-    pub(crate) fn from_term(term: Term) -> Expr {
-        if term.coeff == 0 {
-            return Expr::default();
-        }
-        Expr { terms: smallvec![term] }
     }
 
     /// Every atom replaced by what `f` gives for it (innermost first); `None` keeps the atom.
@@ -353,6 +345,12 @@ fn divide_term(t: &Term, by: &Term) -> Option<Term> {
         factors.remove(at);
     }
     Some(Term { factors, coeff: t.coeff / by.coeff })
+}
+
+impl From<Term> for Expr {
+    fn from(term: Term) -> Expr {
+        Expr::from_term(term.factors, term.coeff)
+    }
 }
 
 impl From<i64> for Expr {

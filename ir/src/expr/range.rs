@@ -358,9 +358,9 @@ fn linear_in(e: &Expr, atom: &Atom) -> Option<(Expr, Expr)> {
                 if term.factors.contains(atom) {
                     return None;
                 }
-                coeff = coeff.add(&Expr::from_term(term));
+                coeff = coeff.add(&Expr::from(term));
             }
-            None => rest = rest.add(&Expr::from_term(term)),
+            None => rest = rest.add(&Expr::from(term)),
         }
     }
     Some((coeff, rest))

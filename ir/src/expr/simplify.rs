@@ -118,11 +118,11 @@ impl Simplifier<'_> {
                 Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) => None,
                 Atom::FloorDiv(..) | Atom::Clamp(..) => None,
             });
-            let mut replaced = Expr::from_term(term.clone());
+            let mut replaced = Expr::from(term.clone());
             if let Some((at, x, y)) = mods {
                 let mut coeff = term.clone();
                 coeff.factors.remove(at);
-                let coeff = Expr::from_term(coeff);
+                let coeff = Expr::from(coeff);
                 if coeff.mul(y).div_exact(b).is_some() {
                     replaced = coeff.mul(x);
                 }
@@ -160,9 +160,9 @@ impl Simplifier<'_> {
                     let Atom::Mod(a, b) = atom else { continue };
                     let mut coeff = term.clone();
                     coeff.factors.remove(at);
-                    let coeff = Expr::from_term(coeff);
+                    let coeff = Expr::from(coeff);
                     let other = coeff.mul(b).mul(&self.floor_div(a, b, depth));
-                    let rest = e.sub(&Expr::from_term(term.clone())).sub(&other);
+                    let rest = e.sub(&Expr::from(term.clone())).sub(&other);
                     // The other part is there if taking it away leaves fewer terms.
                     if rest.terms().len() + 1 + other.terms().len() == e.terms().len() {
                         e = rest.add(&coeff.mul(a));
@@ -204,7 +204,7 @@ fn split_division(e: &Expr) -> Option<(Expr, Expr, Expr)> {
         }
     }
     let (term, a, b) = found?;
-    Some((e.sub(&Expr::from_term(term.clone())), (**a).clone(), (**b).clone()))
+    Some((e.sub(&Expr::from(term.clone())), (**a).clone(), (**b).clone()))
 }
 
 /// The largest product that divides two terms.
@@ -223,7 +223,7 @@ fn common(a: &Term, b: &Term) -> Expr {
         a
     };
     let coeff = gcd(a.coeff.unsigned_abs(), b.coeff.unsigned_abs());
-    Expr::from_term(Term { factors, coeff: i64::try_from(coeff).unwrap_or(1) })
+    Expr::from(Term { factors, coeff: i64::try_from(coeff).unwrap_or(1) })
 }
 
 #[cfg(test)]
