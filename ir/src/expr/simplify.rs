@@ -8,7 +8,17 @@ use super::{Atom, Expr, Term};
 
 /// An expression equal to `e` for all values in range, with fewer divisions, remainders and clamps.
 pub fn simplify(e: &Expr, ranges: &Ranges) -> Expr {
-    Simplifier { prover: Prover::new(ranges) }.expr(e, 16)
+    // One rewriting may open the way for another; in practice the second round changes nothing.
+    const ROUNDS: usize = 4;
+    let mut e = e.clone();
+    for _ in 0..ROUNDS {
+        let simpler = Simplifier { prover: Prover::new(ranges) }.expr(&e, 16);
+        if simpler == e {
+            break;
+        }
+        e = simpler;
+    }
+    e
 }
 
 struct Simplifier<'a> {
