@@ -8,6 +8,7 @@ from itertools import chain
 
 import tiny_torch as torch
 from tiny_torch import _C
+from tiny_torch.utils.hooks import RemovableHandle
 
 __all__ = ["Optimizer", "ParamsT", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -27,8 +28,6 @@ required = _RequiredParameter()
 
 
 def _add_hook(hooks, hook, prepend=False):
-    from ..nn.modules._hooks import RemovableHandle
-
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     if prepend:
