@@ -2,9 +2,9 @@
 
 mod engine;
 
+use crate::error::Result;
 use crate::node::Value;
 use crate::tensor::Tensor;
-use crate::error::Result;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -95,7 +95,9 @@ pub fn retain(t: &Tensor) -> Result<()> {
 /// A tensor that does not require a gradient.
 pub fn add_hook(t: &Tensor, hook: Hook) -> Result<u64> {
     if !t.requires_grad() {
-        return Err(crate::Error::runtime("cannot register a hook on a tensor that doesn't require gradient"));
+        return Err(crate::Error::runtime(
+            "cannot register a hook on a tensor that doesn't require gradient",
+        ));
     }
     let id = next_hook_id();
     match t.grad_meta() {
@@ -116,7 +118,9 @@ pub fn add_after_hook(t: &Tensor, hook: Hook) -> Result<u64> {
             meta.after.lock().push((id, hook));
             Ok(id)
         }
-        _ => Err(crate::Error::runtime("post accumulate grad hooks cannot be registered on non-leaf tensors")),
+        _ => {
+            Err(crate::Error::runtime("post accumulate grad hooks cannot be registered on non-leaf tensors"))
+        }
     }
 }
 

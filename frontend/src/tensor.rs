@@ -367,9 +367,9 @@ impl Body {
             None => self.view.apply(&mut b, &base, 0),
             Some((at, stop)) => {
                 let mut no_grad = Recorder::with_grad(false);
-                let below = self.view.steps[..*at].iter().fold(base, |v, op| {
-                    ttk_ir::Builder::op(&mut no_grad, op.clone(), &[v])
-                });
+                let below = self.view.steps[..*at]
+                    .iter()
+                    .fold(base, |v, op| ttk_ir::Builder::op(&mut no_grad, op.clone(), &[v]));
                 let stopped = match stop {
                     Stop::Leaf(meta) => b.alias(Alias::Leaf(meta.clone()), &below, true),
                     Stop::Detach if below.requires_grad => b.alias(Alias::Detached, &below, false),

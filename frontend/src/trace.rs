@@ -96,11 +96,7 @@ pub fn trace(arguments: &[Tensor], outputs: &[Tensor], named: &[(String, Tensor)
 }
 
 /// The type of an argument that nothing reads is not in the recording; a placeholder stands for it.
-fn outputs_types(
-    arguments: &[usize],
-    leaves: &[Value],
-    key: impl Fn(&Value) -> usize,
-) -> Vec<Type> {
+fn outputs_types(arguments: &[usize], leaves: &[Value], key: impl Fn(&Value) -> usize) -> Vec<Type> {
     arguments
         .iter()
         .map(|&a| {

@@ -82,9 +82,8 @@ impl View {
             return self.clone();
         }
         let op = Op::Expand(ttk_ir::shape::shape(sizes));
-        let strides = (0..sizes.len())
-            .map(|i| if self.sizes[i] == sizes[i] { self.strides[i] } else { 0 })
-            .collect();
+        let strides =
+            (0..sizes.len()).map(|i| if self.sizes[i] == sizes[i] { self.strides[i] } else { 0 }).collect();
         self.then(op, sizes.into(), strides, self.offset)
     }
 
@@ -94,7 +93,8 @@ impl View {
             return self.clone();
         }
         let mut dims: Vec<SliceDim> = self.sizes.iter().map(|&n| SliceDim::all(Dim::Fixed(n))).collect();
-        dims[axis] = SliceDim { start: Dim::Fixed(if len == 0 { 0 } else { start }), len: Dim::Fixed(len), step };
+        dims[axis] =
+            SliceDim { start: Dim::Fixed(if len == 0 { 0 } else { start }), len: Dim::Fixed(len), step };
         let (mut sizes, mut strides) = (self.sizes.clone(), self.strides.clone());
         let offset = self.offset + if len == 0 { 0 } else { start * strides[axis] };
         sizes[axis] = len;
@@ -197,9 +197,10 @@ impl View {
 pub fn strided(base: &[i64], sizes: &[i64], strides: &[i64], offset: i64) -> Result<Option<View>> {
     let total = numel(base);
     let bad = sizes.len() != strides.len() || sizes.iter().chain(strides).any(|&v| v < 0) || offset < 0;
-    let reach: Option<i64> = sizes.iter().zip(strides).try_fold(offset, |r, (&n, &s)| {
-        r.checked_add((n - 1).max(0).checked_mul(s)?)
-    });
+    let reach: Option<i64> = sizes
+        .iter()
+        .zip(strides)
+        .try_fold(offset, |r, (&n, &s)| r.checked_add((n - 1).max(0).checked_mul(s)?));
     let empty = numel(sizes) == 0;
     if bad || (!empty && reach.is_none_or(|r| r >= total)) {
         return Err(Error::runtime(format!(
@@ -243,13 +244,13 @@ pub fn strided(base: &[i64], sizes: &[i64], strides: &[i64], offset: i64) -> Res
     // Rows in the order of strides: bring them into the order asked for, with the axes that stand still.
     let mut order: Vec<usize> = moving.clone();
     order.sort();
-    let place: Vec<usize> =
-        order.iter().map(|i| moving.iter().position(|m| m == i).unwrap_or(0)).collect();
+    let place: Vec<usize> = order.iter().map(|i| moving.iter().position(|m| m == i).unwrap_or(0)).collect();
     let mut perm = place.clone();
     perm.extend((0..split.len()).filter(|a| !place.contains(a)));
     let view = view.permute(&perm);
     let still: Dims = (0..sizes.len()).map(|i| if moving.contains(&i) { sizes[i] } else { 1 }).collect();
-    let mut view = view.then(Op::Reshape(ttk_ir::shape::shape(&still)), still.clone(), strides.into(), offset);
+    let mut view =
+        view.then(Op::Reshape(ttk_ir::shape::shape(&still)), still.clone(), strides.into(), offset);
     if still.as_slice() != sizes {
         view = view.then(Op::Expand(ttk_ir::shape::shape(sizes)), sizes.into(), strides.into(), offset);
     }
@@ -312,7 +313,10 @@ mod tests {
     #[test]
     fn nested_strides_are_views() {
         let v = strided(&[4, 6], &[2, 3], &[6, 1], 7).unwrap().unwrap();
-        assert_eq!((v.sizes.as_slice(), v.strides.as_slice(), v.offset), ([2, 3].as_slice(), [6, 1].as_slice(), 7));
+        assert_eq!(
+            (v.sizes.as_slice(), v.strides.as_slice(), v.offset),
+            ([2, 3].as_slice(), [6, 1].as_slice(), 7)
+        );
         let t = strided(&[4, 6], &[6, 4], &[1, 6], 0).unwrap().unwrap();
         assert_eq!(t.sizes.as_slice(), [6, 4]);
         assert!(strided(&[24], &[5, 5], &[3, 2], 0).unwrap().is_none());

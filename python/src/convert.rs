@@ -253,9 +253,10 @@ pub(crate) fn tensor_from(v: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResul
     match flatten(v, 0, &mut nested) {
         Ok(()) => {}
         Err(e) => {
-            let list = v.try_iter().ok().and_then(|i| i.collect::<PyResult<Vec<_>>>().ok()).unwrap_or_default();
-            let arrays = !list.is_empty()
-                && list.iter().all(|i| i.hasattr("__array_interface__").unwrap_or(false));
+            let list =
+                v.try_iter().ok().and_then(|i| i.collect::<PyResult<Vec<_>>>().ok()).unwrap_or_default();
+            let arrays =
+                !list.is_empty() && list.iter().all(|i| i.hasattr("__array_interface__").unwrap_or(false));
             if !arrays {
                 return Err(e);
             }
@@ -282,7 +283,10 @@ fn dtype_arg(v: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
         Some(d) => match d.cast::<PyDType>() {
             Ok(d) => Ok(Some(d.get().0)),
             Err(_) => python_type(d).map(Some).ok_or_else(|| {
-                PyTypeError::new_err(format!("tensor(): argument 'dtype' must be torch.dtype, not {}", type_name(d)))
+                PyTypeError::new_err(format!(
+                    "tensor(): argument 'dtype' must be torch.dtype, not {}",
+                    type_name(d)
+                ))
             }),
         },
     }

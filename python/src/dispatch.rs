@@ -32,7 +32,8 @@ fn returned_object<'py>(py: Python<'py>, operator: &Operator, r: Returned) -> Py
     Ok(match r {
         Returned::Tensor(t) => wrap(py, t)?,
         Returned::Tuple { names, items } => {
-            let items: Vec<Bound<'py, PyAny>> = items.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
+            let items: Vec<Bound<'py, PyAny>> =
+                items.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
             if names.is_empty() {
                 PyTuple::new(py, items)?.into_any()
             } else {
@@ -40,7 +41,8 @@ fn returned_object<'py>(py: Python<'py>, operator: &Operator, r: Returned) -> Py
             }
         }
         Returned::List(items) => {
-            let items: Vec<Bound<'py, PyAny>> = items.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
+            let items: Vec<Bound<'py, PyAny>> =
+                items.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
             PyTuple::new(py, items)?.into_any()
         }
         Returned::Number(n) => number_object(py, n)?,
@@ -242,9 +244,8 @@ fn add_method(class: &Bound<'_, PyAny>, name: &str, operator: &Operator, number:
     let py = class.py();
     let def = definition(name, &doc_of(operator), method_of(number))?;
     // SAFETY: the definition lives for ever; `class` is a type object.
-    let object = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_ptr().cast(), def))?
-    };
+    let object =
+        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_ptr().cast(), def))? };
     class.setattr(name, object)
 }
 

@@ -41,7 +41,11 @@ fn item(v: &Bound<'_, PyAny>) -> PyResult<Item> {
     }
     if v.is_instance_of::<PySlice>() {
         let part = |name: &str| bound(&v.getattr(name)?);
-        return Ok(Item::Slice { start: part("start")?, stop: part("stop")?, step: part("step")?.unwrap_or(1) });
+        return Ok(Item::Slice {
+            start: part("start")?,
+            stop: part("stop")?,
+            step: part("step")?.unwrap_or(1),
+        });
     }
     if let Ok(t) = v.cast::<PyTensor>() {
         return Ok(Item::Tensor(t.get().0.clone()));

@@ -6,15 +6,15 @@ use crate::parse::number_of;
 use crate::types::{PyDevice, dtype_object, size_object};
 use parking_lot::RwLock;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::impl_::pyclass_init::PyObjectInit;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyList, PyTuple, PyType};
-use pyo3::PyClassInitializer;
+use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use ttk_frontend::ops::Number;
 use ttk_frontend::{Tensor, host, index, materialize};
-
 
 /// A tensor as a Python object. A tensor has at most one such object at a time.
 #[pyclass(name = "TensorBase", module = "torch._C", subclass, weakref, frozen)]
@@ -43,14 +43,26 @@ pub(crate) fn wrap(py: Python<'_>, t: Tensor) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
+thread_local! {
+    /// The tensor that the object being made is for.
+    static NEXT: Cell<Option<Tensor>> = const { Cell::new(None) };
+}
+
+/// The constructor of the native class, which Python's classes put their own before.
+static NATIVE_NEW: OnceLock<ffi::newfunc> = OnceLock::new();
+
 /// A new object of a tensor, of the given class.
 fn make<'py>(py: Python<'py>, class: &Bound<'py, PyType>, t: Tensor) -> PyResult<Bound<'py, PyAny>> {
-    let init = PyClassInitializer::from(PyTensor(t.clone()));
-    // SAFETY: the class is this one or a subclass of it, which `_set_tensor_class` and
-    // `_make_subclass` check.
+    let Some(native_new) = NATIVE_NEW.get() else {
+        return Err(PyRuntimeError::new_err("the module is not initialised"));
+    };
+    NEXT.set(Some(t.clone()));
+    // SAFETY: the class is the native one or a subclass of it, which `_set_tensor_class` and
+    // `_make_subclass` check; the constructor takes no arguments.
     let object = unsafe {
-        let raw = init.into_new_object(py, class.as_ptr().cast())?;
-        Bound::from_owned_ptr(py, raw)
+        let arguments = PyTuple::empty(py);
+        let raw = native_new(class.as_ptr().cast(), arguments.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, raw)?
     };
     t.handle().store(object.as_ptr().cast(), Ordering::Release);
     Ok(object)
@@ -90,6 +102,15 @@ fn in_place<'py>(name: &str, x: &Operand<'py>, y: &Operand<'py>) -> PyResult<()>
 
 #[pymethods]
 impl PyTensor {
+    /// For [`make`]: the tensor is passed beside the arguments.
+    #[new]
+    fn new() -> PyResult<PyTensor> {
+        match NEXT.take() {
+            Some(t) => Ok(PyTensor(t)),
+            None => Err(PyTypeError::new_err("TensorBase is made by operators; use torch.tensor(...)")),
+        }
+    }
+
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         size_object(py, &self.0.sizes())
@@ -103,7 +124,11 @@ impl PyTensor {
             Some(d) => {
                 let d = guard(|| ttk_frontend::ops::call::normalize_dim(d, sizes.len()))?;
                 let n = sizes.get(d).copied();
-                let n = n.ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("Dimension specified as 0 but tensor has no dimensions"))?;
+                let n = n.ok_or_else(|| {
+                    pyo3::exceptions::PyIndexError::new_err(
+                        "Dimension specified as 0 but tensor has no dimensions",
+                    )
+                })?;
                 Ok(n.into_pyobject(py)?.into_any())
             }
         }
@@ -261,7 +286,7 @@ impl PyTensor {
         memory_format.is_none_or(|f| f.0 == "contiguous_format") && self.0.view().is_contiguous()
     }
 
-    fn get_device(&self) -> i64 {
+    fn _device_number(&self) -> i64 {
         -1
     }
 
@@ -291,9 +316,11 @@ impl PyTensor {
         let grad = match grad {
             None => None,
             Some(g) => {
-                let g = g
-                    .cast::<PyTensor>()
-                    .map_err(|_| PyTypeError::new_err("assigned grad expected to be a Tensor or None but got grad of type other"))?;
+                let g = g.cast::<PyTensor>().map_err(|_| {
+                    PyTypeError::new_err(
+                        "assigned grad expected to be a Tensor or None but got grad of type other",
+                    )
+                })?;
                 let g = g.get().0.clone();
                 if g.sizes() != self.0.sizes() {
                     return Err(PyRuntimeError::new_err(format!(
@@ -363,7 +390,9 @@ impl PyTensor {
         match self.0.numel() {
             1 => Ok(guard_unlocked(py, || host::item(&self.0))?.as_f64() != 0.0),
             0 => Err(PyRuntimeError::new_err("Boolean value of Tensor with no values is ambiguous")),
-            _ => Err(PyRuntimeError::new_err("Boolean value of Tensor with more than one value is ambiguous")),
+            _ => {
+                Err(PyRuntimeError::new_err("Boolean value of Tensor with more than one value is ambiguous"))
+            }
         }
     }
 
@@ -374,7 +403,9 @@ impl PyTensor {
     fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let n = guard_unlocked(py, || host::item(&self.0))?;
         match n {
-            Number::Float(f) if !f.is_finite() => Err(PyValueError::new_err("cannot convert float NaN or infinity to integer")),
+            Number::Float(f) if !f.is_finite() => {
+                Err(PyValueError::new_err("cannot convert float NaN or infinity to integer"))
+            }
             Number::Float(f) => f.into_pyobject(py)?.call_method0("__int__"),
             _ => Ok(n.as_i64().into_pyobject(py)?.into_any()),
         }
@@ -382,7 +413,9 @@ impl PyTensor {
 
     fn __index__(&self, py: Python<'_>) -> PyResult<i64> {
         if self.0.numel() != 1 || self.0.dtype().is_float() {
-            return Err(PyTypeError::new_err("only integer tensors of a single element can be converted to an index"));
+            return Err(PyTypeError::new_err(
+                "only integer tensors of a single element can be converted to an index",
+            ));
         }
         Ok(guard_unlocked(py, || host::item(&self.0))?.as_i64())
     }
@@ -409,167 +442,179 @@ impl PyTensor {
         guard(|| index::set(&self.0, &items, &value, false))
     }
 
-    fn __add__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("add", slf, other)
+    fn __add__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("add", slf.as_any(), other)
     }
 
-    fn __radd__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("add", slf, other)
+    fn __radd__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("add", slf.as_any(), other)
     }
 
-    fn __sub__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("sub", slf, other)
+    fn __sub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("sub", slf.as_any(), other)
     }
 
-    fn __rsub__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("sub", other, slf)
+    fn __rsub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("sub", other, slf.as_any())
     }
 
-    fn __mul__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("mul", slf, other)
+    fn __mul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("mul", slf.as_any(), other)
     }
 
-    fn __rmul__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("mul", slf, other)
+    fn __rmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("mul", slf.as_any(), other)
     }
 
-    fn __truediv__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("div", slf, other)
+    fn __truediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("div", slf.as_any(), other)
     }
 
-    fn __rtruediv__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("div", other, slf)
+    fn __rtruediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("div", other, slf.as_any())
     }
 
-    fn __floordiv__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("floor_divide", slf, other)
+    fn __floordiv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("floor_divide", slf.as_any(), other)
     }
 
-    fn __rfloordiv__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("floor_divide", other, slf)
+    fn __rfloordiv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("floor_divide", other, slf.as_any())
     }
 
-    fn __mod__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("remainder", slf, other)
+    fn __mod__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("remainder", slf.as_any(), other)
     }
 
-    fn __rmod__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("remainder", other, slf)
+    fn __rmod__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("remainder", other, slf.as_any())
     }
 
-    fn __matmul__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("matmul", slf, other)
+    fn __matmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("matmul", slf.as_any(), other)
     }
 
-    fn __rmatmul__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("matmul", other, slf)
+    fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("matmul", other, slf.as_any())
     }
 
-    fn __pow__<'py>(slf: &Operand<'py>, other: &Operand<'py>, _modulo: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("pow", slf, other)
+    fn __pow__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Operand<'py>,
+        _modulo: &Operand<'py>,
+    ) -> PyResult<Operand<'py>> {
+        binary("pow", slf.as_any(), other)
     }
 
-    fn __rpow__<'py>(slf: &Operand<'py>, other: &Operand<'py>, _modulo: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("pow", other, slf)
+    fn __rpow__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Operand<'py>,
+        _modulo: &Operand<'py>,
+    ) -> PyResult<Operand<'py>> {
+        binary("pow", other, slf.as_any())
     }
 
-    fn __and__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_and", slf, other)
+    fn __and__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_and", slf.as_any(), other)
     }
 
-    fn __rand__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_and", slf, other)
+    fn __rand__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_and", slf.as_any(), other)
     }
 
-    fn __or__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_or", slf, other)
+    fn __or__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_or", slf.as_any(), other)
     }
 
-    fn __ror__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_or", slf, other)
+    fn __ror__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_or", slf.as_any(), other)
     }
 
-    fn __xor__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_xor", slf, other)
+    fn __xor__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_xor", slf.as_any(), other)
     }
 
-    fn __rxor__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_xor", slf, other)
+    fn __rxor__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_xor", slf.as_any(), other)
     }
 
-    fn __lshift__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_left_shift", slf, other)
+    fn __lshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_left_shift", slf.as_any(), other)
     }
 
-    fn __rlshift__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_left_shift", other, slf)
+    fn __rlshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_left_shift", other, slf.as_any())
     }
 
-    fn __rshift__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_right_shift", slf, other)
+    fn __rshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_right_shift", slf.as_any(), other)
     }
 
-    fn __rrshift__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_right_shift", other, slf)
+    fn __rrshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
+        binary("bitwise_right_shift", other, slf.as_any())
     }
 
-    fn __iadd__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("add_", slf, other)
+    fn __iadd__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("add_", slf.as_any(), other)
     }
 
-    fn __isub__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("sub_", slf, other)
+    fn __isub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("sub_", slf.as_any(), other)
     }
 
-    fn __imul__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("mul_", slf, other)
+    fn __imul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("mul_", slf.as_any(), other)
     }
 
-    fn __itruediv__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("div_", slf, other)
+    fn __itruediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("div_", slf.as_any(), other)
     }
 
-    fn __ifloordiv__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("floor_divide_", slf, other)
+    fn __ifloordiv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("floor_divide_", slf.as_any(), other)
     }
 
-    fn __imod__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("remainder_", slf, other)
+    fn __imod__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("remainder_", slf.as_any(), other)
     }
 
-    fn __ipow__<'py>(slf: &Operand<'py>, other: &Operand<'py>, _modulo: &Operand<'py>) -> PyResult<()> {
-        in_place("pow_", slf, other)
+    fn __ipow__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>, _modulo: &Operand<'py>) -> PyResult<()> {
+        in_place("pow_", slf.as_any(), other)
     }
 
-    fn __iand__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("bitwise_and_", slf, other)
+    fn __iand__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("bitwise_and_", slf.as_any(), other)
     }
 
-    fn __ior__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("bitwise_or_", slf, other)
+    fn __ior__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("bitwise_or_", slf.as_any(), other)
     }
 
-    fn __ixor__<'py>(slf: &Operand<'py>, other: &Operand<'py>) -> PyResult<()> {
-        in_place("bitwise_xor_", slf, other)
+    fn __ixor__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
+        in_place("bitwise_xor_", slf.as_any(), other)
     }
 
-    fn __neg__<'py>(slf: &Operand<'py>) -> PyResult<Operand<'py>> {
-        call_named(slf.py(), "neg", std::slice::from_ref(slf))
+    fn __neg__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
+        call_named(slf.py(), "neg", std::slice::from_ref(slf.as_any()))
     }
 
-    fn __pos__<'py>(slf: &Operand<'py>) -> Operand<'py> {
-        slf.clone()
+    fn __pos__<'py>(slf: &Bound<'py, Self>) -> Operand<'py> {
+        slf.clone().into_any()
     }
 
-    fn __abs__<'py>(slf: &Operand<'py>) -> PyResult<Operand<'py>> {
-        call_named(slf.py(), "abs", std::slice::from_ref(slf))
+    fn __abs__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
+        call_named(slf.py(), "abs", std::slice::from_ref(slf.as_any()))
     }
 
-    fn __invert__<'py>(slf: &Operand<'py>) -> PyResult<Operand<'py>> {
-        call_named(slf.py(), "bitwise_not", std::slice::from_ref(slf))
+    fn __invert__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
+        call_named(slf.py(), "bitwise_not", std::slice::from_ref(slf.as_any()))
     }
 
-    fn __richcmp__<'py>(slf: &Operand<'py>, other: &Operand<'py>, op: CompareOp) -> PyResult<Operand<'py>> {
+    fn __richcmp__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Operand<'py>,
+        op: CompareOp,
+    ) -> PyResult<Operand<'py>> {
         let name = match op {
             CompareOp::Eq => "eq",
             CompareOp::Ne => "ne",
@@ -578,7 +623,7 @@ impl PyTensor {
             CompareOp::Gt => "gt",
             CompareOp::Ge => "ge",
         };
-        binary(name, slf, other)
+        binary(name, slf.as_any(), other)
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
@@ -700,6 +745,17 @@ fn _flush(py: Python<'_>) -> PyResult<()> {
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyTensor>()?;
+    // SAFETY: the slot of a type whose definition has a constructor is a `newfunc`.
+    unsafe {
+        let class = m.py().get_type::<PyTensor>();
+        let slot = ffi::PyType_GetSlot(class.as_ptr().cast(), ffi::Py_tp_new);
+        if !slot.is_null() {
+            let _ = NATIVE_NEW.set(std::mem::transmute::<*mut std::ffi::c_void, ffi::newfunc>(slot));
+        }
+    }
+    // A method cannot be declared under a name that is also that of a property's getter.
+    let class = m.py().get_type::<PyTensor>();
+    class.setattr("get_device", class.getattr("_device_number")?)?;
     m.add_function(wrap_pyfunction!(_set_tensor_class, m)?)?;
     m.add_function(wrap_pyfunction!(_make_subclass, m)?)?;
     m.add_function(wrap_pyfunction!(_alias_subclass, m)?)?;

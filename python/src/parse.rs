@@ -67,8 +67,7 @@ pub(crate) fn parse(operator: &Operator, given: &Given<'_, '_>) -> PyResult<(usi
         .map(type_name)
         .chain(given.keywords.iter().map(|(k, v)| format!("{k}={}", type_name(v))))
         .collect();
-    let expected: Vec<String> =
-        overloads.iter().map(|s| format!("\n * ({})", signature_text(s))).collect();
+    let expected: Vec<String> = overloads.iter().map(|s| format!("\n * ({})", signature_text(s))).collect();
     Err(PyTypeError::new_err(format!(
         "{name}() received an invalid combination of arguments - got ({}), but expected {}{}\n",
         types.join(", "),
@@ -84,7 +83,10 @@ fn explain(name: &str, misfit: Misfit) -> String {
             format!("{name}() missing {} required positional arguments: {}", names.len(), quoted.join(", "))
         }
         Misfit::TooMany { most, given } => {
-            format!("{name}() takes {most} positional argument{} but {given} were given", if most == 1 { "" } else { "s" })
+            format!(
+                "{name}() takes {most} positional argument{} but {given} were given",
+                if most == 1 { "" } else { "s" }
+            )
         }
         Misfit::Unexpected(k) => format!("{name}() got an unexpected keyword argument '{k}'"),
         Misfit::Duplicate(k) => format!("{name}() got multiple values for argument '{k}'"),
@@ -231,7 +233,10 @@ pub(crate) fn number_of(v: &Bound<'_, PyAny>) -> Option<Number> {
         return v.extract().ok().map(Number::Float);
     }
     // NumPy's scalars.
-    if v.cast::<PyTensor>().is_err() && v.hasattr("dtype").unwrap_or(false) && v.hasattr("item").unwrap_or(false) {
+    if v.cast::<PyTensor>().is_err()
+        && v.hasattr("dtype").unwrap_or(false)
+        && v.hasattr("item").unwrap_or(false)
+    {
         let plain = v.call_method0("item").ok()?;
         return if plain.is_instance_of::<PyInt>() || plain.is_instance_of::<PyFloat>() {
             number_of(&plain)
@@ -251,7 +256,9 @@ fn item_of(v: &Bound<'_, PyAny>) -> Result<Option<Number>, Misfit> {
     match tensor_of(v) {
         Some(t) if t.rank() == 0 && !t.requires_grad() => {
             let py = v.py();
-            crate::errors::guard_unlocked(py, || ttk_frontend::host::item(&t)).map(Some).map_err(Misfit::Python)
+            crate::errors::guard_unlocked(py, || ttk_frontend::host::item(&t))
+                .map(Some)
+                .map_err(Misfit::Python)
         }
         _ => Ok(None),
     }
@@ -265,7 +272,8 @@ fn sequence<'py>(v: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
 }
 
 fn convert(param: &Param, v: &Bound<'_, PyAny>, position: usize) -> Result<Arg, Misfit> {
-    let wrong = || Misfit::Type { param: visible(param), position, want: param.ty.display(), got: type_name(v) };
+    let wrong =
+        || Misfit::Type { param: visible(param), position, want: param.ty.display(), got: type_name(v) };
     if v.is_none() {
         if param.optional || matches!(param.default, Some(Arg::None)) {
             return Ok(Arg::None);
@@ -315,13 +323,14 @@ fn convert(param: &Param, v: &Bound<'_, PyAny>, position: usize) -> Result<Arg, 
             None if broadcast => int_of(v).map(|i| Arg::Ints(Dims::from_slice(&[i]))),
             None => None,
         },
-        ParamType::Numbers => sequence(v).and_then(|items| {
-            items.iter().map(number_of).collect::<Option<Vec<_>>>().map(Arg::Numbers)
-        }),
+        ParamType::Numbers => sequence(v)
+            .and_then(|items| items.iter().map(number_of).collect::<Option<Vec<_>>>().map(Arg::Numbers)),
         ParamType::Floats => match sequence(v) {
-            Some(items) => {
-                items.iter().map(|i| number_of(i).map(Number::as_f64)).collect::<Option<Vec<_>>>().map(Arg::Floats)
-            }
+            Some(items) => items
+                .iter()
+                .map(|i| number_of(i).map(Number::as_f64))
+                .collect::<Option<Vec<_>>>()
+                .map(Arg::Floats),
             None => number_of(v).map(|n| Arg::Floats(vec![n.as_f64()])),
         },
         ParamType::Str => v.cast::<PyString>().ok().map(|s| Arg::Str(s.to_string())),

@@ -69,8 +69,8 @@ fn _counters(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     }
     d.set_item("plans", materialize::plan_count())?;
     let memory = ttk_runtime::memory::stats();
-    d.set_item("live_bytes", memory.live_bytes)?;
-    d.set_item("peak_bytes", memory.peak_bytes)?;
+    d.set_item("live_bytes", memory.live)?;
+    d.set_item("peak_bytes", memory.peak)?;
     d.set_item("system_allocations", memory.system_allocations)?;
     d.set_item("live_nodes", ttk_frontend::node::live_nodes())?;
     Ok(d)

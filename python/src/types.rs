@@ -115,7 +115,9 @@ impl PyDevice {
         let mut d = PyDevice::extract_any(r#type)?;
         if let Some(i) = index {
             if d.index.is_some() {
-                return Err(PyRuntimeError::new_err("type (string) must not include an index because index was passed explicitly"));
+                return Err(PyRuntimeError::new_err(
+                    "type (string) must not include an index because index was passed explicitly",
+                ));
             }
             d.index = Some(i);
         }
@@ -191,7 +193,10 @@ impl PyGenerator {
         if let Some(d) = device
             && PyDevice::extract_any(d)?.to_device() != Device::Cpu
         {
-            return Err(PyRuntimeError::new_err(format!("Device type {} is not supported for torch.Generator() api.", d.str()?)));
+            return Err(PyRuntimeError::new_err(format!(
+                "Device type {} is not supported for torch.Generator() api.",
+                d.str()?
+            )));
         }
         Ok(PyGenerator(Arc::new(random::Generator::new(random::DEFAULT_SEED))))
     }
@@ -237,7 +242,11 @@ impl PyGenerator {
     }
 
     fn _set_state_bytes(&self, state: &[u8]) -> PyResult<()> {
-        let bad = || PyTypeError::new_err("RNG state must be a torch.ByteTensor of 5056 elements made by get_rng_state()");
+        let bad = || {
+            PyTypeError::new_err(
+                "RNG state must be a torch.ByteTensor of 5056 elements made by get_rng_state()",
+            )
+        };
         if state.len() != 5056 || &state[..8] != STATE_MAGIC {
             return Err(bad());
         }
@@ -343,7 +352,16 @@ impl finfo {
             }
         };
         let bits = d.size() * 8;
-        Ok(finfo { bits, eps, max, min: -max, tiny, smallest_normal: tiny, resolution, dtype: python_dtype_name(d) })
+        Ok(finfo {
+            bits,
+            eps,
+            max,
+            min: -max,
+            tiny,
+            smallest_normal: tiny,
+            resolution,
+            dtype: python_dtype_name(d),
+        })
     }
 
     fn __repr__(&self) -> String {
