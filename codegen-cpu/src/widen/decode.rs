@@ -97,10 +97,11 @@ impl Op {
     }
 
     /// The displacement of a move from or to a spill slot, and whether it stores.
-    pub(super) fn spill(&self) -> Option<(u64, bool)> {
+    pub(super) fn spill(&self, fixed: u64) -> Option<(u64, bool)> {
         let simple = self.is_move()
             && self.has_memory()
             && self.ins.memory_base() == Register::RSP
+            && self.ins.memory_displacement64() >= fixed
             && self.ins.memory_index() == Register::None;
         simple.then(|| (self.ins.memory_displacement64(), self.ins.op0_kind() == OpKind::Memory))
     }
@@ -119,6 +120,8 @@ pub(super) struct Block {
 
 #[derive(Debug)]
 pub(super) struct Program {
+    /// Bytes at the bottom of the frame that are not spill slots.
+    pub(super) fixed: u64,
     pub(super) ops: Vec<Op>,
     pub(super) blocks: Vec<Block>,
     /// Index of the instruction at a code offset.
@@ -126,7 +129,12 @@ pub(super) struct Program {
 }
 
 /// Decodes the function that starts at the first byte; data behind its last instruction is left out.
-pub(super) fn decode(code: &[u8], tags: &[(u32, Tag)], table: &Table) -> Result<Program, Declined> {
+pub(super) fn decode(
+    code: &[u8],
+    tags: &[(u32, Tag)],
+    fixed: u64,
+    table: &Table,
+) -> Result<Program, Declined> {
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut facts = InstructionInfoFactory::new();
     let mut ops: Vec<Op> = Vec::with_capacity(code.len() / 5);
@@ -155,7 +163,7 @@ pub(super) fn decode(code: &[u8], tags: &[(u32, Tag)], table: &Table) -> Result<
         }
     }
     let blocks = blocks(&ops, &at)?;
-    Ok(Program { ops, blocks, at })
+    Ok(Program { fixed, ops, blocks, at })
 }
 
 fn classify(

@@ -63,7 +63,7 @@ impl Plan {
                 reads[i] = physical_reads(op, &plan.operand[i]);
             }
             // Spilling a register back into the slot it came from.
-            if let (Some((_, true)), Some(slot)) = (op.spill(), plan.moved[i]) {
+            if let (Some((_, true)), Some(slot)) = (op.spill(program.fixed), plan.moved[i]) {
                 if plan.operand[i][1] == Some(slot) {
                     plan.dropped[i] = true;
                     reads[i] = 0;
