@@ -61,6 +61,15 @@ impl Expr {
         Expr::atom(Atom::Value(id))
     }
 
+    /// `coeff` times the product of `factors`, in any order.
+    pub fn from_term(mut factors: SmallVec<[Atom; 2]>, coeff: i64) -> Expr {
+        if coeff == 0 {
+            return Expr::default();
+        }
+        factors.sort();
+        Expr { terms: smallvec![Term { factors, coeff }] }
+    }
+
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
@@ -134,14 +143,14 @@ impl Expr {
             return self.clone();
         }
         if let (Some(a), Some(b)) = (self.as_const(), by.as_const()) {
-            return Expr::constant(a.div_euclid(b));
+            return Expr::constant(a.div_euclid(b.max(1)));
         }
         let (quotient, rest) = self.split_multiples(by);
         if rest.is_zero() {
             return quotient;
         }
         if let (Some(a), Some(b)) = (rest.as_const(), by.as_const()) {
-            return quotient.offset(a.div_euclid(b));
+            return quotient.offset(a.div_euclid(b.max(1)));
         }
         quotient.add(&Expr::atom(Atom::FloorDiv(Arc::new(rest), Arc::new(by.clone()))))
     }
@@ -153,7 +162,7 @@ impl Expr {
         }
         let (_, rest) = self.split_multiples(by);
         match (rest.as_const(), by.as_const()) {
-            (Some(a), Some(b)) => Expr::constant(a.rem_euclid(b)),
+            (Some(a), Some(b)) => Expr::constant(a.rem_euclid(b.max(1))),
             (Some(0), None) => rest,
             _ => Expr::atom(Atom::Mod(Arc::new(rest), Arc::new(by.clone()))),
         }
@@ -162,7 +171,7 @@ impl Expr {
     /// `min(max(self, 0), extent - 1)`.
     pub fn clamp_index(&self, extent: &Expr) -> Expr {
         if let (Some(a), Some(b)) = (self.as_const(), extent.as_const()) {
-            return Expr::constant(a.clamp(0, (b - 1).max(0)));
+            return Expr::constant(a.clamp(0, b.saturating_sub(1).max(0)));
         }
         Expr::atom(Atom::Clamp(Arc::new(self.clone()), Arc::new(extent.clone())))
     }
@@ -194,7 +203,7 @@ impl Expr {
 
     fn ratio_to(&self, by: &Expr) -> Option<i64> {
         let (a, b) = (self.terms.first()?, by.terms.first()?);
-        if a.coeff % b.coeff != 0 {
+        if a.coeff.checked_rem(b.coeff)? != 0 {
             return None;
         }
         let ratio = a.coeff / b.coeff;
@@ -233,7 +242,7 @@ impl Expr {
                     Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) => leaf(atom),
                     Atom::FloorDiv(a, b) => a.eval(leaf).div_euclid(b.eval(leaf).max(1)),
                     Atom::Mod(a, b) => a.eval(leaf).rem_euclid(b.eval(leaf).max(1)),
-                    Atom::Clamp(a, b) => a.eval(leaf).clamp(0, (b.eval(leaf) - 1).max(0)),
+                    Atom::Clamp(a, b) => a.eval(leaf).clamp(0, b.eval(leaf).saturating_sub(1).max(0)),
                 };
                 product = product.wrapping_mul(v);
             }
@@ -307,7 +316,7 @@ impl Expr {
 
 /// `t / by` as a term, when `by`'s coefficient and factors all divide it.
 fn divide_term(t: &Term, by: &Term) -> Option<Term> {
-    if t.coeff % by.coeff != 0 {
+    if t.coeff.checked_rem(by.coeff)? != 0 {
         return None;
     }
     let mut factors = t.factors.clone();

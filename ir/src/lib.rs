@@ -8,13 +8,18 @@
 
 pub mod build;
 pub mod dtype;
+pub mod eval;
 pub mod expr;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
 pub mod op;
 pub mod program;
+pub mod random;
 pub mod shape;
+pub mod testing;
+pub mod text;
+pub mod verify;
 
 pub use build::Builder;
 pub use dtype::{DType, Scalar};
