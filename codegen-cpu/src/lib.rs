@@ -11,6 +11,8 @@ mod error;
 mod target;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod widen;
 
 pub use error::CodegenError;

@@ -112,8 +112,17 @@ pub(crate) fn isa(triple: &Triple, width: Width) -> Result<OwnedTargetIsa, Codeg
     let mut builder = isa::lookup(triple.clone()).map_err(|e| failed(e.to_string()))?;
     if triple.architecture == Architecture::X86_64 {
         let v3 = [
-            "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_avx", "has_avx2", "has_fma",
-            "has_bmi1", "has_bmi2", "has_lzcnt",
+            "has_sse3",
+            "has_ssse3",
+            "has_sse41",
+            "has_sse42",
+            "has_popcnt",
+            "has_avx",
+            "has_avx2",
+            "has_fma",
+            "has_bmi1",
+            "has_bmi2",
+            "has_lzcnt",
         ];
         let v4 = ["has_avx512f", "has_avx512vl", "has_avx512dq"];
         let enabled = v3.iter().chain(if width == Width::W512 { &v4[..] } else { &[] });

@@ -14,6 +14,8 @@ pub(super) struct Plan {
     pub(super) varying: FxHashSet<Val>,
     /// For each statement: has no vector form and is run lane by lane.
     pub(super) serial: Vec<bool>,
+    /// Serial statements that run again in each run that uses them, instead of where they stand.
+    pub(super) deferred: Vec<bool>,
     /// Lanes of a 128-bit vector: 2 if anything lane-wise has 64 bits.
     pub(super) lanes: u32,
     /// Statements that become vector instructions, weighted.
@@ -41,6 +43,7 @@ impl Gen<'_> {
         let mut plan = Plan {
             varying: FxHashSet::default(),
             serial: vec![false; body.len()],
+            deferred: vec![false; body.len()],
             lanes: 4,
             cost: 0,
             vectorize: true,
@@ -159,13 +162,28 @@ impl Gen<'_> {
     /// gather, and would halve the lanes of everything else.
     fn pull_into_serial(&self, body: &[Stmt], plan: &mut Plan) {
         for k in (0..body.len()).rev() {
-            let Stmt::Let { dst, dtype: DType::I64, .. } = &body[k] else { continue };
-            if plan.serial[k] || !plan.varying.contains(dst) {
+            let Stmt::Let { dst, dtype: DType::I64, inst } = &body[k] else { continue };
+            // It moves down to its users, past stores.
+            let movable = match inst {
+                Inst::Load { buffer, .. } => self.is_unchanging(*buffer),
+                Inst::Read(_) | Inst::CheckedIndex { .. } => false,
+                Inst::Const(_)
+                | Inst::Index(_)
+                | Inst::Unary(..)
+                | Inst::Binary(..)
+                | Inst::Fma(..)
+                | Inst::Cmp(..)
+                | Inst::Select(..)
+                | Inst::Cast(_)
+                | Inst::Bitcast(_) => true,
+            };
+            if !movable || !plan.varying.contains(dst) {
                 continue;
             }
             let mut users = (0..body.len()).filter(|&u| uses(&body[u], *dst)).peekable();
             if users.peek().is_some() && users.all(|u| plan.serial[u]) {
                 plan.serial[k] = true;
+                plan.deferred[k] = true;
             }
         }
     }

@@ -5,7 +5,7 @@ use super::{Gen, Result};
 use crate::error::CodegenError;
 use crate::widen::Intrinsic;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Opcode, Value, types};
 use ttk_ir::{Binary, Cmp, DType, ReduceOp, Scalar, Unary};
 
 impl Gen<'_> {
@@ -41,7 +41,14 @@ impl Gen<'_> {
     }
 
     /// `count` is `b` where that is a constant.
-    pub(super) fn binary(&mut self, op: Binary, a: V, b: V, dtype: DType, count: Option<Scalar>) -> Result<V> {
+    pub(super) fn binary(
+        &mut self,
+        op: Binary,
+        a: V,
+        b: V,
+        dtype: DType,
+        count: Option<Scalar>,
+    ) -> Result<V> {
         let float = dtype.is_float();
         let (a, b) = self.same_mask(a, b);
         let (x, y) = (a.value, b.value);
@@ -53,7 +60,7 @@ impl Gen<'_> {
             Binary::Max | Binary::Min if float => return Ok(self.float_extreme(op == Binary::Max, a, b)),
             Binary::Add => self.b.ins().iadd(x, y),
             Binary::Sub => self.b.ins().isub(x, y),
-            Binary::Mul => self.b.ins().imul(x, y),
+            Binary::Mul => self.multiply(x, y),
             Binary::Div | Binary::Rem if !float => self.divide_integers(op == Binary::Div, a, b)?,
             Binary::Max if a.kind == Kind::I64 && self.lanes.is_some() => {
                 let more = self.b.ins().icmp(IntCC::SignedGreaterThan, x, y);
@@ -74,6 +81,31 @@ impl Gen<'_> {
             }
         };
         Ok(self.settle(V { value, kind: a.kind }, dtype))
+    }
+
+    fn multiply(&mut self, x: Value, y: Value) -> Value {
+        if !(self.is_widened(x) && self.is_widened(y)) {
+            return self.b.ins().imul(x, y);
+        }
+        // Cranelift multiplies what was widened before it widens, and shuffles the halves together: not
+        // lane-wise. `x (y + 1) - x` is not what it looks for.
+        let kind = if self.b.func.dfg.value_type(x) == types::I64X2 { Kind::I64 } else { Kind::I32 };
+        let one = self.number(kind, 1).value;
+        let more = self.b.ins().iadd(y, one);
+        let product = self.b.ins().imul(x, more);
+        self.b.ins().isub(product, x)
+    }
+
+    fn is_widened(&self, v: Value) -> bool {
+        self.lanes.is_some()
+            && self.wide.is_some()
+            && self.b.func.dfg.value_def(v).inst().is_some_and(|i| {
+                let opcode = self.b.func.dfg.insts[i].opcode();
+                matches!(
+                    opcode,
+                    Opcode::SwidenLow | Opcode::UwidenLow | Opcode::Sload16x4 | Opcode::Uload16x4
+                )
+            })
     }
 
     pub(super) fn fma(&mut self, a: V, b: V, c: V, dtype: DType) -> Result<V> {

@@ -243,8 +243,11 @@ impl Gen<'_> {
         let special = self.b.ins().smax(magnitude, infinity);
         let kind = Kind::I32;
         let mask = self.mask_kind(Kind::I32);
-        let normal =
-            self.select(V { value: too_large, kind: mask }, V { value: special, kind }, V { value: normal, kind });
+        let normal = self.select(
+            V { value: too_large, kind: mask },
+            V { value: special, kind },
+            V { value: normal, kind },
+        );
         // Subnormal: multiples of 2^-24, which adding 1/2 rounds to.
         let magnitude_float = self.cast(magnitude, float);
         let shift = self.constant(Scalar::from_f64(DType::F32, 0.5)).value;

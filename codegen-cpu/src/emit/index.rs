@@ -55,7 +55,9 @@ impl Gen<'_> {
             let mut product: Option<Value> = None;
             if let [Atom::Var(v)] = t.factors.as_slice() {
                 // A copy of an unrolled body: the distance becomes part of the displacement.
-                if let Some(Binding::Shifted(value, by)) = self.vars.get(*v as usize).copied().flatten().map(|v| v.binding) {
+                if let Some(Binding::Shifted(value, by)) =
+                    self.vars.get(*v as usize).copied().flatten().map(|v| v.binding)
+                {
                     constant = constant.wrapping_add(coeff.wrapping_mul(by));
                     let scaled = self.times(value, coeff);
                     sum = Some(sum.map_or(scaled, |s| self.b.ins().iadd(s, scaled)));
@@ -198,9 +200,7 @@ impl Gen<'_> {
     /// Whether it is at least 1 for any sizes: symbols are.
     pub(super) fn is_positive(&self, e: &Expr) -> bool {
         !e.terms().is_empty()
-            && e.terms()
-                .iter()
-                .all(|t| t.coeff > 0 && t.factors.iter().all(|a| matches!(a, Atom::Symbol(_))))
+            && e.terms().iter().all(|t| t.coeff > 0 && t.factors.iter().all(|a| matches!(a, Atom::Symbol(_))))
     }
 }
 

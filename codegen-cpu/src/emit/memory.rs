@@ -50,7 +50,7 @@ impl Gen<'_> {
     }
 
     /// Whether the memory does not change while the kernel runs.
-    fn is_unchanging(&self, buffer: BufferRef) -> bool {
+    pub(super) fn is_unchanging(&self, buffer: BufferRef) -> bool {
         match buffer {
             BufferRef::Local(_) => false,
             BufferRef::Param(p) => {
@@ -70,11 +70,7 @@ impl Gen<'_> {
     /// Flags of an ordinary access; loads of unchanging memory may move and merge.
     fn flags(&self, buffer: BufferRef) -> MemFlagsData {
         let flags = MemFlagsData::new().with_notrap();
-        if self.certain && self.is_unchanging(buffer) {
-            flags.with_readonly().with_can_move()
-        } else {
-            flags
-        }
+        if self.certain && self.is_unchanging(buffer) { flags.with_readonly().with_can_move() } else { flags }
     }
 
     pub(super) fn load_scalar(&mut self, buffer: BufferRef, index: &Expr) -> Result<V> {
@@ -201,8 +197,19 @@ impl Gen<'_> {
     }
 
     /// 2, 4 or 8 bytes (at 128 bits) into the low part of a vector; the rest is zero.
+    ///
+    /// Loaded as floats, which go to vector registers whatever becomes of the load.
     fn load_low(&mut self, bytes: u32, flags: MemFlagsData, address: Value, offset: i32) -> Value {
         match bytes {
+            2 if self.wide.is_some() => {
+                // No load of two bytes goes there: the tag halves this one's size.
+                let flags = match flags.trap_code().and_then(Tag::from_trap_code) {
+                    Some(Tag::Fraction) => flags.with_trap_code(Some(Tag::Eighth.trap_code())),
+                    _ => flags,
+                };
+                let raw = self.b.ins().load(types::F32, flags, address, offset);
+                self.b.ins().scalar_to_vector(types::F32X4, raw)
+            }
             2 => {
                 let zero = self.b.ins().iconst(types::I16, 0);
                 let zero = self.b.ins().splat(types::I16X8, zero);
@@ -210,12 +217,12 @@ impl Gen<'_> {
                 self.b.ins().insertlane(zero, raw, 0)
             }
             4 => {
-                let raw = self.b.ins().load(types::I32, flags, address, offset);
-                self.b.ins().scalar_to_vector(types::I32X4, raw)
+                let raw = self.b.ins().load(types::F32, flags, address, offset);
+                self.b.ins().scalar_to_vector(types::F32X4, raw)
             }
             _ => {
-                let raw = self.b.ins().load(types::I64, flags, address, offset);
-                self.b.ins().scalar_to_vector(types::I64X2, raw)
+                let raw = self.b.ins().load(types::F64, flags, address, offset);
+                self.b.ins().scalar_to_vector(types::F64X2, raw)
             }
         }
     }
@@ -285,8 +292,20 @@ impl Gen<'_> {
         at as i32
     }
 
+    /// An address in the frame.
+    ///
+    /// Tags do not survive on an access that Cranelift can see to be on the stack, so for wide code the
+    /// address comes from the stack pointer as a number. The frame slot is the lowest in the frame:
+    /// nothing is called, and so no outgoing arguments lie below it.
     pub(super) fn frame_address(&mut self, offset: i32) -> Value {
-        self.b.ins().stack_addr(types::I64, self.frame, offset)
+        if self.wide.is_none() {
+            return self.b.ins().stack_addr(types::I64, self.frame, offset);
+        }
+        if offset == 0 {
+            self.frame_base
+        } else {
+            self.b.ins().iadd_imm_s(self.frame_base, i64::from(offset))
+        }
     }
 
     /// A vector to or from the frame, lanes side by side.

@@ -150,6 +150,7 @@ struct Gen<'a> {
     certain: bool,
     /// The function's own memory, and how much of it is in use.
     frame: StackSlot,
+    frame_base: Value,
     frame_used: u32,
     vectors: bool,
     uses_constants: bool,
@@ -172,6 +173,7 @@ impl<'a> Gen<'a> {
             constants: p[5],
             errors: p[6],
         };
+        let frame_base = b.ins().get_stack_pointer(types::I64);
         // The size is known at the end; slots of the frame are aligned as vectors are.
         let frame = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 0, 4));
         Gen {
@@ -191,6 +193,7 @@ impl<'a> Gen<'a> {
             depth: 0,
             certain: true,
             frame,
+            frame_base,
             frame_used: 0,
             vectors: false,
             uses_constants: false,

@@ -18,10 +18,10 @@ impl<'a> Gen<'a> {
         to: usize,
         plan: &Plan,
     ) -> Result<()> {
-        let run = &body[from..to];
+        let run = self.with_deferred(body, from, to, plan);
         let mut inputs: Vec<(Val, Kind, i32)> = Vec::new();
         for v in plan.varying.iter().copied() {
-            let inside = run.iter().any(|s| matches!(s, Stmt::Let { dst, .. } if *dst == v));
+            let inside = run.iter().any(|&s| matches!(s, Stmt::Let { dst, .. } if *dst == v));
             if !inside && run.iter().any(|s| uses(s, v)) {
                 let (value, _) = self.val(v)?;
                 let at = self.frame_vector(value.kind);
@@ -31,9 +31,10 @@ impl<'a> Gen<'a> {
             }
         }
         let mut outputs: Vec<(Val, Kind, i32)> = Vec::new();
-        for s in run {
+        for s in &body[from..to] {
             let Stmt::Let { dst, dtype, .. } = s else { continue };
-            let outside = body[..from].iter().chain(&body[to..]).any(|s| uses(s, *dst));
+            let deferred = self.position_of(body, *dst).is_some_and(|k| plan.deferred[k]);
+            let outside = !deferred && body[to..].iter().any(|s| uses(s, *dst));
             if outside {
                 let kind = match Kind::of(*dtype) {
                     Kind::Bool => Kind::Mask32,
@@ -63,7 +64,7 @@ impl<'a> Gen<'a> {
                 g.vals[v.0 as usize].scalar = Some(scalar);
                 g.vals[v.0 as usize].depth = g.depth;
             }
-            run.iter().try_for_each(|s| g.stmt(s))?;
+            run.iter().try_for_each(|&s| g.stmt(s))?;
             for &(v, kind, at) in &outputs {
                 if let Some(scalar) = g.vals[v.0 as usize].scalar {
                     let address = g.frame_address(at);
@@ -87,6 +88,29 @@ impl<'a> Gen<'a> {
             self.vals[v.0 as usize].scalar = None;
         }
         Ok(())
+    }
+
+    /// The statements of a run and, before them, the deferred ones they need.
+    fn with_deferred(&self, body: &'a [Stmt], from: usize, to: usize, plan: &Plan) -> Vec<&'a Stmt> {
+        let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
+        let mut at = 0;
+        while at < wanted.len() {
+            let user = &body[wanted[at]];
+            for k in 0..to {
+                let needed =
+                    matches!(&body[k], Stmt::Let { dst, .. } if plan.deferred[k] && uses(user, *dst));
+                if needed && !wanted.contains(&k) {
+                    wanted.push(k);
+                }
+            }
+            at += 1;
+        }
+        wanted.sort_unstable();
+        wanted.into_iter().map(|k| &body[k]).collect()
+    }
+
+    fn position_of(&self, body: &[Stmt], v: Val) -> Option<usize> {
+        body.iter().position(|s| matches!(s, Stmt::Let { dst, .. } if *dst == v))
     }
 
     fn lane_of(&mut self, kind: Kind, at: i32, lane: cranelift_codegen::ir::Value) -> V {

@@ -64,7 +64,13 @@ impl<'a> Gen<'a> {
         self.lanes.map_or(1, |l| l.count)
     }
 
-    pub(super) fn vector_loop(&mut self, var: VarId, begin: &'a Expr, end: &'a Expr, body: &'a [Stmt]) -> Result<()> {
+    pub(super) fn vector_loop(
+        &mut self,
+        var: VarId,
+        begin: &'a Expr,
+        end: &'a Expr,
+        body: &'a [Stmt],
+    ) -> Result<()> {
         let plan = self.plan(var, body);
         let nonnegative = self.is_nonnegative(begin);
         let trips = end.sub(begin);
@@ -79,7 +85,14 @@ impl<'a> Gen<'a> {
                 other => other,
             };
             let frame = self.frame_bytes(kind.size() * PARTIALS as u32);
-            self.partials.push(Partial { acc: *acc, op: *op, dtype, kind, frame, place: Place::Frame(first) });
+            self.partials.push(Partial {
+                acc: *acc,
+                op: *op,
+                dtype,
+                kind,
+                frame,
+                place: Place::Frame(first),
+            });
         }
         let certain = self.certain;
         self.certain &= runs;
@@ -259,10 +272,9 @@ impl<'a> Gen<'a> {
                 (count, self.b.ins().iadd_imm_s(bit, -1))
             }
         };
-        self.frame_used = self.frame_used.max(64);
-        let anywhere = self.frame_address(0);
+        // The store is not done, so any address will do.
         let flags = MemFlagsData::new().with_trap_code(Some(Tag::SetMask.trap_code()));
-        self.b.ins().store(flags, bits, anywhere, 0);
+        self.b.ins().store(flags, bits, self.entry.errors, 0);
         self.lanes = Some(Lanes { count: plan.lanes, masked: Some(Masked { count }) });
         self.bind_var(var, Binding::Value(i), nonnegative);
         self.place_partials(first, i);

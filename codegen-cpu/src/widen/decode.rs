@@ -16,6 +16,8 @@ pub(super) enum Role {
     /// The lowest lane of vector registers only.
     Scalar,
     Wide(&'static Row),
+    /// A merge of one lane that means the whole register: a copy of the last operand.
+    Whole,
     /// Loads or stores the low part of a register: `bytes` of it at 128 bits.
     Fraction {
         bytes: u32,
@@ -225,6 +227,12 @@ fn classify(
     op.role = match fraction(&ins).filter(|_| tag.is_some()) {
         Some((bytes, store)) => Role::Fraction { bytes, store },
         None if tag.is_some() => return Err(Declined::unknown(&ins)),
+        // How Cranelift clears what lies above a scalar: here the scalar is a partial vector, and
+        // scalar code only looks at the lowest lane.
+        None if matches!(ins.code(), Code::VEX_Vmovss_xmm_xmm_xmm | Code::VEX_Vmovsd_xmm_xmm_xmm) => {
+            op.reads = op.xmm(2).map_or(0, |r| 1 << r);
+            Role::Whole
+        }
         None if ins.code() == Code::VEX_Vpalignr_xmm_xmm_xmmm128_imm8 => Role::Intrinsic(
             Intrinsic::from_rotation(ins.immediate8()).ok_or_else(|| Declined::unknown(&ins))?,
         ),

@@ -80,7 +80,9 @@ pub(super) fn sources(program: &Program, code: &[u8]) -> Sources {
 fn forward_slots(program: &Program, list: &[Source], before: &[Aliases], of_op: &mut [Option<u16>]) -> bool {
     let mut content: FxHashMap<u16, Option<u16>> = FxHashMap::default();
     for (i, op) in program.ops.iter().enumerate() {
-        let (Some((_, true)), Some(slot), Some(r)) = (op.spill(program.fixed), of_op[i], op.xmm(1)) else { continue };
+        let (Some((_, true)), Some(slot), Some(r)) = (op.spill(program.fixed), of_op[i], op.xmm(1)) else {
+            continue;
+        };
         let constant = before[i][r].filter(|s| matches!(list[*s as usize], Source::Constant(_)));
         content.entry(slot).and_modify(|c| *c = c.filter(|c| Some(*c) == constant)).or_insert(constant);
     }

@@ -62,10 +62,8 @@ pub enum Declined {
     UnknownInstruction { offset: u32, text: String },
     #[error("the wide form of the instruction at code offset {offset:#x} cannot be encoded")]
     Unencodable { offset: u32 },
-    #[error("the address of a constant is taken at code offset {offset:#x}")]
+    #[error("a constant out of bounds at code offset {offset:#x}")]
     ConstantAddress { offset: u32 },
-    #[error("the function has no frame pointer")]
-    NoFramePointer,
 }
 
 impl Declined {
@@ -91,10 +89,12 @@ pub(crate) enum Tag {
     SetMask = 6,
     /// A 128-bit load that stays one: reads back a part of what a wide store wrote.
     Narrow = 7,
+    /// A partial vector of half the size the load seems to have: two bytes at 128 bits.
+    Eighth = 8,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Tag; 7] = [
+    pub(crate) const ALL: [Tag; 8] = [
         Tag::Fraction,
         Tag::Masked8,
         Tag::Masked16,
@@ -102,6 +102,7 @@ impl Tag {
         Tag::Masked64,
         Tag::SetMask,
         Tag::Narrow,
+        Tag::Eighth,
     ];
 
     pub(crate) const fn trap_code(self) -> TrapCode {
@@ -125,7 +126,7 @@ impl Tag {
     const fn is_masked(self) -> bool {
         match self {
             Tag::Masked8 | Tag::Masked16 | Tag::Masked32 | Tag::Masked64 => true,
-            Tag::Fraction | Tag::SetMask | Tag::Narrow => false,
+            Tag::Fraction | Tag::SetMask | Tag::Narrow | Tag::Eighth => false,
         }
     }
 }
@@ -183,9 +184,7 @@ impl Intrinsic {
                 | Intrinsic::F16ToF32
                 | Intrinsic::F32ToF16
                 | Intrinsic::I64ToI32 => true,
-                Intrinsic::ShiftRight64
-                | Intrinsic::I64ToF64
-                | Intrinsic::F64ToI64 => false,
+                Intrinsic::ShiftRight64 | Intrinsic::I64ToF64 | Intrinsic::F64ToI64 => false,
             },
         }
     }

@@ -4,7 +4,7 @@ use super::assemble::Assembler;
 use super::decode::{Op, Program, Role, is_branch};
 use super::masks::{Logic, MaskUse, SCRATCH_MASK, TAIL_MASK};
 use super::plan::{Plan, SCRATCH_REGISTER};
-use super::table::{Form, Row};
+use super::table::{Form, Row, stays_in_lanes};
 use super::{Declined, Intrinsic, Tag, Wide, Widened};
 use iced_x86::{Code, FlowControl, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
@@ -61,6 +61,12 @@ impl Rewriter<'_> {
             Role::Pass => self.pass(op, program),
             Role::Scalar => self.scalar(op),
             Role::SetMask => self.set_mask(op),
+            Role::Whole => {
+                let (to, from) = (op.xmm(0), self.operand(i, op, 2, Part::Full));
+                let (Some(to), Some(from)) = (to, from) else { return Err(Declined::unknown(&op.ins)) };
+                let to = self.register(to as u8, Part::Full);
+                self.copy(op, to, from)
+            }
             Role::Fraction { bytes, store } => self.fraction(i, op, bytes, store),
             Role::Intrinsic(intrinsic) => self.intrinsic(i, op, intrinsic),
             Role::Wide(row) => self.vector(i, op, row),
@@ -105,7 +111,7 @@ impl Rewriter<'_> {
             return self.out.emit_branch(&ins, program.at[&ins.near_branch_target()]);
         }
         if op.is_rip_relative() {
-            return Err(Declined::ConstantAddress { offset: ins.ip() as u32 });
+            return self.general_constant(op);
         }
         if ins.flow_control() == FlowControl::Return && self.uses_vectors {
             self.out.emit(&Instruction::with(Code::VEX_Vzeroupper))?;
@@ -128,6 +134,16 @@ impl Rewriter<'_> {
         }
         self.scale_frame(&mut ins);
         self.out.emit(&ins)
+    }
+
+    /// General-purpose code that reads a constant; taking its address is something else.
+    fn general_constant(&mut self, op: &Op) -> Result<(), Declined> {
+        let size = op.ins.memory_size().size();
+        if op.ins.mnemonic() == Mnemonic::Lea || size == 0 {
+            return Err(Declined::unknown(&op.ins));
+        }
+        let bytes = self.pool_bytes(op, size)?;
+        self.out.emit_with_constant(&op.ins, &bytes)
     }
 
     fn scalar(&mut self, op: &Op) -> Result<(), Declined> {
@@ -176,6 +192,7 @@ impl Rewriter<'_> {
     }
 
     fn fraction(&mut self, i: usize, op: &Op, bytes: u32, store: bool) -> Result<(), Declined> {
+        let bytes = if op.tag == Some(Tag::Eighth) { bytes / 2 } else { bytes };
         let total = bytes * self.wide.scale();
         let k = if store { 1 } else { 0 };
         let Some(low) = self.operand(i, op, k, Part::Low) else { return Err(Declined::unknown(&op.ins)) };
@@ -223,7 +240,9 @@ impl Rewriter<'_> {
             Tag::Masked16 => 1,
             Tag::Masked32 => 2,
             Tag::Masked64 => 3,
-            Tag::Fraction | Tag::SetMask | Tag::Narrow => return Err(Declined::unknown(&op.ins)),
+            Tag::Fraction | Tag::SetMask | Tag::Narrow | Tag::Eighth => {
+                return Err(Declined::unknown(&op.ins));
+            }
         };
         const LOADS: [[Code; 3]; 4] = [
             [EVEX_Vmovdqu8_zmm_k1z_zmmm512, EVEX_Vmovdqu8_ymm_k1z_ymmm256, EVEX_Vmovdqu8_xmm_k1z_xmmm128],
@@ -287,12 +306,23 @@ impl Rewriter<'_> {
                 return self.emit2(op, code, self.register(to as u8, Part::Full), from);
             }
         }
+        if row.form == Form::Shuffle && !stays_in_lanes(op.ins.mnemonic(), op.ins.immediate8()) {
+            return Err(Declined::unknown(&op.ins));
+        }
         match (row.form, self.wide) {
             (Form::Pack, _) => self.pack(i, op, code),
             (Form::Compare, Wide::W512) => self.compare(i, op, code),
             (Form::Blend, Wide::W512) => self.blend(i, op),
             (Form::Compare | Form::Blend, Wide::W256)
-            | (Form::Lanewise | Form::Extend | Form::Truncate | Form::Broadcast | Form::ShiftCount, _) => {
+            | (
+                Form::Lanewise
+                | Form::Shuffle
+                | Form::Extend
+                | Form::Truncate
+                | Form::Broadcast
+                | Form::ShiftCount,
+                _,
+            ) => {
                 if let Some((logic, a, b)) = self.plan.masks[i].logic {
                     return self.mask_logic(op, logic, a, b, self.plan.masks[i]);
                 }
@@ -305,9 +335,12 @@ impl Rewriter<'_> {
                     Form::Extend => (Part::Full, Part::Half),
                     Form::Truncate => (Part::Half, Part::Full),
                     Form::Broadcast => (Part::Full, Part::Low),
-                    Form::Lanewise | Form::ShiftCount | Form::Compare | Form::Blend | Form::Pack => {
-                        (Part::Full, Part::Full)
-                    }
+                    Form::Lanewise
+                    | Form::Shuffle
+                    | Form::ShiftCount
+                    | Form::Compare
+                    | Form::Blend
+                    | Form::Pack => (Part::Full, Part::Full),
                 };
                 self.set_registers(i, op, &mut ins, to, from);
                 if row.form == Form::ShiftCount {
@@ -376,7 +409,13 @@ impl Rewriter<'_> {
                 let bytes = self.pool_bytes(op, 16)?;
                 self.out.emit_with_constant(&ins, &bytes)
             }
-            Form::Lanewise | Form::Truncate | Form::Compare | Form::Blend | Form::Broadcast | Form::Pack => {
+            Form::Lanewise
+            | Form::Shuffle
+            | Form::Truncate
+            | Form::Compare
+            | Form::Blend
+            | Form::Broadcast
+            | Form::Pack => {
                 let bytes = self.pool_bytes(op, 16)?;
                 let whole = <[u8; 16]>::try_from(bytes.as_slice()).unwrap_or_default();
                 if self.wide == Wide::W512 && ins.code().op_code().can_broadcast() {
