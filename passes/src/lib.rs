@@ -12,6 +12,7 @@ pub mod canonicalize;
 pub mod cse;
 pub mod dce;
 pub mod error;
+mod expand;
 pub mod fold;
 mod fuse;
 pub mod lower;
