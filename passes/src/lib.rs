@@ -10,6 +10,7 @@
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
+pub mod egraph;
 pub mod error;
 pub mod fold;
 pub mod options;
