@@ -19,5 +19,5 @@ mod tape;
 pub use graph::{GradError, VjpOptions, vjp};
 pub use jvp::{jvp, jvp_rule};
 pub use partition::{saved_for_backward, worth_saving};
-pub use rules::{Cotangents, vjp_rule};
+pub use rules::{Cotangents, carries_derivative, vjp_rule};
 pub use tape::{Tape, backward};

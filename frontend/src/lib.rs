@@ -1,1 +1,18 @@
+//! Lazy tensors with PyTorch's semantics: the hub that joins the compiler's crates.
 
+pub mod compile;
+pub mod counters;
+pub mod error;
+pub mod grad;
+pub mod log;
+pub mod materialize;
+pub mod node;
+pub mod ops;
+pub mod random;
+pub mod record;
+pub mod source;
+pub mod tensor;
+pub mod view;
+
+pub use error::{Error, Exception, Result};
+pub use tensor::Tensor;

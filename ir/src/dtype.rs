@@ -120,13 +120,14 @@ pub struct Scalar {
 }
 
 impl Scalar {
-    /// `value` rounded to `dtype`; conversion to an integer saturates and takes NaN to 0.
+    /// `value` rounded to `dtype`; conversion to an integer saturates and takes NaN to 0. The 16-bit
+    /// floats are reached through `f32`, as PyTorch reaches them.
     pub fn from_f64(dtype: DType, value: f64) -> Scalar {
         let bits = match dtype {
             DType::F64 => value.to_bits(),
             DType::F32 => (value as f32).to_bits() as u64,
-            DType::F16 => f16::from_f64(value).to_bits() as u64,
-            DType::BF16 => bf16::from_f64(value).to_bits() as u64,
+            DType::F16 => f16::from_f32(value as f32).to_bits() as u64,
+            DType::BF16 => bf16::from_f32(value as f32).to_bits() as u64,
             DType::Bool => (value != 0.0) as u64,
             DType::U8 => value as u8 as u64,
             DType::I8 => value as i8 as i64 as u64,
@@ -140,8 +141,10 @@ impl Scalar {
     /// `value` wrapped into `dtype` (integers), or rounded to it (floats).
     pub fn from_i64(dtype: DType, value: i64) -> Scalar {
         let bits = match dtype {
-            DType::F64 | DType::F32 | DType::F16 | DType::BF16 => {
-                return Scalar::from_f64(dtype, value as f64);
+            DType::F64 => (value as f64).to_bits(),
+            // Straight to f32: by way of f64 a large integer would be rounded twice.
+            DType::F32 | DType::F16 | DType::BF16 => {
+                return Scalar::from_f64(dtype, value as f32 as f64);
             }
             DType::Bool => (value != 0) as u64,
             DType::U8 => value as u8 as u64,
@@ -181,7 +184,7 @@ impl Scalar {
 
     /// Conversion as the `cast` operation does it.
     pub fn cast(self, dtype: DType) -> Scalar {
-        if self.dtype.is_float() || dtype.is_float() {
+        if self.dtype.is_float() {
             Scalar::from_f64(dtype, self.as_f64())
         } else {
             Scalar::from_i64(dtype, self.as_i64())

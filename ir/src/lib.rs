@@ -8,12 +8,14 @@
 
 pub mod build;
 pub mod dtype;
+pub mod eval;
 pub mod expr;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
 pub mod op;
 pub mod program;
+pub mod random;
 pub mod shape;
 
 pub use build::Builder;

@@ -3,6 +3,8 @@
 //! Made by `passes`, executed by `runtime`. Tensors are dense and row-major in their buffers; every
 //! view has become an index expression or a stride.
 
+pub mod eval;
+
 use crate::dtype::DType;
 use crate::expr::Expr;
 use crate::graph::{Loc, Symbol};

@@ -39,15 +39,14 @@ pub struct KernelCode {
 /// Alignment of code and constants.
 const ALIGN: usize = 64;
 
-/// Kernels in executable memory, which is unmapped with it.
+/// Kernels ready to be entered, and the executable memory they are in.
 pub struct CodeModule {
-    base: NonNull<u8>,
-    size: usize,
-    /// Offsets of the entry point and the constants of each kernel.
-    kernels: Vec<(usize, usize)>,
+    /// Entry point and constants of each kernel.
+    kernels: Vec<(Entry, *const u8)>,
+    mapping: Option<Mapping>,
 }
 
-// SAFETY: the mapping is read-only after construction.
+// SAFETY: code and constants are read-only after construction.
 unsafe impl Send for CodeModule {}
 // SAFETY: as above.
 unsafe impl Sync for CodeModule {}
@@ -76,8 +75,63 @@ impl CodeModule {
             size = (constants + k.constants.len()).next_multiple_of(ALIGN);
             places.push((code, constants));
         }
-        let refused = |code| RunError::ExecutableMemory { bytes: size, code };
-        let size = size.max(1);
+        if kernels.is_empty() {
+            return Ok(CodeModule { kernels: Vec::new(), mapping: None });
+        }
+        let mapping = Mapping::new(size)?;
+        let base = mapping.base.as_ptr();
+        let mut entries = Vec::with_capacity(kernels.len());
+        for (k, (code, constants)) in kernels.iter().zip(places) {
+            // SAFETY: both ranges lie in the mapping, which was sized for them; the giver of the code
+            // promised that there is an entry point.
+            unsafe {
+                base.add(code).copy_from_nonoverlapping(k.code.as_ptr(), k.code.len());
+                base.add(constants).copy_from_nonoverlapping(k.constants.as_ptr(), k.constants.len());
+                let entry = base.add(code + k.entry as usize);
+                entries
+                    .push((std::mem::transmute::<*mut u8, Entry>(entry), base.add(constants).cast_const()));
+            }
+        }
+        mapping.make_executable()?;
+        Ok(CodeModule { kernels: entries, mapping: Some(mapping) })
+    }
+
+    /// Kernels that were compiled into this program, with their constants.
+    pub fn of_functions(kernels: &[(Entry, &'static [u8])]) -> CodeModule {
+        let kernels = kernels.iter().map(|&(entry, constants)| (entry, constants.as_ptr())).collect();
+        CodeModule { kernels, mapping: None }
+    }
+
+    /// How many kernels there are.
+    pub fn len(&self) -> usize {
+        self.kernels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kernels.is_empty()
+    }
+
+    /// The entry point of a kernel and its constants table.
+    pub fn kernel(&self, index: usize) -> (Entry, *const u8) {
+        self.kernels[index]
+    }
+}
+
+impl fmt::Debug for CodeModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.mapping.as_ref().map_or(0, |m| m.size);
+        f.debug_struct("CodeModule").field("bytes", &bytes).field("kernels", &self.kernels.len()).finish()
+    }
+}
+
+/// Memory that is written and then executed.
+struct Mapping {
+    base: NonNull<u8>,
+    size: usize,
+}
+
+impl Mapping {
+    fn new(size: usize) -> Result<Mapping, RunError> {
         // SAFETY: a new anonymous mapping touches no memory of ours.
         let base = unsafe {
             libc::mmap(
@@ -89,58 +143,27 @@ impl CodeModule {
                 0,
             )
         };
-        let Some(base) = NonNull::new(base.cast::<u8>()).filter(|p| p.as_ptr().cast() != libc::MAP_FAILED)
-        else {
-            return Err(refused(last_error()));
-        };
-        let mut module = CodeModule { base, size, kernels: Vec::with_capacity(kernels.len()) };
-        for (k, (code, constants)) in kernels.iter().zip(places) {
-            // SAFETY: both ranges lie in the mapping, which was sized for them.
-            unsafe {
-                base.as_ptr().add(code).copy_from_nonoverlapping(k.code.as_ptr(), k.code.len());
-                base.as_ptr()
-                    .add(constants)
-                    .copy_from_nonoverlapping(k.constants.as_ptr(), k.constants.len());
-            }
-            module.kernels.push((code + k.entry as usize, constants));
+        match NonNull::new(base.cast::<u8>()) {
+            Some(start) if base != libc::MAP_FAILED => Ok(Mapping { base: start, size }),
+            _ => Err(refused(size)),
         }
-        // SAFETY: the whole mapping, whose owner is `module`.
-        if unsafe { libc::mprotect(base.as_ptr().cast(), size, libc::PROT_READ | libc::PROT_EXEC) } != 0 {
-            return Err(refused(last_error()));
-        }
-        flush_instruction_cache(base.as_ptr(), size);
-        Ok(module)
     }
 
-    pub fn len(&self) -> usize {
-        self.kernels.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.kernels.is_empty()
-    }
-
-    /// The entry point of a kernel and its constants table.
-    pub fn kernel(&self, index: usize) -> (Entry, *const u8) {
-        let (entry, constants) = self.kernels[index];
-        // SAFETY: an offset inside the mapping, where the giver of the code promised an entry point.
-        unsafe {
-            let entry = std::mem::transmute::<*const u8, Entry>(self.base.as_ptr().add(entry));
-            (entry, self.base.as_ptr().add(constants))
+    fn make_executable(&self) -> Result<(), RunError> {
+        let base = self.base.as_ptr();
+        // SAFETY: the whole of our own mapping.
+        if unsafe { libc::mprotect(base.cast(), self.size, libc::PROT_READ | libc::PROT_EXEC) } != 0 {
+            return Err(refused(self.size));
         }
+        flush_instruction_cache(base, self.size);
+        Ok(())
     }
 }
 
-impl Drop for CodeModule {
+impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and entries are only used while a plan keeps the module.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.size) };
-    }
-}
-
-impl fmt::Debug for CodeModule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CodeModule").field("bytes", &self.size).field("kernels", &self.kernels.len()).finish()
     }
 }
 
@@ -158,8 +181,8 @@ pub fn scratch_offsets(sizes: impl Iterator<Item = usize>) -> (Vec<usize>, usize
     (offsets, at)
 }
 
-fn last_error() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+fn refused(bytes: usize) -> RunError {
+    RunError::ExecutableMemory { bytes, code: std::io::Error::last_os_error().raw_os_error().unwrap_or(0) }
 }
 
 #[cfg(target_arch = "aarch64")]

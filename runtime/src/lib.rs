@@ -8,10 +8,15 @@
 //! **Invariant:** of our crates this one knows only `ir`; a compiled program runs with these two.
 
 pub mod code;
+pub mod custom;
 mod error;
+mod execute;
 pub mod memory;
+mod plan;
+mod random;
 pub mod threads;
 
 pub use code::{CodeModule, KernelCode};
 pub use error::{Defect, OutOfMemory, RunError};
 pub use memory::Buffer;
+pub use plan::Plan;

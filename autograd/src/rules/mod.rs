@@ -91,7 +91,7 @@ pub fn vjp_rule<B: Builder>(
 /// Whether a derivative can pass from the result of an operation to its operand `position`.
 ///
 /// The structure of a graph's derivative is decided by this alone, before any rule runs.
-pub(crate) fn carries_derivative(op: &Op, position: usize, operand: DType, result: DType) -> bool {
+pub fn carries_derivative(op: &Op, position: usize, operand: DType, result: DType) -> bool {
     if !operand.is_float() || !result.is_float() {
         return false;
     }

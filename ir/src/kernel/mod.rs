@@ -18,6 +18,8 @@
 //! }
 //! ```
 
+pub mod eval;
+
 use crate::dtype::{DType, Scalar};
 use crate::expr::Expr;
 use crate::graph::Loc;
@@ -101,8 +103,8 @@ pub enum LoopKind {
     Unroll,
 }
 
-/// An accumulator of a vector loop is this many partial results: iteration `i` goes to partial
-/// `i % 32`, each starts at the identity, and at the end of the loop partials are joined as a balanced
+/// An accumulator of a vector loop is this many partial results: iteration `i`, counted from 0 at the
+/// loop's begin, goes to partial `i % 32`, each starts at the identity, and at the end of the loop partials are joined as a balanced
 /// tree (`p[k]` with `p[k + 16]`, then `p[k + 8]`, 4, 2, 1) and last with the accumulator itself.
 pub const VECTOR_ACCUMULATORS: usize = 32;
 

@@ -10,12 +10,26 @@ pub(super) fn round_even(x: f64) -> f64 {
     x.round_ties_even()
 }
 
+/// IEEE 754-2019 `maximum`: NaN wins, and `0 > -0` (`f64::max` leaves the zeros open).
 pub(super) fn max_nan(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a > b || (a == b && b.is_sign_negative()) {
+        a
+    } else {
+        b
+    }
 }
 
+/// IEEE 754-2019 `minimum`: NaN wins, and `-0 < 0`.
 pub(super) fn min_nan(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a < b || (a == b && a.is_sign_negative()) {
+        a
+    } else {
+        b
+    }
 }
 
 pub(super) fn pow_int(base: i64, exponent: i64) -> i64 {

@@ -144,6 +144,16 @@ impl Buffer {
         out
     }
 
+    /// Copies another buffer's content over this one's, which others may share; the shorter length counts.
+    ///
+    /// # Safety
+    /// Nobody may read or write this memory meanwhile.
+    pub unsafe fn overwrite(&self, from: &Buffer) {
+        let len = self.0.len.min(from.len());
+        // SAFETY: both blocks are at least that long; the caller promises that there is no race.
+        unsafe { self.as_ptr().copy_from(from.as_ptr(), len) };
+    }
+
     /// A new owned block with the same content.
     ///
     /// # Errors

@@ -14,21 +14,6 @@ _LEAVES_ONLY = (
 )
 
 
-def _spans_storage(tensor):
-    """Whether the tensor is its whole storage, in order."""
-    return (
-        tensor.storage_offset() == 0
-        and tensor.is_contiguous()
-        and tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
-    )
-
-
-def _flat_storage(tensor):
-    """The tensor's whole storage, as a one-dimensional view."""
-    count = tensor.untyped_storage().nbytes() // tensor.element_size()
-    return _C._as_strided(tensor.detach(), (count,), (1,), 0)
-
-
 def _from_pickle(cls, data, dtype, size, requires_grad, attributes):
     tensor = _C._from_bytes(data, getattr(_C, dtype), tuple(size))
     if cls is not Tensor:
@@ -138,11 +123,13 @@ class Tensor(_C.TensorBase):
         source = self.detach()
         key = ("storage", _C._storage_key(source))
         shared = memo.get(key)
-        if shared is None and (_spans_storage(source) or not source.numel()):
-            twin = memo[key] = source.clone()
+        from .storage import whole
+
+        if shared is None:
+            shared = memo[key] = (whole(source) if source.numel() else source).clone()
+        if tuple(shared.shape) == tuple(source.shape) and shared.stride() == source.stride() and not source.storage_offset():
+            twin = shared.detach()
         else:
-            if shared is None:
-                shared = memo[key] = _flat_storage(source).clone()
             twin = _C._as_strided(shared, tuple(source.shape), source.stride(), source.storage_offset())
         if type(self) is not Tensor:
             twin = _C._make_subclass(type(self), twin, self.requires_grad)

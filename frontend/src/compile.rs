@@ -1,0 +1,11 @@
+//! From lazy values to results: extraction of what must be computed, the structural cache of compiled
+//! plans, compilation on a miss, execution.
+
+pub mod cache;
+pub mod extract;
+pub mod generalize;
+pub mod signature;
+
+mod backend;
+
+pub use backend::{CompileOptions, Compiled, compile_graph};

@@ -1,0 +1,193 @@
+//! The structural cache: recordings that were compiled before, found without running a pass.
+
+use super::backend::{self, CompileOptions, Compiled};
+use super::extract::{Entry, Recording};
+use super::generalize::{Arguments, Pattern};
+use super::signature::{Signature, with_dims};
+use crate::counters;
+use crate::error::{Error, Result};
+use crate::node::Kind;
+use crate::source;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use ttk_ir::graph::Symbol;
+use ttk_ir::{Dim, Graph, Op, Scalar, Shape, Type, ValueId};
+
+/// A compiled plan and the recordings it serves.
+#[derive(Debug)]
+struct Plan {
+    pattern: Pattern,
+    compiled: Arc<Compiled>,
+}
+
+/// Plans by the hash of their structure; exact ones before general ones.
+#[derive(Debug, Default)]
+pub struct PlanCache {
+    plans: FxHashMap<u64, Vec<Plan>>,
+}
+
+impl PlanCache {
+    /// The plan for a recording, compiled if there is none, and its parameters.
+    ///
+    /// # Errors
+    /// A failure of the compiler.
+    pub fn plan_for(&mut self, r: &Recording) -> Result<(Arc<Compiled>, Arguments)> {
+        let signature = Signature::of(r);
+        let plans = self.plans.entry(signature.hash()).or_default();
+        for plan in plans.iter() {
+            if let Some(arguments) = plan.pattern.matches(&signature) {
+                counters::add(&counters::CACHE_HITS, 1);
+                return Ok((plan.compiled.clone(), arguments));
+            }
+        }
+        counters::add(&counters::CACHE_MISSES, 1);
+        let widened = plans.iter().rev().find_map(|p| p.pattern.widened(&signature));
+        let reason = match &widened {
+            Some(p) => MissReason::Differs { sizes: p.dims.len(), scalars: p.lifted.len() },
+            None => MissReason::NewStructure { operations: r.nodes.len() },
+        };
+        crate::log::cache_miss(&reason);
+        if let Some(pattern) = widened
+            && let Some(arguments) = pattern.matches(&signature)
+            && let Some(graph) = graph_of(r, &pattern)
+        {
+            let compiled = Arc::new(backend::compile_graph(&graph, &options(r, &pattern))?);
+            plans.push(Plan { pattern, compiled: compiled.clone() });
+            return Ok((compiled, arguments));
+        }
+        let pattern = Pattern::exact(signature);
+        let Some(graph) = graph_of(r, &pattern) else {
+            return Err(Error::Internal { detail: "a recording is not a well-formed graph".into() });
+        };
+        let compiled = Arc::new(backend::compile_graph(&graph, &options(r, &pattern))?);
+        let general = plans.iter().position(|p| !p.pattern.symbols.is_empty()).unwrap_or(plans.len());
+        plans.insert(general, Plan { pattern, compiled: compiled.clone() });
+        Ok((compiled, Arguments::default()))
+    }
+
+    /// How many plans there are.
+    pub fn len(&self) -> usize {
+        self.plans.values().map(Vec::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.plans.clear();
+    }
+}
+
+/// Why a recording had to be compiled.
+#[derive(Debug)]
+pub enum MissReason {
+    NewStructure { operations: usize },
+    /// The structure is known with other numbers; so many are parameters from now on.
+    Differs { sizes: usize, scalars: usize },
+}
+
+fn options(r: &Recording, pattern: &Pattern) -> CompileOptions {
+    let mut donate = r.donate.clone();
+    donate.extend(pattern.lifted.iter().map(|_| false));
+    CompileOptions { donate, ..CompileOptions::default() }
+}
+
+/// The recording as a graph with the parameters of `pattern`: inputs are the leaves, then the lifted
+/// scalars.
+///
+/// `None` when the guess at symbolic sizes breaks a type rule or gives other sizes than were recorded.
+pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
+    let mut graph = Graph::new("step");
+    graph.symbols = (0..pattern.symbols.len()).map(|i| Symbol { name: format!("n{i}") }).collect();
+    let symbols: Vec<i64> =
+        pattern.symbols.iter().map(|&(at, add)| pattern.signature.dims[at] + add).collect();
+    let mut at = 0;
+    let mut hole = pattern.dims.iter().peekable();
+    let mut next = || {
+        let dim = match hole.next_if(|h| h.at == at) {
+            Some(h) => h.dim.clone(),
+            None => Dim::Fixed(pattern.signature.dims[at]),
+        };
+        at += 1;
+        dim
+    };
+    // Inputs come first, in order; their sizes stand first in the order of entries, too, but between
+    // those of operations, so all operations are rewritten before the graph is filled.
+    let mut rewritten: Vec<Option<Op>> = Vec::with_capacity(r.nodes.len());
+    let mut inputs: Vec<Type> = Vec::with_capacity(r.leaves.len());
+    for entry in &r.nodes {
+        rewritten.push(match entry {
+            Entry::Leaf(i) => {
+                let ty = &r.leaves[*i as usize].ty;
+                let shape: Shape = ty.shape.iter().map(|_| next()).collect();
+                inputs.push(Type { dtype: ty.dtype, shape });
+                None
+            }
+            Entry::Op { value, .. } => match &value.kind {
+                Kind::Op(op) => Some(with_dims(op, &mut next)),
+                Kind::Leaf | Kind::Alias(_) => return None,
+            },
+        });
+    }
+    let params: Vec<ValueId> = inputs.into_iter().map(|ty| graph.param(ty)).collect();
+    let scalar_inputs: Vec<ValueId> = pattern
+        .lifted
+        .iter()
+        .map(|&at| graph.param(Type::new(pattern.signature.scalars[at].dtype, Shape::new())))
+        .collect();
+
+    let mut scalar_at = 0;
+    let mut lifted = pattern.scalars.iter().peekable();
+    let mut ids: Vec<ValueId> = Vec::with_capacity(r.nodes.len());
+    for (entry, op) in r.nodes.iter().zip(rewritten) {
+        let id = match (entry, op) {
+            (Entry::Op { value, inputs }, Some(op)) => {
+                let loc = match source::lookup(value.loc) {
+                    Some(loc) => graph.loc_id(loc),
+                    None => ttk_ir::LocId::default(),
+                };
+                let id = if let Op::Const { shape, .. } = &op {
+                    let lift = lifted.next_if(|h| h.0 == scalar_at).map(|h| scalar_inputs[h.1]);
+                    scalar_at += 1;
+                    match lift {
+                        Some(param) => splat(&mut graph, param, shape, loc)?,
+                        None => graph.add_at(op, &[], loc).ok()?,
+                    }
+                } else {
+                    let inputs: Vec<ValueId> = inputs.iter().map(|&i| ids[i as usize]).collect();
+                    graph.add_at(op, &inputs, loc).ok()?
+                };
+                let recorded = value.ty.shape.iter().map(|d| d.fixed());
+                let symbolic = graph.ty(id).shape.iter().map(|d| Some(d.eval(&symbols)));
+                if !recorded.eq(symbolic) {
+                    return None;
+                }
+                id
+            }
+            (Entry::Leaf(i), _) => params[*i as usize],
+            (Entry::Op { .. }, None) => return None,
+        };
+        ids.push(id);
+    }
+    graph.outputs = r.outputs.iter().map(|(at, _)| ids[*at as usize]).collect();
+    Some(graph)
+}
+
+/// A 0-d value repeated to a shape.
+fn splat(graph: &mut Graph, scalar: ValueId, shape: &Shape, loc: ttk_ir::LocId) -> Option<ValueId> {
+    if shape.is_empty() {
+        return Some(scalar);
+    }
+    let ones: Shape = shape.iter().map(|_| Dim::Fixed(1)).collect();
+    let x = graph.add_at(Op::Reshape(ones.clone()), &[scalar], loc).ok()?;
+    if ones == *shape {
+        return Some(x);
+    }
+    graph.add_at(Op::Expand(shape.clone()), &[x], loc).ok()
+}
+
+/// The bytes of a scalar in its element type, little-endian.
+pub fn scalar_bytes(s: Scalar) -> ([u8; 8], usize) {
+    (s.bits.to_le_bytes(), s.dtype.size())
+}

@@ -1,0 +1,205 @@
+//! One plan for many sizes: what differs between two recordings of one structure becomes a parameter.
+//!
+//! Nothing is assumed of how sizes came about. Two recordings are compared; sizes that differ are
+//! explained by as few symbols as possible (`n`, `4*n`, `n + 1`, `n*m`), and the explanation is a guess
+//! that every later recording is checked against: all of its sizes must be what the explanation says.
+//! Constants that differ become 0-d inputs.
+
+use super::signature::Signature;
+use ttk_ir::{Dim, Expr, Scalar};
+
+/// A size that is no number any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DimHole {
+    /// Position in [`Signature::dims`].
+    pub at: usize,
+    pub dim: Dim,
+}
+
+/// What a plan takes as parameters, and what must be as it was.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pattern {
+    pub signature: Signature,
+    /// Sizes that are expressions over symbols; the others must be equal.
+    pub dims: Vec<DimHole>,
+    /// For each symbol, the position in [`Signature::dims`] that its value is read from and what is to
+    /// be added to it there (so that a symbol is at least 1).
+    pub symbols: Vec<(usize, i64)>,
+    /// Positions in [`Signature::scalars`] that are inputs, and which input each is.
+    pub scalars: Vec<(usize, usize)>,
+    /// For each scalar input, the position its value is read from.
+    pub lifted: Vec<usize>,
+}
+
+/// The parameters of one run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Arguments {
+    pub symbols: Vec<i64>,
+    pub scalars: Vec<Scalar>,
+}
+
+impl Pattern {
+    /// Exactly this recording.
+    pub fn exact(signature: Signature) -> Pattern {
+        Pattern { signature, ..Pattern::default() }
+    }
+
+    /// The parameters under which the plan computes what `s` recorded, if there are any.
+    pub fn matches(&self, s: &Signature) -> Option<Arguments> {
+        let own = &self.signature;
+        if own.words != s.words || own.dims.len() != s.dims.len() || own.scalars.len() != s.scalars.len() {
+            return None;
+        }
+        let symbols: Vec<i64> = self.symbols.iter().map(|&(at, add)| s.dims[at] + add).collect();
+        if symbols.iter().any(|&v| v < 1) {
+            return None;
+        }
+        let mut hole = self.dims.iter().peekable();
+        for (at, (a, b)) in own.dims.iter().zip(&s.dims).enumerate() {
+            let want = match hole.next_if(|h| h.at == at) {
+                Some(h) => h.dim.eval(&symbols),
+                None => *a,
+            };
+            if want != *b {
+                return None;
+            }
+        }
+        let scalars: Vec<Scalar> = self.lifted.iter().map(|&at| s.scalars[at]).collect();
+        let mut hole = self.scalars.iter().peekable();
+        for (at, (a, b)) in own.scalars.iter().zip(&s.scalars).enumerate() {
+            let want = match hole.next_if(|h| h.0 == at) {
+                Some(h) => scalars[h.1],
+                None => *a,
+            };
+            if want != *b {
+                return None;
+            }
+        }
+        Some(Arguments { symbols, scalars })
+    }
+
+    /// A pattern that covers what this one covers and `s` too.
+    ///
+    /// Sizes this pattern has symbols for keep theirs where they explain `s`; `None` when the structures
+    /// differ.
+    pub fn widened(&self, s: &Signature) -> Option<Pattern> {
+        let own = &self.signature;
+        if own.words != s.words || own.dims.len() != s.dims.len() || own.scalars.len() != s.scalars.len() {
+            return None;
+        }
+        let mut out = Pattern::exact(s.clone());
+        // A position that had a symbol may hold any size, so it must have one again even if by chance
+        // it is equal this time.
+        let had = |at: usize| self.dims.iter().any(|h| h.at == at);
+        let mut known: Vec<(Expr, i64, i64)> = Vec::new();
+        for at in 0..s.dims.len() {
+            let (a, b) = (own.dims[at], s.dims[at]);
+            if a == b && !had(at) {
+                continue;
+            }
+            let expr = match explain(&known, a, b) {
+                Some(e) => e,
+                None => {
+                    // A symbol is at least 1, so a size that was 0 is a symbol less something.
+                    let add = (1 - a.min(b)).max(0);
+                    let symbol = Expr::symbol(out.symbols.len() as u32);
+                    out.symbols.push((at, add));
+                    known.push((symbol.clone(), a + add, b + add));
+                    symbol.offset(-add)
+                }
+            };
+            out.dims.push(DimHole { at, dim: Dim::from_expr(expr) });
+        }
+        let lifted_before = |at: usize| self.scalars.iter().any(|h| h.0 == at);
+        for at in 0..s.scalars.len() {
+            let (a, b) = (own.scalars[at], s.scalars[at]);
+            if (a == b && !lifted_before(at)) || !super::signature::can_lift(b.dtype) {
+                continue;
+            }
+            let same = |&i: &usize| own.scalars[i] == a && s.scalars[i] == b;
+            let input = match out.lifted.iter().position(same) {
+                Some(i) => i,
+                None => {
+                    out.lifted.push(at);
+                    out.lifted.len() - 1
+                }
+            };
+            out.scalars.push((at, input));
+        }
+        out.matches(s).is_some().then_some(out)
+    }
+}
+
+/// An expression over known ones that is `a` in the first recording and `b` in the second.
+///
+/// Simpler explanations are tried first; a wrong guess is found out when a later recording does not fit.
+fn explain(known: &[(Expr, i64, i64)], a: i64, b: i64) -> Option<Expr> {
+    let multiple = |x: i64, y: i64| -> Option<i64> {
+        (x != 0 && y != 0 && a % x == 0 && a / x > 0 && a / x * y == b).then(|| a / x)
+    };
+    for (e, x, y) in known {
+        if let Some(c) = multiple(*x, *y) {
+            return Some(e.scale(c));
+        }
+    }
+    for (e, x, y) in known {
+        if a - x == b - y && (a - x).abs() <= 4 {
+            return Some(e.offset(a - x));
+        }
+    }
+    for (i, (e, x, y)) in known.iter().enumerate() {
+        for (f, u, v) in &known[i..] {
+            if let Some(c) = multiple(x * u, y * v) {
+                return Some(e.mul(f).scale(c));
+            }
+        }
+    }
+    for (e, x, y) in known {
+        if x != y && (a - b) % (x - y) == 0 {
+            let c = (a - b) / (x - y);
+            if c > 0 {
+                return Some(e.scale(c).offset(a - c * x));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ttk_ir::DType;
+
+    fn signature(dims: &[i64], scalars: &[f64]) -> Signature {
+        let scalars = scalars.iter().map(|&v| Scalar::from_f64(DType::F32, v)).collect();
+        Signature { words: vec![7], dims: dims.to_vec(), scalars }
+    }
+
+    #[test]
+    fn sizes_that_differ_become_expressions_of_one_symbol() {
+        let first = Pattern::exact(signature(&[4, 5, 20, 25, 6, 8], &[]));
+        let p = first.widened(&signature(&[4, 7, 28, 49, 8, 8], &[])).unwrap();
+        assert_eq!(p.symbols.len(), 1);
+        let args = p.matches(&signature(&[4, 9, 36, 81, 10, 8], &[])).unwrap();
+        assert_eq!(args.symbols, [9]);
+        assert!(p.matches(&signature(&[4, 9, 36, 80, 10, 8], &[])).is_none());
+        assert!(p.matches(&signature(&[3, 9, 36, 81, 10, 8], &[])).is_none());
+    }
+
+    #[test]
+    fn a_size_of_zero_is_a_symbol_less_one() {
+        let p = Pattern::exact(signature(&[0], &[])).widened(&signature(&[3], &[])).unwrap();
+        assert_eq!(p.matches(&signature(&[0], &[])).unwrap().symbols, [1]);
+        assert_eq!(p.matches(&signature(&[9], &[])).unwrap().symbols, [10]);
+    }
+
+    #[test]
+    fn scalars_that_move_together_are_one_input() {
+        let first = Pattern::exact(signature(&[], &[0.1, 0.1, 2.0]));
+        let p = first.widened(&signature(&[], &[0.2, 0.2, 2.0])).unwrap();
+        assert_eq!(p.lifted, [0]);
+        assert!(p.matches(&signature(&[], &[0.3, 0.4, 2.0])).is_none());
+        let args = p.matches(&signature(&[], &[0.3, 0.3, 2.0])).unwrap();
+        assert_eq!(args.scalars[0].as_f64(), 0.3f32 as f64);
+    }
+}

@@ -1,0 +1,153 @@
+//! When lazy values are computed, and keeping track of those that are not.
+
+use crate::compile::cache::{PlanCache, scalar_bytes};
+use crate::compile::extract::{Entry, extract};
+use crate::counters;
+use crate::error::Result;
+use crate::node::{Node, Value};
+use crate::tensor::Storage;
+use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Weak};
+use ttk_runtime::Buffer;
+
+/// Storages with a value still to be computed.
+static PENDING: Mutex<Pending> = Mutex::new(Pending { storages: Vec::new(), sweep_at: 1024 });
+
+struct Pending {
+    storages: Vec<Weak<Storage>>,
+    /// Length at which the dead are next swept out.
+    sweep_at: usize,
+}
+
+/// The cache of compiled plans; its lock also makes computations one at a time.
+static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
+
+/// A recording of this many storages is computed even if nobody asks: the safety net under a loop that
+/// never looks at a result.
+const PENDING_LIMIT: usize = 50_000;
+
+/// Puts a storage on the list of those to compute.
+pub(crate) fn add_pending(storage: &Arc<Storage>) {
+    if storage.pending.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let mut pending = PENDING.lock();
+    if pending.storages.len() >= pending.sweep_at {
+        pending.storages.retain(|s| s.strong_count() > 0);
+        pending.sweep_at = (2 * pending.storages.len()).max(1024);
+    }
+    pending.storages.push(Arc::downgrade(storage));
+}
+
+/// Whether so much is recorded that it should be computed now.
+pub fn over_limit() -> bool {
+    PENDING.lock().storages.len() > PENDING_LIMIT
+}
+
+/// Computes everything that a living tensor still waits for, as one plan.
+///
+/// # Errors
+/// What goes wrong while compiling or running; tensors keep their lazy values then.
+pub fn flush() -> Result<()> {
+    let pending = std::mem::take(&mut PENDING.lock().storages);
+    let mut roots: Vec<Value> = Vec::new();
+    let mut storages: Vec<Arc<Storage>> = Vec::new();
+    for storage in pending.iter().filter_map(Weak::upgrade) {
+        storage.pending.store(false, Ordering::Relaxed);
+        let value = storage.value.lock().clone();
+        if !value.is_computed() {
+            roots.push(value);
+            storages.push(storage);
+        }
+    }
+    let result = compute(&roots);
+    if result.is_err() {
+        storages.iter().for_each(add_pending);
+    }
+    result
+}
+
+/// Computes values, together and with what they need.
+///
+/// # Errors
+/// What goes wrong while compiling or running; nothing is changed then.
+pub fn compute(roots: &[Value]) -> Result<()> {
+    let mut plans = PLANS.lock();
+    let roots: Vec<Value> = roots.iter().filter(|v| !v.is_computed()).cloned().collect();
+    if roots.is_empty() {
+        return Ok(());
+    }
+    let recording = extract(&roots);
+    let mut results: Vec<Buffer> = Vec::new();
+    if !recording.outputs.is_empty() {
+        let (plan, arguments) = plans.plan_for(&recording)?;
+        let mut inputs: Vec<Buffer> = Vec::with_capacity(recording.leaves.len() + arguments.scalars.len());
+        for (leaf, &donate) in recording.leaves.iter().zip(&recording.donate) {
+            // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
+            let mut state = leaf.state.lock();
+            let buffer = if donate { state.buffer.take() } else { state.buffer.clone() };
+            inputs.extend(buffer);
+        }
+        for &scalar in &arguments.scalars {
+            let (bytes, len) = scalar_bytes(scalar);
+            inputs.push(Buffer::from_slice(&bytes[..len])?);
+        }
+        counters::add(&counters::RUNS, 1);
+        results = plan.run(inputs, &arguments.symbols)?;
+    }
+    for ((_, value), buffer) in recording.outputs.iter().zip(results) {
+        value.set_computed(buffer);
+    }
+    // Aliases have the elements of what they stand for, when that was computed or known.
+    for (alias, at) in &recording.aliases {
+        let buffer = match &recording.nodes[*at as usize] {
+            Entry::Leaf(i) => recording.leaves[*i as usize].buffer(),
+            Entry::Op { value, .. } => value.buffer(),
+        };
+        if let Some(buffer) = buffer {
+            alias.set_computed(buffer);
+        }
+    }
+    Ok(())
+}
+
+/// The value to record for a read of a storage.
+///
+/// Memory that NumPy sees too may change at any time without our knowing, so what is recorded is a copy
+/// of what is there now.
+pub(crate) fn snapshot(storage: &Storage, value: Value) -> Value {
+    let shared = storage.shared.lock();
+    match &*shared {
+        Some(memory) => match memory.duplicate() {
+            Ok(copy) => Node::leaf(copy, value.ty.clone()),
+            // Without memory for a copy the elements are read where they are.
+            Err(_) => value,
+        },
+        None => value,
+    }
+}
+
+/// Computes a storage that shares its memory and puts the elements where the sharer looks.
+pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
+    let value = storage.value.lock().clone();
+    compute(std::slice::from_ref(&value))?;
+    let shared = storage.shared.lock();
+    if let (Some(memory), Some(result)) = (&*shared, value.buffer()) {
+        // SAFETY: the lock of the storage's shared memory is held, and Python's memory is written as NumPy
+        // writes it: by whoever holds the array.
+        unsafe { memory.overwrite(&result) };
+        *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
+    }
+    Ok(())
+}
+
+/// Forgets every compiled plan of this process.
+pub fn clear_plans() {
+    PLANS.lock().clear();
+}
+
+/// How many plans are compiled.
+pub fn plan_count() -> usize {
+    PLANS.lock().len()
+}

@@ -1,0 +1,176 @@
+//! Lazy values: what a tensor holds before, and after, it is computed.
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use ttk_ir::{DType, Op, Type};
+use ttk_runtime::Buffer;
+
+use crate::grad::{CustomFunction, GradMeta, NodeHooks};
+
+/// A shared, lazy, immutable tensor value.
+pub type Value = Arc<Node>;
+
+/// How a node comes to its elements.
+#[derive(Debug)]
+pub enum Kind {
+    /// Elements were given.
+    Leaf,
+    /// An operation on the inputs.
+    Op(Op),
+    /// The input itself; says something to the derivative walk only.
+    Alias(Alias),
+}
+
+/// What an alias means to the derivative walk.
+#[derive(Debug)]
+pub enum Alias {
+    /// A leaf tensor was read: its gradient is accumulated here.
+    Leaf(Arc<GradMeta>),
+    /// No derivative passes.
+    Detached,
+    /// Output `index` of a user-defined function.
+    Custom { function: Arc<CustomFunction>, index: usize },
+}
+
+/// One lazy value. Values form a directed acyclic graph through `inputs`, and that graph is the tape.
+#[derive(Debug)]
+pub struct Node {
+    /// Grows with creation, so that inputs have smaller numbers than their users.
+    pub id: u64,
+    pub kind: Kind,
+    pub ty: Type,
+    /// Whether a derivative can flow through this value to something that asked for one.
+    pub requires_grad: bool,
+    /// Source line, interned by [`crate::source`]; 0 is unknown.
+    pub loc: u32,
+    /// Set when a backward pass has consumed this node and its inputs serve derivatives no more.
+    pub tape_freed: AtomicBool,
+    pub state: Mutex<NodeState>,
+}
+
+#[derive(Debug, Default)]
+pub struct NodeState {
+    pub inputs: SmallVec<[Value; 3]>,
+    /// The elements, once computed: dense and row-major.
+    pub buffer: Option<Buffer>,
+    pub hooks: Option<Box<NodeHooks>>,
+    /// Storages whose value was saved for the derivative, and their version at that time.
+    pub saved: SmallVec<[Saved; 2]>,
+}
+
+/// A tensor a derivative formula will read, and the version it must still have then.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    pub version: Arc<std::sync::atomic::AtomicU32>,
+    pub expected: u32,
+    pub dtype: DType,
+    pub shape: SmallVec<[i64; 6]>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The next node number.
+pub fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Node {
+    pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
+        Arc::new(Node {
+            id: next_id(),
+            kind,
+            ty,
+            requires_grad,
+            loc,
+            tape_freed: AtomicBool::new(false),
+            state: Mutex::new(NodeState { inputs, ..NodeState::default() }),
+        })
+    }
+
+    /// A value whose elements are in `buffer`.
+    pub fn leaf(buffer: Buffer, ty: Type) -> Value {
+        let node = Node::new(Kind::Leaf, ty, SmallVec::new(), false, 0);
+        node.state.lock().buffer = Some(buffer);
+        node
+    }
+
+    pub fn is_computed(&self) -> bool {
+        self.state.lock().buffer.is_some()
+    }
+
+    pub fn buffer(&self) -> Option<Buffer> {
+        self.state.lock().buffer.clone()
+    }
+
+    pub fn inputs(&self) -> SmallVec<[Value; 3]> {
+        self.state.lock().inputs.clone()
+    }
+
+    /// Sizes; a recorded value has numbers only.
+    pub fn dims(&self) -> SmallVec<[i64; 6]> {
+        self.ty.shape.iter().map(|d| d.fixed().unwrap_or(0)).collect()
+    }
+
+    /// Hands over the elements. Inputs that serve neither computation nor derivative are let go.
+    pub fn set_computed(&self, buffer: Buffer) {
+        let mut state = self.state.lock();
+        state.buffer = Some(buffer);
+        if !self.requires_grad || self.tape_freed.load(Ordering::Relaxed) {
+            let inputs = std::mem::take(&mut state.inputs);
+            drop(state);
+            drop_values(inputs);
+        }
+    }
+
+    /// Marks the node as consumed by a backward pass.
+    pub fn free_tape(&self) {
+        self.tape_freed.store(true, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        state.saved.clear();
+        if state.buffer.is_some() {
+            let inputs = std::mem::take(&mut state.inputs);
+            drop(state);
+            drop_values(inputs);
+        }
+    }
+}
+
+/// Drops values without recursion: a chain of a million additions must not overflow the stack.
+pub fn drop_values(values: SmallVec<[Value; 3]>) {
+    let mut stack: Vec<Value> = values.into_iter().collect();
+    while let Some(value) = stack.pop() {
+        if let Some(mut node) = Arc::into_inner(value) {
+            let inputs = std::mem::take(&mut node.state.get_mut().inputs);
+            stack.extend(inputs);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let inputs = std::mem::take(&mut self.state.get_mut().inputs);
+        if !inputs.is_empty() {
+            drop_values(inputs);
+        }
+    }
+}
+
+impl Saved {
+    /// The tensor's class as PyTorch's messages name it.
+    pub fn torch_type(&self) -> &'static str {
+        match self.dtype {
+            DType::Bool => "torch.BoolTensor",
+            DType::U8 => "torch.ByteTensor",
+            DType::I8 => "torch.CharTensor",
+            DType::I16 => "torch.ShortTensor",
+            DType::I32 => "torch.IntTensor",
+            DType::I64 => "torch.LongTensor",
+            DType::F16 => "torch.HalfTensor",
+            DType::BF16 => "torch.BFloat16Tensor",
+            DType::F32 => "torch.FloatTensor",
+            DType::F64 => "torch.DoubleTensor",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The recorder: operations written down as lazy values.
+
+use crate::error::{Error, Exception, Result};
+use crate::node::{Alias, Kind, Node, Value};
+use smallvec::SmallVec;
+use std::cell::Cell;
+use ttk_ir::{Builder, Op, Type, infer};
+
+thread_local! {
+    static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
+    static LOC: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether operations of this thread are recorded for derivatives.
+pub fn grad_enabled() -> bool {
+    GRAD_ENABLED.get()
+}
+
+/// Sets [`grad_enabled`] and returns what it was.
+pub fn set_grad_enabled(on: bool) -> bool {
+    GRAD_ENABLED.replace(on)
+}
+
+/// The source line that operations of this thread are now recorded for.
+pub fn set_loc(loc: u32) {
+    LOC.set(loc);
+}
+
+/// Runs `f` with derivatives off.
+pub fn no_grad<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_grad_enabled(self.0);
+        }
+    }
+    let _restore = Restore(set_grad_enabled(false));
+    f()
+}
+
+/// Records operations on lazy values. Cheap to make: it only remembers the thread's modes.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorder {
+    grad: bool,
+    loc: u32,
+}
+
+impl Recorder {
+    /// A recorder with the modes of this thread.
+    pub fn new() -> Recorder {
+        Recorder { grad: grad_enabled(), loc: LOC.get() }
+    }
+
+    /// A recorder that follows derivatives, or not, whatever the thread's mode.
+    pub fn with_grad(grad: bool) -> Recorder {
+        Recorder { grad, loc: LOC.get() }
+    }
+
+    /// Records one operation.
+    ///
+    /// # Errors
+    /// The type rule the operands break; operators check their arguments in the user's words first, so
+    /// this is what is left.
+    pub fn try_op(&mut self, op: Op, inputs: &[Value]) -> Result<Value> {
+        let types: SmallVec<[&Type; 3]> = inputs.iter().map(|v| &v.ty).collect();
+        let ty = infer(&op, &types)
+            .map_err(|e| Error::Plain { exception: Exception::Runtime, detail: e.to_string() })?;
+        let requires_grad = self.grad
+            && ty.dtype.is_float()
+            && !matches!(op, Op::Detach)
+            && inputs.iter().any(|v| v.requires_grad);
+        Ok(Node::new(Kind::Op(op), ty, inputs.into(), requires_grad, self.loc))
+    }
+
+    /// The value itself, with another meaning to the derivative walk.
+    pub fn alias(&self, alias: Alias, value: &Value, requires_grad: bool) -> Value {
+        let inputs = SmallVec::from_iter([value.clone()]);
+        Node::new(Kind::Alias(alias), value.ty.clone(), inputs, requires_grad, self.loc)
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder::new()
+    }
+}
+
+impl Builder for Recorder {
+    type Value = Value;
+
+    fn op(&mut self, op: Op, inputs: &[Value]) -> Value {
+        match self.try_op(op, inputs) {
+            Ok(value) => value,
+            Err(error) => panic!("an operator was built on operands it does not take: {error}"),
+        }
+    }
+
+    fn ty<'a>(&'a self, value: &'a Value) -> &'a Type {
+        &value.ty
+    }
+}

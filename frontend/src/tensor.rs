@@ -1,0 +1,322 @@
+//! Tensors: a view of a storage that holds a lazy value.
+//!
+//! Reading a tensor applies its view to the storage's current value; writing replaces the storage's
+//! value. Aliases see the write, derivatives stay right, and the recorded graph stays pure.
+
+use crate::error::{Error, Result};
+use crate::grad::GradMeta;
+use crate::materialize;
+use crate::node::{Alias, Node, Saved, Value};
+use crate::record::{Recorder, grad_enabled};
+use crate::view::{Dims, View};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use ttk_ir::{DType, Type};
+use ttk_runtime::Buffer;
+
+/// Memory that tensors share, as the value it holds now.
+#[derive(Debug)]
+pub struct Storage {
+    pub value: Mutex<Value>,
+    pub version: Arc<AtomicU32>,
+    /// Memory that someone outside sees too (NumPy): writes must arrive there at once.
+    pub shared: Mutex<Option<Buffer>>,
+    /// Whether the storage is on the list of those with a value still to be computed.
+    pub pending: AtomicBool,
+}
+
+/// Where on the way from storage to tensor derivatives stop.
+#[derive(Clone, Debug)]
+pub enum Stop {
+    /// `detach()`.
+    Detach,
+    /// A leaf that collects its gradient.
+    Leaf(Arc<GradMeta>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Body {
+    pub storage: Arc<Storage>,
+    pub view: View,
+    /// After how many view steps derivatives stop, and how.
+    pub stop: Option<(usize, Stop)>,
+    /// The value last read, and the storage's version then.
+    cache: Option<(u32, Value)>,
+    /// PyTorch's name of the operation that made this tensor, for `grad_fn`.
+    pub made_by: Option<&'static str>,
+    /// The gradient kept for a tensor that is no leaf (`retain_grad`).
+    pub retained: Option<Arc<GradMeta>>,
+}
+
+/// A reference to a tensor. Clones are the same tensor.
+#[derive(Clone, Debug)]
+pub struct Tensor(Arc<Mutex<Body>>);
+
+impl Tensor {
+    /// A new tensor with a storage of its own.
+    pub fn from_value(value: Value) -> Tensor {
+        let view = View::whole(value.dims());
+        let computed = value.is_computed();
+        let storage = Arc::new(Storage {
+            value: Mutex::new(value),
+            version: Arc::new(AtomicU32::new(0)),
+            shared: Mutex::new(None),
+            pending: AtomicBool::new(false),
+        });
+        if !computed {
+            materialize::add_pending(&storage);
+        }
+        Tensor::from_body(storage, view, None)
+    }
+
+    /// A tensor over given elements, dense and row-major.
+    pub fn from_buffer(buffer: Buffer, dtype: DType, sizes: &[i64]) -> Tensor {
+        Tensor::from_value(Node::leaf(buffer, Type::fixed(dtype, sizes)))
+    }
+
+    fn from_body(storage: Arc<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
+        Tensor(Arc::new(Mutex::new(Body { storage, view, stop, cache: None, made_by: None, retained: None })))
+    }
+
+    /// Whether both are the same tensor object.
+    pub fn is(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A number that is the same for clones of one tensor.
+    pub fn key(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    pub fn with_body<T>(&self, f: impl FnOnce(&mut Body) -> T) -> T {
+        f(&mut self.0.lock())
+    }
+
+    pub fn sizes(&self) -> Dims {
+        self.0.lock().view.sizes.clone()
+    }
+
+    pub fn strides(&self) -> Dims {
+        self.0.lock().view.strides.clone()
+    }
+
+    pub fn rank(&self) -> usize {
+        self.0.lock().view.sizes.len()
+    }
+
+    pub fn numel(&self) -> i64 {
+        crate::view::numel(&self.0.lock().view.sizes)
+    }
+
+    pub fn dtype(&self) -> DType {
+        let body = self.0.lock();
+        let value = body.storage.value.lock();
+        value.ty.dtype
+    }
+
+    pub fn view(&self) -> View {
+        self.0.lock().view.clone()
+    }
+
+    pub fn storage(&self) -> Arc<Storage> {
+        self.0.lock().storage.clone()
+    }
+
+    pub fn version(&self) -> u32 {
+        self.0.lock().storage.version.load(Ordering::Relaxed)
+    }
+
+    /// The value as it is now, for recording.
+    pub fn value(&self) -> Value {
+        self.0.lock().read()
+    }
+
+    /// Remembers that a derivative formula will read this tensor.
+    pub fn saved(&self) -> Saved {
+        let body = self.0.lock();
+        let version = body.storage.version.clone();
+        let expected = version.load(Ordering::Relaxed);
+        let dtype = body.storage.value.lock().ty.dtype;
+        Saved { version, expected, dtype, shape: body.view.sizes.clone() }
+    }
+
+    /// A view of this tensor.
+    pub fn with_view(&self, view: View) -> Tensor {
+        let body = self.0.lock();
+        // A view made while derivatives are off carries none.
+        let stop = if grad_enabled() { body.stop.clone() } else { Some((view.steps.len(), Stop::Detach)) };
+        Tensor::from_body(body.storage.clone(), view, stop)
+    }
+
+    /// The same memory, through which no derivative flows.
+    pub fn detach(&self) -> Tensor {
+        let body = self.0.lock();
+        let at = body.view.steps.len();
+        Tensor::from_body(body.storage.clone(), body.view.clone(), Some((at, Stop::Detach)))
+    }
+
+    /// Writes `new`, a value of this tensor's sizes and element type, in place.
+    ///
+    /// # Errors
+    /// A leaf that requires a gradient, or a view of one, while derivatives are recorded; an expanded
+    /// view; a failure to compute, where the memory is shared with NumPy.
+    pub fn write(&self, new: Value) -> Result<()> {
+        let mut body = self.0.lock();
+        if grad_enabled()
+            && let Some((at, Stop::Leaf(_))) = &body.stop
+        {
+            let whole = *at == body.view.steps.len();
+            return Err(if whole { Error::InPlaceLeaf } else { Error::InPlaceLeafView });
+        }
+        let storage = body.storage.clone();
+        let old = storage.value.lock().clone();
+        let replaced = body.view.put(&mut Recorder::new(), &old, new.clone())?;
+        let computed = replaced.is_computed();
+        *storage.value.lock() = replaced;
+        let version = storage.version.fetch_add(1, Ordering::Relaxed) + 1;
+        body.cache = if body.stop.is_none() { Some((version, new)) } else { None };
+        drop(body);
+        if storage.shared.lock().is_some() {
+            return materialize::write_through(&storage);
+        }
+        if !computed {
+            materialize::add_pending(&storage);
+        }
+        Ok(())
+    }
+
+    /// Makes this tensor another one's equal, as `x.data = y` and `Module.to` do: storage and view.
+    pub fn set_data(&self, other: &Tensor) {
+        let (storage, view) = other.with_body(|b| (b.storage.clone(), b.view.clone()));
+        let mut body = self.0.lock();
+        let at = view.steps.len();
+        body.stop = match body.stop.take() {
+            Some((_, Stop::Leaf(meta))) => Some((at, Stop::Leaf(meta))),
+            _ => Some((at, Stop::Detach)),
+        };
+        body.storage = storage;
+        body.view = view;
+        body.cache = None;
+    }
+
+    /// Whether a gradient can flow to or through this tensor.
+    pub fn requires_grad(&self) -> bool {
+        let body = self.0.lock();
+        match &body.stop {
+            Some((_, Stop::Leaf(_))) => true,
+            Some((_, Stop::Detach)) => false,
+            None => body.storage.value.lock().requires_grad,
+        }
+    }
+
+    pub fn is_leaf(&self) -> bool {
+        let body = self.0.lock();
+        match &body.stop {
+            Some((at, Stop::Leaf(_))) => *at == body.view.steps.len(),
+            Some((_, Stop::Detach)) => true,
+            None => !body.storage.value.lock().requires_grad,
+        }
+    }
+
+    /// Makes the tensor a leaf that collects its gradient, or one that does not.
+    ///
+    /// # Errors
+    /// A tensor that is no leaf, or one of integers.
+    pub fn set_requires_grad(&self, on: bool) -> Result<()> {
+        if on && !self.dtype().is_float() {
+            return Err(Error::GradDtype);
+        }
+        if !self.is_leaf() {
+            if on {
+                return Ok(());
+            }
+            return Err(Error::runtime(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().",
+            ));
+        }
+        let mut body = self.0.lock();
+        let at = body.view.steps.len();
+        match (&body.stop, on) {
+            (Some((_, Stop::Leaf(_))), true) => {}
+            (_, true) => {
+                body.stop = Some((at, Stop::Leaf(Arc::new(GradMeta::default()))));
+                body.cache = None;
+            }
+            (Some((_, Stop::Leaf(_))), false) => {
+                body.stop = Some((at, Stop::Detach));
+                body.cache = None;
+            }
+            (_, false) => {}
+        }
+        Ok(())
+    }
+
+    /// Where this tensor's gradient is kept, if it keeps one.
+    pub fn grad_meta(&self) -> Option<Arc<GradMeta>> {
+        let body = self.0.lock();
+        match &body.stop {
+            Some((at, Stop::Leaf(meta))) if *at == body.view.steps.len() => Some(meta.clone()),
+            _ => body.retained.clone(),
+        }
+    }
+
+    pub fn grad(&self) -> Option<Tensor> {
+        self.grad_meta().and_then(|m| m.grad.lock().clone())
+    }
+
+    /// Sets or clears the gradient.
+    pub fn set_grad(&self, grad: Option<Tensor>) {
+        match self.grad_meta() {
+            Some(meta) => *meta.grad.lock() = grad,
+            // A tensor that does not require a gradient may be given one; it is kept all the same.
+            None => {
+                let meta = Arc::new(GradMeta::default());
+                *meta.grad.lock() = grad;
+                self.0.lock().retained = Some(meta);
+            }
+        }
+    }
+
+    /// The elements in memory, if they are computed: buffer, and this tensor's place in it.
+    pub fn in_memory(&self) -> Option<(Buffer, View)> {
+        let body = self.0.lock();
+        let buffer = body.storage.value.lock().buffer()?;
+        Some((buffer, body.view.clone()))
+    }
+}
+
+impl Body {
+    fn read(&mut self) -> Value {
+        let version = self.storage.version.load(Ordering::Relaxed);
+        let base = self.storage.value.lock().clone();
+        if self.view.steps.is_empty() && self.stop.is_none() {
+            return materialize::snapshot(&self.storage, base);
+        }
+        if let Some((at, value)) = &self.cache
+            && *at == version
+            && self.storage.shared.lock().is_none()
+        {
+            return value.clone();
+        }
+        let base = materialize::snapshot(&self.storage, base);
+        let mut b = Recorder::with_grad(true);
+        let value = match &self.stop {
+            None => self.view.apply(&mut b, &base, 0),
+            Some((at, stop)) => {
+                let mut no_grad = Recorder::with_grad(false);
+                let below = self.view.steps[..*at].iter().fold(base, |v, op| {
+                    ttk_ir::Builder::op(&mut no_grad, op.clone(), &[v])
+                });
+                let stopped = match stop {
+                    Stop::Leaf(meta) => b.alias(Alias::Leaf(meta.clone()), &below, true),
+                    Stop::Detach if below.requires_grad => b.alias(Alias::Detached, &below, false),
+                    Stop::Detach => below,
+                };
+                self.view.apply(&mut b, &stopped, *at)
+            }
+        };
+        self.cache = Some((version, value.clone()));
+        value
+    }
+}

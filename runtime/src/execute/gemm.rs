@@ -1,0 +1,257 @@
+//! Batches of matrix products on the team of threads.
+
+use super::Context;
+use super::multiply::{Matrix, convert_block, multiply, sum_into, zero};
+use crate::plan::{Call, GemmWork, Route, Side, Source};
+use crate::threads;
+use std::ops::Range;
+
+/// Computes all products, sums and the epilogue of one step.
+pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
+    prepack(cx, &w.a, w.shared_out);
+    prepack(cx, &w.b, w.shared_out);
+    let (down, right) = (w.m.div_ceil(w.rows), w.n.div_ceil(w.cols));
+    let item_groups = w.items.div_ceil(w.group);
+    let block = |i: usize| {
+        let (row, col) = (i / right * w.rows, i % right * w.cols);
+        (row..(row + w.rows).min(w.m), col..(col + w.cols).min(w.n))
+    };
+    match w.route {
+        Route::Direct => {
+            // The epilogue joins the task that finishes what it runs on.
+            let whole = right == 1 && (down == 1 || matches!(w.epilogue, Some((_, true))));
+            each(w, item_groups * down * right, &|slot, task| {
+                let (group, at) = (task / (down * right), task % (down * right));
+                let (rows, cols) = block(at);
+                for item in group * w.group..((group + 1) * w.group).min(w.items) {
+                    direct(cx, w, slot, item, rows.clone(), cols.clone());
+                    if whole {
+                        epilogue(cx, w, slot, item, rows.clone());
+                    }
+                }
+            });
+            if !whole {
+                epilogues(cx, w);
+            }
+        }
+        Route::Partial { groups, at } => {
+            let sums = Sums { at, groups, w };
+            each(w, w.items * groups * down * right, &|slot, task| {
+                let (rest, at) = (task / (down * right), task % (down * right));
+                let (rows, cols) = block(at);
+                let (item, group) = (rest / groups, rest % groups);
+                let terms = w.terms() * group / groups..w.terms() * (group + 1) / groups;
+                let sum = sums.matrix(cx, item, group).at(rows.start, cols.start);
+                terms_into(cx, w, slot, item, terms, rows, cols, sum);
+            });
+            // Few rows at a time, so that a block of sums is still in cache for the epilogue.
+            let rows = (16_384 / w.n).clamp(1, w.m);
+            let whole = rows == w.m || matches!(w.epilogue, Some((_, true)));
+            each(w, w.items * w.m.div_ceil(rows), &|slot, task| {
+                let (item, at) = (task / w.m.div_ceil(rows), task % w.m.div_ceil(rows) * rows);
+                let range = at..(at + rows).min(w.m);
+                join(cx, w, &sums, item, range.clone());
+                if whole {
+                    epilogue(cx, w, slot, item, range);
+                }
+            });
+            if !whole {
+                epilogues(cx, w);
+            }
+        }
+    }
+}
+
+/// Runs tasks on the team, if together they are worth it.
+fn each(w: &GemmWork, tasks: usize, task: &threads::Work<'_>) {
+    if w.shared_out {
+        threads::parallel(tasks, task);
+    } else {
+        (0..tasks).for_each(|i| task(0, i));
+    }
+}
+
+fn prepack(cx: &Context<'_>, side: &Side, shared_out: bool) {
+    let Source::Prepacked { call, items, at, stride } = side.source else { return };
+    let pack = |slot: usize, item: usize| {
+        // SAFETY: room for all items was reserved in the shared scratch from `at`.
+        let to = unsafe { cx.shared.add(at + item * stride) };
+        pack_item(cx, &call, slot, item, to);
+    };
+    if shared_out {
+        threads::parallel(items, &pack);
+    } else {
+        (0..items).for_each(|i| pack(0, i));
+    }
+}
+
+/// Runs a pack kernel for one item, its parameter 0 being `to`.
+fn pack_item(cx: &Context<'_>, call: &Call, slot: usize, item: usize, to: *mut u8) {
+    // The arguments with the first replaced; kernels have few parameters.
+    const ON_STACK: usize = 32;
+    let given = &cx.arguments[call.arguments as usize..][..call.n_arguments as usize];
+    let mut stack = [std::ptr::null_mut(); ON_STACK];
+    let mut heap = Vec::new();
+    let arguments: &mut [*mut u8] = if given.len() <= ON_STACK {
+        stack[..given.len()].copy_from_slice(given);
+        &mut stack
+    } else {
+        heap.extend_from_slice(given);
+        &mut heap
+    };
+    arguments[0] = to;
+    // SAFETY: `to` has room for one item, and only this thread packs there.
+    unsafe { cx.call(call, arguments.as_ptr(), item as i64, item as i64 + 1, slot) };
+}
+
+/// The whole sum of a block, into `C`.
+fn direct(cx: &Context<'_>, w: &GemmWork, slot: usize, item: usize, rows: Range<usize>, cols: Range<usize>) {
+    let c = target(cx, w, item).at(rows.start, cols.start);
+    let (m, n) = (rows.len(), cols.len());
+    if w.dtype == w.sum_type() {
+        terms_into(cx, w, slot, item, 0..w.terms(), rows, cols, c);
+        return;
+    }
+    let depth = w.piece.min(crate::plan::PANEL_DEPTH);
+    // SAFETY: the conversion area ends with room for such a block.
+    let sum = unsafe { cx.scratch(slot).add(w.conversion_at + (w.rows * depth + depth * w.cols) * 4) };
+    let sum = Matrix::new(sum, w.sum_type(), n as isize, 1);
+    terms_into(cx, w, slot, item, 0..w.terms(), rows, cols, sum);
+    // SAFETY: the block lies in `C` and in scratch of this thread.
+    unsafe { convert_block(m, n, sum, c) };
+}
+
+/// Sums some terms of a block into `sum`, which need not hold anything before.
+#[expect(clippy::too_many_arguments)]
+fn terms_into(
+    cx: &Context<'_>,
+    w: &GemmWork,
+    slot: usize,
+    item: usize,
+    terms: Range<usize>,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    sum: Matrix,
+) {
+    let (m, n) = (rows.len(), cols.len());
+    if terms.is_empty() {
+        // SAFETY: the block is this task's.
+        unsafe { zero(m, n, sum) };
+    }
+    let mut packed = [None; 2];
+    let first = terms.start;
+    for term in terms {
+        let (reduced, piece) = (term / w.pieces, term % w.pieces);
+        let deep = (piece * w.piece).min(w.k)..((piece + 1) * w.piece).min(w.k);
+        let a = operand(cx, w, &w.a, slot, item, reduced, &mut packed[0]).at(rows.start, deep.start);
+        let b = operand(cx, w, &w.b, slot, item, reduced, &mut packed[1]).at(deep.start, cols.start);
+        // SAFETY: all accesses were checked when the sizes were bound; the block of the sum is this
+        // task's, and operands are not written while products are computed.
+        unsafe {
+            let conversion = cx.scratch(slot).add(w.conversion_at);
+            multiply(m, n, deep.len(), sum, a, b, term > first, conversion.cast());
+        }
+    }
+}
+
+/// One operand for an item of the batch and a position of the summed axes.
+fn operand(
+    cx: &Context<'_>,
+    w: &GemmWork,
+    side: &Side,
+    slot: usize,
+    item: usize,
+    reduced: usize,
+    packed: &mut Option<usize>,
+) -> Matrix {
+    let position = dot(item, &w.batch, &side.batch_strides) + dot(reduced, &w.reduce, &side.reduce_strides);
+    let start = match side.source {
+        Source::Buffer { buffer, offset } => {
+            cx.pointer(buffer).wrapping_offset((offset + position) as isize * w.dtype.size() as isize)
+        }
+        Source::Packed { call, at } => {
+            // SAFETY: room for one item was reserved there.
+            let to = unsafe { cx.scratch(slot).add(at) };
+            let wanted = position as usize;
+            if *packed != Some(wanted) {
+                pack_item(cx, &call, slot, wanted, to);
+                *packed = Some(wanted);
+            }
+            to
+        }
+        // SAFETY: the position was checked to be below the number of items.
+        Source::Prepacked { at, stride, .. } => unsafe { cx.shared.add(at + position as usize * stride) },
+    };
+    Matrix::new(start, w.dtype, side.rs as isize, side.cs as isize)
+}
+
+/// `C` for an item of the batch.
+fn target(cx: &Context<'_>, w: &GemmWork, item: usize) -> Matrix {
+    operand(cx, w, &w.c, 0, item, 0, &mut None)
+}
+
+/// Runs the epilogue on rows of an item.
+fn epilogue(cx: &Context<'_>, w: &GemmWork, slot: usize, item: usize, rows: Range<usize>) {
+    let Some((call, by_rows)) = &w.epilogue else { return };
+    let range = if *by_rows { item * w.m + rows.start..item * w.m + rows.end } else { item..item + 1 };
+    // SAFETY: the arguments were checked, and this task alone has computed these rows.
+    unsafe { cx.call(call, cx.call_arguments(call), range.start as i64, range.end as i64, slot) };
+}
+
+/// Runs the epilogue on everything, after all products.
+fn epilogues(cx: &Context<'_>, w: &GemmWork) {
+    let Some((call, by_rows)) = &w.epilogue else { return };
+    let total = if *by_rows { w.items * w.m } else { w.items };
+    // About 16 Ki elements to a chunk.
+    let each_size = if *by_rows { w.n } else { w.m * w.n };
+    let chunk = (16_384 / each_size).clamp(1, total);
+    each(w, total.div_ceil(chunk), &|slot, i| {
+        let range = i * chunk..((i + 1) * chunk).min(total);
+        // SAFETY: the arguments were checked, and iterations of the epilogue are independent.
+        unsafe { cx.call(call, cx.call_arguments(call), range.start as i64, range.end as i64, slot) };
+    });
+}
+
+/// The groups' sums of [`Route::Partial`].
+struct Sums<'a> {
+    at: usize,
+    groups: usize,
+    w: &'a GemmWork,
+}
+
+impl Sums<'_> {
+    fn matrix(&self, cx: &Context<'_>, item: usize, group: usize) -> Matrix {
+        let w = self.w;
+        let bytes = w.m * w.n * w.sum_type().size();
+        // SAFETY: room for all groups of all items was reserved from `at`.
+        let start = unsafe { cx.shared.add(self.at + (item * self.groups + group) * bytes) };
+        Matrix::new(start, w.sum_type(), w.n as isize, 1)
+    }
+}
+
+/// Joins the groups' sums of some rows as a balanced tree, into `C`.
+fn join(cx: &Context<'_>, w: &GemmWork, sums: &Sums<'_>, item: usize, rows: Range<usize>) {
+    let mut step = 1;
+    while step < sums.groups {
+        for group in (0..sums.groups - step).step_by(2 * step) {
+            let into = sums.matrix(cx, item, group).at(rows.start, 0);
+            let from = sums.matrix(cx, item, group + step).at(rows.start, 0);
+            // SAFETY: rows of sums are dense, of this task alone, and the two groups' are apart.
+            unsafe { sum_into(rows.len() * w.n, into, from) };
+        }
+        step *= 2;
+    }
+    let sum = sums.matrix(cx, item, 0).at(rows.start, 0);
+    // SAFETY: these rows of `C` are this task's.
+    unsafe { convert_block(rows.len(), w.n, sum, target(cx, w, item).at(rows.start, 0)) };
+}
+
+/// The position of a flattened index under strides.
+fn dot(mut index: usize, sizes: &[usize], strides: &[i64]) -> i64 {
+    let mut sum = 0;
+    for (&size, &stride) in sizes.iter().zip(strides).rev() {
+        sum += (index % size) as i64 * stride;
+        index /= size;
+    }
+    sum
+}

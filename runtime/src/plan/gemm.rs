@@ -1,0 +1,399 @@
+//! How a batch of matrix products is cut into tasks.
+//!
+//! The cut depends on sizes alone, never on the number of threads, because the order in which products
+//! are summed shows in the result.
+
+use super::bind::{Binder, Call, WORTH_SHARING, Work, checked};
+use crate::error::Defect;
+use ttk_ir::DType;
+use ttk_ir::program::{BufferId, Epilogue, Gemm, Matrix, Operand};
+
+/// A batch of products with every number worked out. Strides and offsets count elements.
+#[derive(Debug)]
+pub(crate) struct GemmWork {
+    pub(crate) dtype: DType,
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    /// Axes of the batch, outermost first, and their product.
+    pub(crate) batch: Vec<usize>,
+    pub(crate) items: usize,
+    /// Axes that are summed over, and their product.
+    pub(crate) reduce: Vec<usize>,
+    pub(crate) summed: usize,
+    /// `k` is cut into this many pieces of `piece`, the last one shorter.
+    pub(crate) pieces: usize,
+    pub(crate) piece: usize,
+    pub(crate) a: Side,
+    pub(crate) b: Side,
+    pub(crate) c: Side,
+    pub(crate) epilogue: Option<(Call, bool)>,
+    pub(crate) route: Route,
+    /// A task computes a block of `C` of so many rows and columns, for so many items of the batch.
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) group: usize,
+    /// Whether the tasks are worth more than one thread.
+    pub(crate) shared_out: bool,
+    /// Byte offsets in a thread's scratch: after the locals of kernels come the packed operands, then
+    /// the arguments of pack kernels, then room for conversions.
+    pub(crate) arguments_at: usize,
+    pub(crate) conversion_at: usize,
+}
+
+/// One of the three matrices.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) source: Source,
+    /// For each batch axis; of items for a packed operand.
+    pub(crate) batch_strides: Vec<i64>,
+    pub(crate) reduce_strides: Vec<i64>,
+    pub(crate) rs: i64,
+    pub(crate) cs: i64,
+}
+
+#[derive(Debug)]
+pub(crate) enum Source {
+    Buffer {
+        buffer: BufferId,
+        offset: i64,
+    },
+    /// Packed by the thread that needs it, at this offset of its scratch.
+    Packed {
+        call: Call,
+        at: usize,
+    },
+    /// All `items` packed beforehand, `stride` bytes apart from this offset of the shared scratch.
+    Prepacked {
+        call: Call,
+        items: usize,
+        at: usize,
+        stride: usize,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Route {
+    /// A task sums all terms of its block.
+    Direct,
+    /// The terms are dealt to `groups`, in order; the groups' sums are joined as a balanced tree. They
+    /// lie in the shared scratch from byte `at`.
+    Partial { groups: usize, at: usize },
+}
+
+impl GemmWork {
+    pub(crate) fn terms(&self) -> usize {
+        self.summed * self.pieces
+    }
+
+    /// Bytes of an element of a sum: 16-bit floats accumulate in `f32`.
+    pub(crate) fn sum_type(&self) -> DType {
+        self.dtype.compute()
+    }
+}
+
+/// Floating-point operations of a task worth handing out, about 40 microseconds of them.
+const TASK_FLOPS: f64 = 4e6;
+
+/// How many tasks the larger jobs are cut into, about.
+const TASKS: f64 = 64.0;
+
+/// With fewer tasks than this, sums are split too.
+const FEW_TASKS: usize = 8;
+
+/// Into how many groups a sum is split at most, and the memory for their results.
+const GROUPS: usize = 16;
+const GROUP_BYTES: usize = 64 << 20;
+
+/// Up to so many packed items, all are packed beforehand, if they take no more bytes than that.
+const PREPACKED_ITEMS: usize = 16;
+const PREPACKED_BYTES: usize = 64 << 20;
+
+/// The shortest piece of `k`.
+const PIECE: usize = 1024;
+
+/// 16-bit matrices are converted in panels of so many rows or columns, and terms.
+const PANEL: usize = 1024;
+pub(crate) const PANEL_DEPTH: usize = 512;
+
+const ALIGN: usize = 64;
+
+pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
+    let what = "a matrix product";
+    let (mut m, mut n, mut k) = (b.size(what, &g.m)?, b.size(what, &g.n)?, b.size(what, &g.k)?);
+    let sizes = |b: &Binder<'_>, list: &[ttk_ir::Expr]| {
+        list.iter().map(|e| b.size(what, e)).collect::<Result<Vec<_>, _>>()
+    };
+    let (mut batch, mut reduce) = (sizes(b, &g.batch)?, sizes(b, &g.reduce)?);
+    let axes = batch.len();
+    let matrix = |b: &Binder<'_>, m: &Matrix| Side {
+        source: Source::Buffer { buffer: m.buffer, offset: b.eval(&m.offset) },
+        batch_strides: m.batch_strides[..axes].iter().map(|e| b.eval(e)).collect(),
+        reduce_strides: m.batch_strides[axes..].iter().map(|e| b.eval(e)).collect(),
+        rs: b.eval(&m.row_stride),
+        cs: b.eval(&m.col_stride),
+    };
+    let mut c = matrix(b, &g.c);
+    if m == 0 || n == 0 || batch.contains(&0) {
+        return Ok(Work::Nothing);
+    }
+    if reduce.contains(&0) {
+        (k, reduce) = (0, vec![1; reduce.len()]);
+    }
+
+    let operand = |b: &mut Binder<'_>, o: &Operand, rows: usize, cols: usize| match o {
+        Operand::Strided(m) => {
+            let side = matrix(b, m);
+            in_bounds(b, &side, rows, cols, &batch, &reduce)?;
+            Ok((side, 0, 0))
+        }
+        Operand::Packed { kernel, buffers, symbols, len, item_strides, row_stride, col_stride } => {
+            let call = b.call(*kernel, buffers, symbols)?;
+            let side = Side {
+                source: Source::Packed { call, at: 0 },
+                batch_strides: item_strides[..axes].iter().map(|e| b.eval(e)).collect(),
+                reduce_strides: item_strides[axes..].iter().map(|e| b.eval(e)).collect(),
+                rs: b.eval(row_stride),
+                cs: b.eval(col_stride),
+            };
+            let (len, items) = (b.size(what, len)?, b.range(&call));
+            let defect = |value| Defect::Size { what: "a packed matrix", value };
+            let (low, high) = extent(0, &[(rows, side.rs), (cols, side.cs)]);
+            if low < 0 || high >= len as i128 && k > 0 || b.parameter_len(&call, 0) > len as i64 {
+                return Err(defect(len as i64));
+            }
+            let (low, high) = extent(0, &axes_of(&side, &batch, &reduce));
+            if low < 0 || items.0 != 0 || high >= i128::from(items.1) {
+                return Err(defect(items.1));
+            }
+            let bytes = checked(what, (len as i64).checked_mul(g.dtype.size() as i64))?;
+            Ok((side, bytes.next_multiple_of(ALIGN), items.1 as usize))
+        }
+    };
+    let (mut a, a_bytes, a_items) = operand(b, &g.a, m, k)?;
+    let (mut bb, b_bytes, b_items) = operand(b, &g.b, k, n)?;
+    in_bounds(b, &c, m, n, &batch, &[])?;
+
+    let epilogue = match &g.epilogue {
+        None => None,
+        Some(Epilogue { kernel, buffers, symbols, rows }) => {
+            let call = b.call(*kernel, buffers, symbols)?;
+            b.set_argument(&call, 0, g.c.buffer);
+            b.fits(g.c.buffer, b.parameter_len(&call, 0))?;
+            let range = b.range(&call);
+            let whole = batch.iter().product::<usize>() * if *rows { m } else { 1 };
+            if range != (0, whole as i64) {
+                return Err(Defect::Size { what: "an epilogue's range", value: range.1 });
+            }
+            Some((call, *rows))
+        }
+    };
+
+    // Axes that are only a longer m, n or k.
+    drop_units(&mut batch, [&mut a.batch_strides, &mut bb.batch_strides, &mut c.batch_strides]);
+    drop_units(&mut reduce, [&mut a.reduce_strides, &mut bb.reduce_strides, &mut Vec::new()]);
+    let strided = a_items == 0 && b_items == 0;
+    while strided && let Some(&size) = reduce.last() {
+        let fits = a.reduce_strides.last() == Some(&(k as i64 * a.cs))
+            && bb.reduce_strides.last() == Some(&(k as i64 * bb.rs));
+        if !fits || k == 0 {
+            break;
+        }
+        k *= size;
+        reduce.pop();
+        a.reduce_strides.pop();
+        bb.reduce_strides.pop();
+    }
+    while strided && let Some(&size) = batch.last() {
+        let (sa, sb, sc) = (*last(&a), *last(&bb), *last(&c));
+        let down = sb == 0 && sa == m as i64 * a.rs && sc == m as i64 * c.rs;
+        let right = sa == 0 && sb == n as i64 * bb.cs && sc == n as i64 * c.cs;
+        if down && epilogue.is_none_or(|(_, rows)| rows) {
+            m *= size;
+        } else if right && epilogue.is_none() {
+            n *= size;
+        } else {
+            break;
+        }
+        batch.pop();
+        for side in [&mut a, &mut bb, &mut c] {
+            side.batch_strides.pop();
+        }
+    }
+
+    let (items, summed) = (batch.iter().product::<usize>(), reduce.iter().product::<usize>());
+    let mut work = GemmWork {
+        dtype: g.dtype,
+        m,
+        n,
+        k,
+        batch,
+        items,
+        reduce,
+        summed,
+        pieces: 1,
+        piece: k,
+        a,
+        b: bb,
+        c,
+        epilogue,
+        route: Route::Direct,
+        rows: m,
+        cols: n,
+        group: 1,
+        shared_out: false,
+        arguments_at: 0,
+        conversion_at: 0,
+    };
+    let mut shared = 0;
+    prepack(&mut work.a, a_items, a_bytes, items * summed, &mut shared);
+    prepack(&mut work.b, b_items, b_bytes, items * summed, &mut shared);
+    cut(&mut work, &mut shared);
+    scratch(b, &mut work, a_bytes, b_bytes, shared);
+    Ok(Work::Gemm(Box::new(work)))
+}
+
+fn last(side: &Side) -> &i64 {
+    side.batch_strides.last().unwrap_or(&0)
+}
+
+fn drop_units<const N: usize>(sizes: &mut Vec<usize>, mut strides: [&mut Vec<i64>; N]) {
+    for i in (0..sizes.len()).rev() {
+        if sizes[i] == 1 {
+            sizes.remove(i);
+            for s in &mut strides {
+                if i < s.len() {
+                    s.remove(i);
+                }
+            }
+        }
+    }
+}
+
+/// Packs all items beforehand where they are few, or each is used by many products.
+fn prepack(side: &mut Side, items: usize, bytes: usize, products: usize, shared: &mut usize) {
+    let Source::Packed { call, .. } = side.source else { return };
+    let few = items <= PREPACKED_ITEMS || products >= 4 * items;
+    if few && items.saturating_mul(bytes) <= PREPACKED_BYTES {
+        side.source = Source::Prepacked { call, items, at: *shared, stride: bytes };
+        *shared += items * bytes;
+    }
+}
+
+/// Decides how the products are cut into tasks.
+fn cut(w: &mut GemmWork, shared: &mut usize) {
+    let per_item = 2.0 * w.m as f64 * w.n as f64 * (w.k as f64 * w.summed as f64).max(1.0);
+    let total = per_item * w.items as f64;
+    // A product with a vector runs at the speed of memory, not of arithmetic.
+    let narrow = (w.m.min(w.n) as f64 / 16.0).min(1.0);
+    let slow = match w.dtype {
+        DType::F32 => 1.0,
+        DType::F64 | DType::F16 | DType::BF16 => 2.0,
+        DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => 30.0,
+    };
+    let per_task = (total / TASKS).max(TASK_FLOPS * narrow / slow);
+    // A tenth of a nanosecond is about ten operations at 100 GFLOP/s.
+    w.shared_out = total / 10.0 / narrow * slow >= WORTH_SHARING;
+
+    let packed = [&w.a, &w.b].iter().any(|s| matches!(s.source, Source::Packed { .. }));
+    let rows_together = matches!(w.epilogue, Some((_, true)));
+    if per_item <= 1.5 * per_task || packed {
+        w.group = ((per_task / per_item) as usize).clamp(1, w.items);
+    } else {
+        let wanted = (per_item / per_task).ceil();
+        let (most_rows, most_cols) = (w.m.div_ceil(32) as f64, w.n.div_ceil(96) as f64);
+        let full = rows_together && (most_rows * w.items as f64 >= 8.0 || most_rows >= wanted);
+        let (down, right) = if full {
+            (wanted.min(most_rows), 1.0)
+        } else {
+            let down = (wanted * w.m as f64 / w.n as f64).sqrt().round().clamp(1.0, most_rows);
+            let right = (wanted / down).ceil().clamp(1.0, most_cols);
+            ((wanted / right).ceil().clamp(1.0, most_rows), right)
+        };
+        w.rows = w.m.div_ceil(down as usize).next_multiple_of(8).min(w.m);
+        w.cols = w.n.div_ceil(right as usize).next_multiple_of(16).min(w.n);
+    }
+    if w.dtype != w.sum_type() {
+        w.rows = w.rows.min(PANEL);
+        if !(rows_together && w.cols == w.n) {
+            w.cols = w.cols.min(PANEL);
+        }
+    }
+
+    let blocks = w.m.div_ceil(w.rows) * w.n.div_ceil(w.cols);
+    let tasks = w.items.div_ceil(w.group) * blocks;
+    if tasks >= FEW_TASKS || !w.shared_out {
+        return;
+    }
+    let one = w.items * w.m * w.n * w.sum_type().size();
+    let most = (GROUP_BYTES / one.max(1)).min(GROUPS).min(GROUPS.div_ceil(tasks));
+    if w.summed == 1 && w.k >= 2 * PIECE && !packed {
+        w.pieces = (w.k / PIECE).min(most).max(1);
+        w.piece = w.k.div_ceil(w.pieces).next_multiple_of(16);
+        w.pieces = w.k.div_ceil(w.piece);
+    }
+    let groups = w.terms().min(most);
+    if groups > 1 {
+        w.route = Route::Partial { groups, at: *shared };
+        w.group = 1;
+        *shared += (groups * one).next_multiple_of(ALIGN);
+    }
+}
+
+fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize, shared: usize) {
+    let calls = [&w.a, &w.b].into_iter().filter_map(|s| match s.source {
+        Source::Packed { call, .. } | Source::Prepacked { call, .. } => Some(call),
+        Source::Buffer { .. } => None,
+    });
+    let calls: Vec<Call> = calls.chain(w.epilogue.map(|e| e.0)).collect();
+    let locals = calls.iter().map(|c| b.locals_bytes(c)).max().unwrap_or(0);
+    let arguments = calls.iter().map(|c| c.n_arguments as usize * 8).max().unwrap_or(0);
+    let mut at = locals.next_multiple_of(ALIGN);
+    for (side, bytes) in [(&mut w.a, a_bytes), (&mut w.b, b_bytes)] {
+        if let Source::Packed { at: place, .. } = &mut side.source {
+            *place = at;
+            at += bytes;
+        }
+    }
+    w.arguments_at = at;
+    at = (at + arguments).next_multiple_of(ALIGN);
+    w.conversion_at = at;
+    if w.dtype != w.sum_type() {
+        let depth = w.piece.min(PANEL_DEPTH);
+        at += (w.rows * depth + depth * w.cols + w.rows * w.cols) * 4;
+    }
+    b.reserve(at, shared);
+}
+
+/// The batch and reduce axes with their strides.
+fn axes_of(side: &Side, batch: &[usize], reduce: &[usize]) -> Vec<(usize, i64)> {
+    let batch = batch.iter().copied().zip(side.batch_strides.iter().copied());
+    batch.chain(reduce.iter().copied().zip(side.reduce_strides.iter().copied())).collect()
+}
+
+/// The least and the greatest element that `offset + sum(i * stride)` reaches; no axis is empty.
+fn extent(offset: i64, axes: &[(usize, i64)]) -> (i128, i128) {
+    axes.iter().fold((i128::from(offset), i128::from(offset)), |(low, high), &(size, stride)| {
+        let far = i128::from(stride) * (size.max(1) as i128 - 1);
+        (low + far.min(0), high + far.max(0))
+    })
+}
+
+fn in_bounds(
+    b: &Binder<'_>,
+    side: &Side,
+    rows: usize,
+    cols: usize,
+    batch: &[usize],
+    reduce: &[usize],
+) -> Result<(), Defect> {
+    let Source::Buffer { buffer, offset } = side.source else { return Ok(()) };
+    if rows == 0 || cols == 0 {
+        return Ok(());
+    }
+    let mut axes = axes_of(side, batch, reduce);
+    axes.extend([(rows, side.rs), (cols, side.cs)]);
+    let (low, high) = extent(offset, &axes);
+    let needed = if low < 0 { -1 } else { i64::try_from(high + 1).unwrap_or(i64::MAX) };
+    b.fits(buffer, needed)
+}

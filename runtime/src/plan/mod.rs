@@ -1,0 +1,155 @@
+//! A program and its machine code, prepared so that a run has nothing left to decide.
+
+mod bind;
+mod check;
+mod gemm;
+
+pub(crate) use bind::{Bound, Call, Launch, Place, Sort, TensorRef, Work};
+pub(crate) use gemm::{GemmWork, PANEL_DEPTH, Route, Side, Source};
+
+use crate::code::CodeModule;
+use crate::custom::{self, CustomKernel};
+use crate::error::{Defect, RunError};
+use crate::execute;
+use crate::memory::Buffer;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use ttk_ir::program::{Action, Program};
+
+/// A compiled program, ready to run any number of times, from any number of threads.
+///
+/// Whatever depends only on the sizes is worked out on the first run with those sizes and kept (for the
+/// most recent ones). After that a run takes an arena and the outputs from the caching allocator, and
+/// allocates nothing else.
+pub struct Plan {
+    program: Program,
+    code: CodeModule,
+    customs: Vec<Option<CustomKernel>>,
+    /// The most recently used first.
+    bound: Mutex<Vec<Arc<Bound>>>,
+    states: Mutex<Vec<execute::State>>,
+}
+
+/// For how many combinations of sizes a plan keeps what it worked out.
+const KEPT: usize = 64;
+
+impl Plan {
+    /// Checks the program and ties it to its code.
+    ///
+    /// # Safety
+    /// `code` must hold the compiled form of `program.kernels`, in that order.
+    ///
+    /// # Errors
+    /// [`RunError::Malformed`] when the program contradicts itself, [`RunError::UnknownCustom`] when it
+    /// asks for a kernel that is not registered.
+    pub unsafe fn new(program: Program, code: CodeModule) -> Result<Plan, RunError> {
+        check::program(&program)?;
+        if code.len() != program.kernels.len() {
+            return Err(RunError::Malformed {
+                program: program.name.clone(),
+                place: "code".into(),
+                defect: Defect::Count {
+                    what: "compiled kernels",
+                    expected: program.kernels.len(),
+                    given: code.len(),
+                },
+            });
+        }
+        let customs = program
+            .steps
+            .iter()
+            .map(|step| match &step.action {
+                Action::Custom { name, .. } => {
+                    let found = custom::find(name);
+                    found.map(Some).ok_or_else(|| RunError::UnknownCustom { name: name.clone() })
+                }
+                Action::Launch { .. } | Action::Gemm(_) | Action::Argsort(_) => Ok(None),
+                Action::RandomBits { .. } | Action::Copy { .. } => Ok(None),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Plan { program, code, customs, bound: Mutex::new(Vec::new()), states: Mutex::new(Vec::new()) })
+    }
+
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Runs the program and gives its outputs.
+    ///
+    /// Inputs that the program overwrites (its passes decided so) are overwritten in place when the
+    /// buffer given is [exclusive](Buffer::is_exclusive), that is, when the caller moved its only handle
+    /// here; otherwise a copy is overwritten and the caller's memory stays as it is.
+    ///
+    /// # Errors
+    /// Wrong number or sizes of inputs, exhausted memory, an index out of range. Inputs that were given
+    /// away are lost then.
+    pub fn run(&self, mut inputs: Vec<Buffer>, symbols: &[i64]) -> Result<Vec<Buffer>, RunError> {
+        let bound = self.bind(symbols)?;
+        if inputs.len() != bound.inputs.len() {
+            return Err(RunError::InputCount {
+                program: self.program.name.clone(),
+                expected: bound.inputs.len(),
+                given: inputs.len(),
+            });
+        }
+        for (i, (buffer, &expected)) in inputs.iter().zip(&bound.inputs).enumerate() {
+            if buffer.len() != expected {
+                return Err(RunError::InputSize {
+                    program: self.program.name.clone(),
+                    input: i,
+                    expected,
+                    given: buffer.len(),
+                });
+            }
+        }
+        let mut state = self.states.lock().pop().unwrap_or_default();
+        let outputs = execute::run(self, &bound, &mut inputs, &mut state);
+        self.states.lock().push(state);
+        outputs
+    }
+
+    pub(crate) fn code(&self) -> &CodeModule {
+        &self.code
+    }
+
+    pub(crate) fn custom(&self, step: usize) -> Option<&CustomKernel> {
+        self.customs[step].as_ref()
+    }
+
+    /// Everything worked out for these sizes, found or made.
+    fn bind(&self, symbols: &[i64]) -> Result<Arc<Bound>, RunError> {
+        {
+            let mut bound = self.bound.lock();
+            if let Some(at) = bound.iter().position(|b| *b.symbols == *symbols) {
+                bound[..=at].rotate_right(1);
+                return Ok(bound[0].clone());
+            }
+        }
+        if symbols.len() != self.program.symbols.len() {
+            return Err(RunError::SymbolCount {
+                program: self.program.name.clone(),
+                expected: self.program.symbols.len(),
+                given: symbols.len(),
+            });
+        }
+        if let Some((symbol, &value)) = self.program.symbols.iter().zip(symbols).find(|&(_, &v)| v < 1) {
+            return Err(RunError::SymbolValue { name: symbol.name.clone(), value });
+        }
+        let new = Arc::new(bind::bind(&self.program, symbols)?);
+        let mut bound = self.bound.lock();
+        bound.truncate(KEPT - 1);
+        bound.insert(0, new.clone());
+        Ok(new)
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("name", &self.program.name)
+            .field("steps", &self.program.steps.len())
+            .field("code", &self.code)
+            .finish()
+    }
+}
