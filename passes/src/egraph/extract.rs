@@ -1,4 +1,14 @@
 //! Choosing one operation of each e-class, so that the graph they make costs least.
+//!
+//! A value used twice is computed once, so what a choice costs is the cost of the *set* of operations it
+//! needs, and the best choice is NP-hard to find. Two searches share the work: a greedy one from the leaves
+//! up ([`greedy`]), which can change a whole chain of operations at once but does not know what the rest of
+//! the graph computes anyway; and one that starts from a complete graph and exchanges one operation after
+//! another for as long as the exact cost falls ([`polish`]). The second runs from the input and from what
+//! the first found, and the cheaper result is taken. So the result is never dearer than the input.
+
+mod greedy;
+mod polish;
 
 use super::cost::Cost;
 use super::language::ENode;
@@ -9,43 +19,51 @@ use rustc_hash::FxHashMap;
 /// The chosen operation of each e-class that the roots need.
 pub(super) type Choice = FxHashMap<Id, ENode>;
 
-/// The cheapest graph that a greedy search finds, and its cost. `None` when there is none without cycles.
-///
-/// A value used twice is computed once, so what a choice costs is the cost of the *set* of operations
-/// it needs. Each class keeps the best set found so far; a candidate's set is the union of its operands'
-/// and itself. Sweeps go on until no set gets cheaper. That is not optimal (which is NP-hard): a class
-/// does not know what the rest of the graph will compute anyway.
-pub(super) fn extract(island: &Island, roots: &[Id]) -> Option<(Cost, Choice)> {
-    let mut search = Search::new(island);
-    // An e-graph has cycles, so there is no order that visits operands first; but most operands have
-    // smaller numbers than their users, and two or three sweeps are the rule.
-    while search.sweep() {}
-    search.choice(roots)
+/// The cheapest graph found for the roots, and its cost; `original` are the operations of the input.
+/// `None` when the input, which no operation of an e-class may be missing from, makes no graph.
+pub(super) fn extract(island: &Island, roots: &[Id], original: &[(Id, ENode)]) -> Option<(Cost, Choice)> {
+    let terms = Terms::new(island);
+    let roots: Vec<usize> = roots.iter().map(|r| terms.index[r]).collect();
+    let as_it_was = terms.find_all(island, original);
+    let from_leaves = greedy::search(&terms);
+    // Where the input has no operation, what the greedy search thinks best is at hand.
+    let fill = |choice: &[Option<usize>]| -> Vec<Option<usize>> {
+        choice.iter().zip(&from_leaves).map(|(a, b)| a.or(*b)).collect()
+    };
+    let starts = [fill(&as_it_was), from_leaves.clone()];
+    let polished = starts.iter().filter_map(|start| polish::search(&terms, &roots, start));
+    // The first of equals: nothing is rewritten that gains nothing.
+    let (cost, choice) = polished.min_by_key(|(cost, _)| *cost)?;
+    let chosen =
+        terms.classes.iter().zip(choice).filter_map(|(c, n)| Some((c.id, terms.nodes[n?].node.clone())));
+    Some((cost, chosen.collect()))
 }
 
-/// E-nodes in one list, those of a class side by side, and sets of them as bits.
-struct Search<'a> {
-    /// `(class, first node, end)`, in the order of class numbers.
-    classes: Vec<(Id, usize, usize)>,
-    nodes: Vec<Candidate<'a>>,
-    /// Words a set takes.
-    words: usize,
-    /// For each class, its set; all zeros while it has none.
-    sets: Vec<u64>,
-    best: Vec<Option<(Cost, usize)>>,
-    /// The set of the node being looked at.
-    scratch: Vec<u64>,
+/// An e-graph in lists: the terms of a class side by side, operands by the position of their class.
+struct Terms<'a> {
+    classes: Vec<Class>,
+    nodes: Vec<Term<'a>>,
+    index: FxHashMap<Id, usize>,
 }
 
-struct Candidate<'a> {
+struct Class {
+    id: Id,
+    /// Its terms, in `Terms::nodes`.
+    first: usize,
+    end: usize,
+}
+
+struct Term<'a> {
     node: &'a ENode,
     cost: Cost,
-    /// Positions in `classes`.
+    /// Positions in `Terms::classes`.
     operands: Vec<usize>,
+    /// Taken by the greedy search when two terms cost the same.
+    preferred: bool,
 }
 
-impl<'a> Search<'a> {
-    fn new(island: &'a Island) -> Search<'a> {
+impl<'a> Terms<'a> {
+    fn new(island: &'a Island) -> Terms<'a> {
         let mut ids: Vec<Id> = island.egraph.classes().map(|c| c.id).collect();
         ids.sort_unstable();
         let index: FxHashMap<Id, usize> = ids.iter().enumerate().map(|(i, &id)| (id, i)).collect();
@@ -55,104 +73,28 @@ impl<'a> Search<'a> {
             let first = nodes.len();
             for node in &island.egraph[id].nodes {
                 let operands = node.args.iter().map(|a| index[&island.egraph.find(*a)]).collect();
-                nodes.push(Candidate { node, cost: island.cost(id, node), operands });
+                // A permutation that can be put off costs no more later, and may meet one that undoes it.
+                let preferred = matches!(*island.op(node), ttk_ir::Op::Permute(_));
+                nodes.push(Term { node, cost: island.cost(id, node), operands, preferred });
             }
-            classes.push((id, first, nodes.len()));
+            classes.push(Class { id, first, end: nodes.len() });
         }
-        let words = nodes.len().div_ceil(64);
-        Search {
-            words,
-            sets: vec![0; words * classes.len()],
-            best: vec![None; classes.len()],
-            scratch: vec![0; words],
-            classes,
-            nodes,
-        }
+        Terms { classes, nodes, index }
     }
 
-    /// Tries every node once; whether any class got cheaper.
-    fn sweep(&mut self) -> bool {
-        let mut improved = false;
-        for class in 0..self.classes.len() {
-            let (_, first, end) = self.classes[class];
-            for node in first..end {
-                let Some(cost) = self.weigh(class, node) else { continue };
-                if self.best[class].is_none_or(|(best, _)| cost < best) {
-                    self.best[class] = Some((cost, node));
-                    self.sets[class * self.words..][..self.words].copy_from_slice(&self.scratch);
-                    improved = true;
-                }
+    /// For each class the first of the given terms that is in it.
+    fn find_all(&self, island: &Island, terms: &[(Id, ENode)]) -> Vec<Option<usize>> {
+        let mut choice = vec![None; self.classes.len()];
+        for (id, node) in terms {
+            let class = self.index[&island.egraph.find(*id)];
+            if choice[class].is_some() {
+                continue;
             }
+            let mut node = node.clone();
+            node.args.iter_mut().for_each(|a| *a = island.egraph.find(*a));
+            let Class { first, end, .. } = self.classes[class];
+            choice[class] = (first..end).find(|&n| *self.nodes[n].node == node);
         }
-        improved
-    }
-
-    /// The cost of the set `node` needs, which is left in `scratch`. `None` when an operand has no set
-    /// yet, or needs the class itself.
-    fn weigh(&mut self, class: usize, node: usize) -> Option<Cost> {
-        self.scratch.fill(0);
-        let mut total = self.nodes[node].cost;
-        for &operand in &self.nodes[node].operands {
-            self.best[operand]?;
-            let set = &self.sets[operand * self.words..][..self.words];
-            for (w, (have, &need)) in self.scratch.iter_mut().zip(set).enumerate() {
-                let mut new = need & !*have;
-                *have |= need;
-                while new != 0 {
-                    total = total + self.nodes[w * 64 + new.trailing_zeros() as usize].cost;
-                    new &= new - 1;
-                }
-            }
-        }
-        let (_, first, end) = self.classes[class];
-        if (first..end).any(|n| self.scratch[n / 64] >> (n % 64) & 1 == 1) {
-            return None;
-        }
-        self.scratch[node / 64] |= 1 << (node % 64);
-        Some(total)
-    }
-
-    /// What the roots need, if the choices make a graph: each was free of cycles when it was made, but a
-    /// later choice of an operand may have closed one.
-    fn choice(&self, roots: &[Id]) -> Option<(Cost, Choice)> {
-        let position: FxHashMap<Id, usize> = self.classes.iter().enumerate().map(|(i, c)| (c.0, i)).collect();
-        let (mut total, mut choice) = (Cost::ZERO, Choice::default());
-        #[derive(Clone, Copy, PartialEq)]
-        enum State {
-            New,
-            Open,
-            Done,
-        }
-        let mut state = vec![State::New; self.classes.len()];
-        let mut stack: Vec<(usize, usize)> = Vec::new();
-        for root in roots {
-            stack.push((position[root], 0));
-            while let Some((class, next)) = stack.pop() {
-                let (_, node) = self.best[class]?;
-                let candidate = &self.nodes[node];
-                if next == 0 {
-                    match state[class] {
-                        State::Done => continue,
-                        State::Open => return None,
-                        State::New => state[class] = State::Open,
-                    }
-                }
-                match candidate.operands.get(next) {
-                    Some(&operand) => {
-                        stack.push((class, next + 1));
-                        if state[operand] == State::Open {
-                            return None;
-                        }
-                        stack.push((operand, 0));
-                    }
-                    None => {
-                        state[class] = State::Done;
-                        total = total + candidate.cost;
-                        choice.insert(self.classes[class].0, candidate.node.clone());
-                    }
-                }
-            }
-        }
-        Some((total, choice))
+        choice
     }
 }

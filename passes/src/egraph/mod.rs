@@ -89,7 +89,7 @@ fn improve(graph: &Graph, outline: &Outline, facts: Facts, options: &Options) ->
     };
     island.saturate(options);
     let roots: Vec<Id> = outline.outputs.iter().map(|&n| island.egraph.find(loaded.nodes[n])).collect();
-    let recipe = extract::extract(&island, &roots)
+    let recipe = extract::extract(&island, &roots, &loaded.terms)
         .filter(|(cost, _)| *cost < loaded.cost)
         .and_then(|(_, choice)| write_down(&island, outline, &loaded, &choice, &roots));
     (recipe, island.into_facts())
@@ -99,17 +99,21 @@ fn improve(graph: &Graph, outline: &Outline, facts: Facts, options: &Options) ->
 struct Loaded {
     externals: Vec<Id>,
     nodes: Vec<Id>,
+    /// Each distinct term of the input.
+    terms: Vec<(Id, ENode)>,
     cost: Cost,
 }
 
 fn load(island: &mut Island, graph: &Graph, outline: &Outline) -> Option<Loaded> {
     let mut cost = Cost::ZERO;
     let mut seen = rustc_hash::FxHashSet::default();
+    let mut terms = Vec::with_capacity(outline.nodes.len());
     let mut add = |island: &mut Island, op: &Op, args: Args| -> Option<Id> {
         let id = island.add_as_is(op, args)?;
         if seen.insert(id) {
             let node: &ENode = &island.egraph[id].nodes[0];
             cost = cost + island.cost(id, node);
+            terms.push((id, node.clone()));
         }
         Some(id)
     };
@@ -133,7 +137,7 @@ fn load(island: &mut Island, graph: &Graph, outline: &Outline) -> Option<Loaded>
         }
         nodes.push(add(island, &graph.node(v).op, args)?);
     }
-    Some(Loaded { externals, nodes, cost })
+    Some(Loaded { externals, nodes, terms, cost })
 }
 
 /// The chosen terms in an order in which each comes after its operands.
