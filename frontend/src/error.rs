@@ -13,6 +13,7 @@ pub enum Exception {
     NotImplemented,
     OutOfMemory,
     Overflow,
+    Assertion,
     Os,
 }
 

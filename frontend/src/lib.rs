@@ -1,9 +1,12 @@
 //! Lazy tensors with PyTorch's semantics: the hub that joins the compiler's crates.
 
 pub mod compile;
+pub mod composite;
 pub mod counters;
 pub mod error;
 pub mod grad;
+pub mod host;
+pub mod index;
 pub mod log;
 pub mod materialize;
 pub mod node;

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod call;
+pub mod invoke;
 pub mod promote;
 pub mod signature;
 
@@ -13,5 +14,6 @@ mod table;
 
 pub use args::{Arg, Device, Number};
 pub use call::{Call, Operand, Returned};
+pub use invoke::{Form, invoke};
 pub use signature::{Param, ParamType, Signature};
 pub use table::{Operator, Row, Saves, Space, Variants, find, operators};

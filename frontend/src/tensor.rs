@@ -11,7 +11,7 @@ use crate::record::{Recorder, grad_enabled};
 use crate::view::{Dims, View};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use ttk_ir::{DType, Type};
 use ttk_runtime::Buffer;
 
@@ -51,7 +51,15 @@ pub struct Body {
 
 /// A reference to a tensor. Clones are the same tensor.
 #[derive(Clone, Debug)]
-pub struct Tensor(Arc<Mutex<Body>>);
+pub struct Tensor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    body: Mutex<Body>,
+    /// The object that stands for this tensor in another language, if there is one; see
+    /// [`Tensor::handle`].
+    handle: AtomicPtr<()>,
+}
 
 impl Tensor {
     /// A new tensor with a storage of its own.
@@ -76,7 +84,8 @@ impl Tensor {
     }
 
     fn from_body(storage: Arc<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
-        Tensor(Arc::new(Mutex::new(Body { storage, view, stop, cache: None, made_by: None, retained: None })))
+        let body = Body { storage, view, stop, cache: None, made_by: None, retained: None };
+        Tensor(Arc::new(Inner { body: Mutex::new(body), handle: AtomicPtr::default() }))
     }
 
     /// Whether both are the same tensor object.
@@ -89,52 +98,58 @@ impl Tensor {
         Arc::as_ptr(&self.0) as usize
     }
 
+    /// A place for the one object that stands for this tensor in another language, so that a tensor read
+    /// twice is the same object. Its owner clears it when the object dies.
+    pub fn handle(&self) -> &AtomicPtr<()> {
+        &self.0.handle
+    }
+
     pub fn with_body<T>(&self, f: impl FnOnce(&mut Body) -> T) -> T {
-        f(&mut self.0.lock())
+        f(&mut self.0.body.lock())
     }
 
     pub fn sizes(&self) -> Dims {
-        self.0.lock().view.sizes.clone()
+        self.0.body.lock().view.sizes.clone()
     }
 
     pub fn strides(&self) -> Dims {
-        self.0.lock().view.strides.clone()
+        self.0.body.lock().view.strides.clone()
     }
 
     pub fn rank(&self) -> usize {
-        self.0.lock().view.sizes.len()
+        self.0.body.lock().view.sizes.len()
     }
 
     pub fn numel(&self) -> i64 {
-        crate::view::numel(&self.0.lock().view.sizes)
+        crate::view::numel(&self.0.body.lock().view.sizes)
     }
 
     pub fn dtype(&self) -> DType {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         let value = body.storage.value.lock();
         value.ty.dtype
     }
 
     pub fn view(&self) -> View {
-        self.0.lock().view.clone()
+        self.0.body.lock().view.clone()
     }
 
     pub fn storage(&self) -> Arc<Storage> {
-        self.0.lock().storage.clone()
+        self.0.body.lock().storage.clone()
     }
 
     pub fn version(&self) -> u32 {
-        self.0.lock().storage.version.load(Ordering::Relaxed)
+        self.0.body.lock().storage.version.load(Ordering::Relaxed)
     }
 
     /// The value as it is now, for recording.
     pub fn value(&self) -> Value {
-        self.0.lock().read()
+        self.0.body.lock().read()
     }
 
     /// Remembers that a derivative formula will read this tensor.
     pub fn saved(&self) -> Saved {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         let version = body.storage.version.clone();
         let expected = version.load(Ordering::Relaxed);
         let dtype = body.storage.value.lock().ty.dtype;
@@ -143,7 +158,7 @@ impl Tensor {
 
     /// A view of this tensor.
     pub fn with_view(&self, view: View) -> Tensor {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         // A view made while derivatives are off carries none.
         let stop = if grad_enabled() { body.stop.clone() } else { Some((view.steps.len(), Stop::Detach)) };
         Tensor::from_body(body.storage.clone(), view, stop)
@@ -151,7 +166,7 @@ impl Tensor {
 
     /// The same memory, through which no derivative flows.
     pub fn detach(&self) -> Tensor {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         let at = body.view.steps.len();
         Tensor::from_body(body.storage.clone(), body.view.clone(), Some((at, Stop::Detach)))
     }
@@ -162,7 +177,7 @@ impl Tensor {
     /// A leaf that requires a gradient, or a view of one, while derivatives are recorded; an expanded
     /// view; a failure to compute, where the memory is shared with NumPy.
     pub fn write(&self, new: Value) -> Result<()> {
-        let mut body = self.0.lock();
+        let mut body = self.0.body.lock();
         if grad_enabled()
             && let Some((at, Stop::Leaf(_))) = &body.stop
         {
@@ -189,7 +204,7 @@ impl Tensor {
     /// Makes this tensor another one's equal, as `x.data = y` and `Module.to` do: storage and view.
     pub fn set_data(&self, other: &Tensor) {
         let (storage, view) = other.with_body(|b| (b.storage.clone(), b.view.clone()));
-        let mut body = self.0.lock();
+        let mut body = self.0.body.lock();
         let at = view.steps.len();
         body.stop = match body.stop.take() {
             Some((_, Stop::Leaf(meta))) => Some((at, Stop::Leaf(meta))),
@@ -202,7 +217,7 @@ impl Tensor {
 
     /// Whether a gradient can flow to or through this tensor.
     pub fn requires_grad(&self) -> bool {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         match &body.stop {
             Some((_, Stop::Leaf(_))) => true,
             Some((_, Stop::Detach)) => false,
@@ -211,7 +226,7 @@ impl Tensor {
     }
 
     pub fn is_leaf(&self) -> bool {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         match &body.stop {
             Some((at, Stop::Leaf(_))) => *at == body.view.steps.len(),
             Some((_, Stop::Detach)) => true,
@@ -235,7 +250,7 @@ impl Tensor {
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().",
             ));
         }
-        let mut body = self.0.lock();
+        let mut body = self.0.body.lock();
         let at = body.view.steps.len();
         match (&body.stop, on) {
             (Some((_, Stop::Leaf(_))), true) => {}
@@ -254,7 +269,7 @@ impl Tensor {
 
     /// Where this tensor's gradient is kept, if it keeps one.
     pub fn grad_meta(&self) -> Option<Arc<GradMeta>> {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         match &body.stop {
             Some((at, Stop::Leaf(meta))) if *at == body.view.steps.len() => Some(meta.clone()),
             _ => body.retained.clone(),
@@ -273,20 +288,26 @@ impl Tensor {
             None => {
                 let meta = Arc::new(GradMeta::default());
                 *meta.grad.lock() = grad;
-                self.0.lock().retained = Some(meta);
+                self.0.body.lock().retained = Some(meta);
             }
         }
     }
 
     /// The elements in memory, if they are computed: buffer, and this tensor's place in it.
     pub fn in_memory(&self) -> Option<(Buffer, View)> {
-        let body = self.0.lock();
+        let body = self.0.body.lock();
         let buffer = body.storage.value.lock().buffer()?;
         Some((buffer, body.view.clone()))
     }
 }
 
 impl Body {
+    /// Makes the tensor another view of its storage.
+    pub fn set_view(&mut self, view: View) {
+        self.view = view;
+        self.cache = None;
+    }
+
     fn read(&mut self) -> Value {
         let version = self.storage.version.load(Ordering::Relaxed);
         let base = self.storage.value.lock().clone();

@@ -4,6 +4,9 @@
 //! (`i*64 + j`, `(i*n + j) % 8`). Two expressions that are equal as polynomials are equal values, so
 //! that shapes can be compared with `==`.
 
+pub mod range;
+pub mod simplify;
+
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
@@ -24,10 +27,13 @@ pub enum Atom {
     Clamp(Arc<Expr>, Arc<Expr>),
 }
 
+/// The atoms of a product, sorted.
+pub type Factors = SmallVec<[Atom; 2]>;
+
 /// `coeff` times the product of `factors`, which are sorted; no factor means the number itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Term {
-    pub factors: SmallVec<[Atom; 2]>,
+    pub factors: Factors,
     pub coeff: i64,
 }
 
@@ -59,6 +65,15 @@ impl Expr {
 
     pub fn value(id: u32) -> Expr {
         Expr::atom(Atom::Value(id))
+    }
+
+    /// `coeff` times the product of `factors`, in any order.
+    pub fn from_term(mut factors: SmallVec<[Atom; 2]>, coeff: i64) -> Expr {
+        if coeff == 0 {
+            return Expr::default();
+        }
+        factors.sort();
+        Expr { terms: smallvec![Term { factors, coeff }] }
     }
 
     pub fn terms(&self) -> &[Term] {
@@ -134,14 +149,14 @@ impl Expr {
             return self.clone();
         }
         if let (Some(a), Some(b)) = (self.as_const(), by.as_const()) {
-            return Expr::constant(a.div_euclid(b));
+            return Expr::constant(a.div_euclid(b.max(1)));
         }
         let (quotient, rest) = self.split_multiples(by);
         if rest.is_zero() {
             return quotient;
         }
         if let (Some(a), Some(b)) = (rest.as_const(), by.as_const()) {
-            return quotient.offset(a.div_euclid(b));
+            return quotient.offset(a.div_euclid(b.max(1)));
         }
         quotient.add(&Expr::atom(Atom::FloorDiv(Arc::new(rest), Arc::new(by.clone()))))
     }
@@ -153,7 +168,7 @@ impl Expr {
         }
         let (_, rest) = self.split_multiples(by);
         match (rest.as_const(), by.as_const()) {
-            (Some(a), Some(b)) => Expr::constant(a.rem_euclid(b)),
+            (Some(a), Some(b)) => Expr::constant(a.rem_euclid(b.max(1))),
             (Some(0), None) => rest,
             _ => Expr::atom(Atom::Mod(Arc::new(rest), Arc::new(by.clone()))),
         }
@@ -162,7 +177,7 @@ impl Expr {
     /// `min(max(self, 0), extent - 1)`.
     pub fn clamp_index(&self, extent: &Expr) -> Expr {
         if let (Some(a), Some(b)) = (self.as_const(), extent.as_const()) {
-            return Expr::constant(a.clamp(0, (b - 1).max(0)));
+            return Expr::constant(a.clamp(0, b.saturating_sub(1).max(0)));
         }
         Expr::atom(Atom::Clamp(Arc::new(self.clone()), Arc::new(extent.clone())))
     }
@@ -176,9 +191,11 @@ impl Expr {
     /// `self = quotient * by + rest`, moving whole terms only.
     fn split_multiples(&self, by: &Expr) -> (Expr, Expr) {
         let [divisor] = by.terms.as_slice() else {
-            // A sum divides only a multiple of itself; the common case is the sum itself.
-            if let Some(ratio) = self.ratio_to(by) {
-                return (Expr::constant(ratio), Expr::default());
+            // A sum divides what has no remainder as a polynomial; a part of the terms would do no good
+            // (`n` is `n + 1` less 1, but `floor(n / (n + 1))` is 0).
+            let (quotient, rest) = self.long_division(by);
+            if rest.is_zero() {
+                return (quotient, rest);
             }
             return (Expr::default(), self.clone());
         };
@@ -192,13 +209,25 @@ impl Expr {
         (Expr::collect(quotient), Expr { terms: rest })
     }
 
-    fn ratio_to(&self, by: &Expr) -> Option<i64> {
-        let (a, b) = (self.terms.first()?, by.terms.first()?);
-        if a.coeff % b.coeff != 0 {
-            return None;
+    /// `self = quotient * by + rest`, dividing by the leading term of `by` as long as that goes.
+    pub(crate) fn long_division(&self, by: &Expr) -> (Expr, Expr) {
+        // Of the highest degree, and the last of those: an order that multiplication keeps.
+        let leading = by
+            .terms
+            .iter()
+            .max_by(|a, b| a.factors.len().cmp(&b.factors.len()).then_with(|| a.factors.cmp(&b.factors)));
+        let (mut quotient, mut rest) = (Expr::default(), self.clone());
+        let Some(leading) = leading else { return (quotient, rest) };
+        // Every step takes away the highest term there is to take; the limit is for sums of atoms so
+        // many that nobody waits for them.
+        for _ in 0..64 {
+            let step = rest.terms.iter().rev().find_map(|t| divide_term(t, leading));
+            let Some(step) = step else { break };
+            let step = Expr::from(step);
+            rest = rest.sub(&step.mul(by));
+            quotient = quotient.add(&step);
         }
-        let ratio = a.coeff / b.coeff;
-        (by.scale(ratio) == *self).then_some(ratio)
+        (quotient, rest)
     }
 
     /// Every atom replaced by what `f` gives for it (innermost first); `None` keeps the atom.
@@ -233,7 +262,7 @@ impl Expr {
                     Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) => leaf(atom),
                     Atom::FloorDiv(a, b) => a.eval(leaf).div_euclid(b.eval(leaf).max(1)),
                     Atom::Mod(a, b) => a.eval(leaf).rem_euclid(b.eval(leaf).max(1)),
-                    Atom::Clamp(a, b) => a.eval(leaf).clamp(0, (b.eval(leaf) - 1).max(0)),
+                    Atom::Clamp(a, b) => a.eval(leaf).clamp(0, b.eval(leaf).saturating_sub(1).max(0)),
                 };
                 product = product.wrapping_mul(v);
             }
@@ -307,7 +336,7 @@ impl Expr {
 
 /// `t / by` as a term, when `by`'s coefficient and factors all divide it.
 fn divide_term(t: &Term, by: &Term) -> Option<Term> {
-    if t.coeff % by.coeff != 0 {
+    if t.coeff.checked_rem(by.coeff)? != 0 {
         return None;
     }
     let mut factors = t.factors.clone();
@@ -316,6 +345,12 @@ fn divide_term(t: &Term, by: &Term) -> Option<Term> {
         factors.remove(at);
     }
     Some(Term { factors, coeff: t.coeff / by.coeff })
+}
+
+impl From<Term> for Expr {
+    fn from(term: Term) -> Expr {
+        Expr::from_term(term.factors, term.coeff)
+    }
 }
 
 impl From<i64> for Expr {

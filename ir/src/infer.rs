@@ -6,7 +6,6 @@ use crate::dtype::DType;
 use crate::op::{Op, SliceDim};
 use crate::shape::{Dim, Shape, Type, numel};
 use smallvec::SmallVec;
-use std::fmt::Write;
 use thiserror::Error;
 
 /// Why an operation cannot be applied to its operands.
@@ -25,26 +24,8 @@ pub enum InferError {
 }
 
 fn types(operands: &[Type]) -> String {
-    let mut out = String::new();
-    for (i, t) in operands.iter().enumerate() {
-        let _ = write!(out, "{}{}{:?}", if i > 0 { ", " } else { "" }, t.dtype, DimList(&t.shape));
-    }
-    out
-}
-
-struct DimList<'a>(&'a [Dim]);
-
-impl std::fmt::Debug for DimList<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut list = f.debug_list();
-        for d in self.0 {
-            match d {
-                Dim::Fixed(v) => list.entry(v),
-                Dim::Symbolic(e) => list.entry(e),
-            };
-        }
-        list.finish()
-    }
+    let names: Vec<String> = operands.iter().map(Type::to_string).collect();
+    names.join(", ")
 }
 
 /// The type of `op` applied to operands of the given types.
@@ -169,7 +150,7 @@ pub fn infer(op: &Op, operands: &[&Type]) -> Result<Type, InferError> {
             let shape = dims.iter().zip(&x.shape).map(|(d, n)| {
                 let inside = match n {
                     Dim::Fixed(0) => Dim::Fixed(0),
-                    _ => n.offset(-1).mul(&Dim::Fixed(d.interior + 1)).offset(1),
+                    _ => n.offset(-1).mul(&Dim::Fixed(d.interior.wrapping_add(1))).offset(1),
                 };
                 inside.add(&d.low).add(&d.high)
             });
@@ -325,8 +306,8 @@ fn slices_fit(dims: &[SliceDim], shape: &[Dim]) -> bool {
         match (d.start.fixed(), d.len.fixed(), n.fixed()) {
             (_, Some(len), _) if len <= 0 => len == 0,
             (Some(start), Some(len), Some(n)) => {
-                let last = start + (len - 1) * d.step;
-                (0..n).contains(&start) && (0..n).contains(&last)
+                let last = start as i128 + (len as i128 - 1) * d.step as i128;
+                (0..n).contains(&start) && (0..n as i128).contains(&last)
             }
             _ => true,
         }

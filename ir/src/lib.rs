@@ -17,6 +17,9 @@ pub mod op;
 pub mod program;
 pub mod random;
 pub mod shape;
+pub mod testing;
+pub mod text;
+pub mod verify;
 
 pub use build::Builder;
 pub use dtype::{DType, Scalar};

@@ -322,7 +322,8 @@ pub struct WindowDim {
 impl WindowDim {
     /// How many windows fit on an axis of size `dim`.
     pub fn count(&self, dim: &Dim) -> Dim {
-        dim.offset(-self.dilation * (self.size - 1) - 1).floor_div(self.stride).offset(1)
+        let span = self.dilation.wrapping_mul(self.size.wrapping_sub(1)).wrapping_add(1);
+        dim.offset(span.wrapping_neg()).floor_div(self.stride).offset(1)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong in a pass.
 
+use crate::lower::LowerError;
 use thiserror::Error;
 use ttk_ir::InferError;
 
@@ -13,4 +14,6 @@ pub enum PassError {
     /// A defect of the compiler: the type of an input or output is not what it was before the pass.
     #[error("pass {pass} changed the type of {side} {index}")]
     Signature { pass: &'static str, side: &'static str, index: usize },
+    #[error(transparent)]
+    Lower(#[from] LowerError),
 }

@@ -29,7 +29,7 @@ pub const MAX_ELEMENTS: i64 = 1 << 32;
 pub enum EvalError {
     #[error("expected {expected} inputs, got {got}")]
     InputCount { expected: usize, got: usize },
-    #[error("input {index}: expected {expected:?}, got {got:?}")]
+    #[error("input {index}: expected {expected}, got {got}")]
     InputType { index: usize, expected: Box<Type>, got: Box<Type> },
     #[error("expected values for {expected} symbols, got {got}")]
     SymbolCount { expected: usize, got: usize },

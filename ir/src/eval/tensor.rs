@@ -19,7 +19,7 @@ pub struct Tensor {
 /// Where two tensors that ought to be equal differ.
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum Mismatch {
-    #[error("types differ: {left:?} and {right:?}")]
+    #[error("types differ: {left} and {right}")]
     Types { left: Box<Type>, right: Box<Type> },
     #[error("{count} of {len} elements differ; worst at {position:?}: {left} and {right}")]
     Elements { count: usize, len: usize, position: Vec<i64>, left: f64, right: f64 },

@@ -1,0 +1,160 @@
+//! Calling an operator in one of its forms.
+
+use super::args::{Arg, Device};
+use super::call::{Call, Returned};
+use super::promote::can_cast;
+use super::table::{Operator, Saves};
+use crate::error::{Error, Exception, Result, scalar_type_name};
+use crate::node::Value;
+use crate::record::Recorder;
+use crate::tensor::Tensor;
+use std::sync::Arc;
+use ttk_ir::Builder;
+
+/// Which form of an operator is called.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// Gives new tensors.
+    Function,
+    /// Writes the result over the first argument.
+    InPlace,
+    /// Writes the results into these.
+    Out(Vec<Tensor>),
+}
+
+/// Calls an operator with parsed arguments.
+///
+/// # Errors
+/// What the operator finds wrong with its arguments.
+pub fn invoke(operator: &'static Operator, overload: usize, args: &[Arg], form: &Form) -> Result<Returned> {
+    let row = operator.row;
+    let params = &operator.overloads()[overload].params;
+    let mut wants_grad = false;
+    for (param, arg) in params.iter().zip(args) {
+        match arg {
+            Arg::Device(Device::Cuda(_)) => {
+                return Err(Error::Plain {
+                    exception: Exception::Assertion,
+                    detail: "Torch not compiled with CUDA enabled".into(),
+                });
+            }
+            Arg::Device(Device::Meta) => {
+                return Err(Error::Plain {
+                    exception: Exception::NotImplemented,
+                    detail: format!("{}(): device 'meta' is not available", row.name),
+                });
+            }
+            Arg::Bool(true) if param.name == "requires_grad" => wants_grad = true,
+            _ => {}
+        }
+    }
+    let mut call = Call::new(row, overload, args);
+    let returned = (row.run)(&mut call)?;
+    match form {
+        Form::Function => {
+            if let Returned::Tensor(t) = &returned {
+                if wants_grad {
+                    t.set_requires_grad(true)?;
+                }
+                note_saved(row.saves, args, t);
+                t.with_body(|b| {
+                    b.made_by.get_or_insert(row.name);
+                });
+            }
+            Ok(returned)
+        }
+        Form::InPlace => {
+            let (Some(Arg::Tensor(target)), Returned::Tensor(result)) = (args.first(), returned) else {
+                return Err(Error::Internal { detail: format!("{} has no in-place form", row.name) });
+            };
+            if result.is(target) {
+                return Ok(Returned::Tensor(result));
+            }
+            if Arc::ptr_eq(&result.storage(), &target.storage()) {
+                // A view operation: the tensor is from now on that view.
+                let view = result.view();
+                target.with_body(|b| b.set_view(view));
+            } else {
+                write_result(target, result.value())?;
+            }
+            if row.saves == Saves::Output {
+                note_saved(row.saves, args, target);
+            }
+            target.with_body(|b| b.made_by = Some(row.name));
+            Ok(Returned::Tensor(target.clone()))
+        }
+        Form::Out(targets) => {
+            let results = match returned {
+                Returned::Tensor(t) => vec![t],
+                Returned::Tuple { items, .. } | Returned::List(items) => items,
+                Returned::Number(_) | Returned::DType(_) | Returned::Ints(_) | Returned::None => vec![],
+            };
+            for (target, result) in targets.iter().zip(&results) {
+                if target.requires_grad() && crate::record::grad_enabled() {
+                    return Err(Error::runtime(format!(
+                        "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.",
+                        row.name
+                    )));
+                }
+                let value = result.value();
+                let dtype = target.dtype();
+                if !can_cast(value.ty.dtype, dtype) {
+                    let (from, to) = (scalar_type_name(value.ty.dtype), scalar_type_name(dtype));
+                    return Err(Error::ResultCast { from, to });
+                }
+                let value = Recorder::new().cast(&value, dtype);
+                if target.sizes() == result.sizes() {
+                    target.write(value)?;
+                } else {
+                    target.set_data(&Tensor::from_value(value));
+                }
+            }
+            Ok(match targets.as_slice() {
+                [one] => Returned::Tensor(one.clone()),
+                many => Returned::Tuple { names: &[], items: many.to_vec() },
+            })
+        }
+    }
+}
+
+/// Writes a result over a tensor, cast to its type.
+///
+/// # Errors
+/// A result of other sizes, or of a type that does not fit.
+pub fn write_result(target: &Tensor, value: Value) -> Result<()> {
+    let (own, new) = (target.sizes(), value.dims());
+    if own != new {
+        return Err(Error::runtime(format!(
+            "output with shape {:?} doesn't match the broadcast shape {:?}",
+            own.as_slice(),
+            new.as_slice()
+        )));
+    }
+    let dtype = target.dtype();
+    if !can_cast(value.ty.dtype, dtype) {
+        let (from, to) = (scalar_type_name(value.ty.dtype), scalar_type_name(dtype));
+        return Err(Error::ResultCast { from, to });
+    }
+    target.write(Recorder::new().cast(&value, dtype))
+}
+
+/// Remembers which tensors must not change before the backward pass.
+fn note_saved(saves: Saves, args: &[Arg], result: &Tensor) {
+    if saves == Saves::Nothing || !result.requires_grad() {
+        return;
+    }
+    let value = result.value();
+    let mut state = value.state.lock();
+    match saves {
+        Saves::Nothing => {}
+        Saves::Output => state.saved.push(result.saved()),
+        Saves::Inputs => {
+            let tensors = args.iter().flat_map(|a| match a {
+                Arg::Tensor(t) => std::slice::from_ref(t),
+                Arg::Tensors(list) => list.as_slice(),
+                _ => &[],
+            });
+            state.saved.extend(tensors.map(Tensor::saved));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! From a graph to a program: kernels, library calls and the buffers between them.
+
+pub(crate) mod build;
+pub(crate) mod dot;
+pub(crate) mod emit;
+pub(crate) mod index;
+mod loops;
+mod program;
+mod schedule;
+mod single;
+
+use thiserror::Error;
+
+pub use program::lower;
+
+/// What the caller of [`lower`] promises and wants.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct LowerOptions {
+    /// For each input, whether its memory may be overwritten: the caller will not read it again. Missing
+    /// entries mean `false`.
+    pub donate: Vec<bool>,
+}
+
+/// A defect of the compiler found while lowering.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum LowerError {
+    #[error("lowering: {op} cannot be computed inside another kernel")]
+    NotInline { op: &'static str },
+    #[error("lowering: the result of {op} is used before it is stored")]
+    NotStored { op: &'static str },
+    #[error("lowering: {op} is kept for one position and used at another")]
+    Position { op: &'static str },
+}

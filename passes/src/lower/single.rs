@@ -1,0 +1,110 @@
+//! Scans and scatters: loops whose order matters along one axis.
+
+use super::LowerError;
+use super::build::KernelBuilder;
+use super::emit::{Emitter, Sources, Stored, linear};
+use super::loops::{Built, finish};
+use smallvec::SmallVec;
+use ttk_ir::kernel::{Access, LoopKind};
+use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
+
+/// Opens a parallel loop over all axes of a shape but one; the position has 0 for that one.
+fn open_others<'a>(
+    graph: &'a Graph,
+    sources: &'a dyn Sources,
+    shape: &[Dim],
+    but: usize,
+) -> (Emitter<'a>, SmallVec<[Expr; 4]>) {
+    let total = shape
+        .iter()
+        .enumerate()
+        .filter(|&(i, _)| i != but)
+        .fold(Expr::constant(1), |n, (_, d)| n.mul(&d.expr()));
+    let (b, p) = KernelBuilder::new(Expr::constant(0), total);
+    let em = Emitter::new(b, graph, sources);
+    let mut at: SmallVec<[Expr; 4]> = SmallVec::from_elem(Expr::default(), shape.len());
+    let mut stride = Expr::constant(1);
+    for i in (0..shape.len()).rev().filter(|&i| i != but) {
+        let q = em.b.ranges.floor_div(&Expr::var(p.0), &stride);
+        at[i] = em.b.ranges.modulo(&q, &shape[i].expr());
+        stride = stride.mul(&shape[i].expr());
+    }
+    (em, at)
+}
+
+/// A scan: a serial loop along its axis, parallel over the others.
+pub(crate) fn scan(
+    graph: &Graph,
+    v: ValueId,
+    sources: &dyn Sources,
+    out: &Stored,
+) -> Result<Built, LowerError> {
+    let node = graph.node(v);
+    let Op::Scan { op, axis, reverse } = &node.op else {
+        return Err(LowerError::NotInline { op: node.op.name() });
+    };
+    let axis = *axis as usize;
+    let dtype = node.ty.dtype;
+    let compute = dtype.compute();
+    let (mut em, mut at) = open_others(graph, sources, &node.ty.shape, axis);
+    let acc = em.b.acc(compute, op.identity(compute));
+    let extent = node.ty.shape[axis].expr();
+    let i = em.b.open(Expr::constant(0), extent.clone(), LoopKind::Serial);
+    let i = Expr::var(i.0);
+    at[axis] = if *reverse { extent.sub(&i).offset(-1) } else { i };
+    let p = em.point(&at);
+    let val = em.element(node.inputs[0], p)?;
+    em.b.accumulate(acc, *op, val);
+    let sum = em.b.read(acc, compute);
+    let buffer = em.b.param(out.buffer, dtype, &out.len, Access::Write);
+    em.store(buffer, &linear(&at, &out.strides), sum, dtype);
+    em.close();
+    Ok(finish(em))
+}
+
+/// A scatter: copies the operand, then places the updates in order. Parallel over the axes that are
+/// not scattered; the innermost of them are lanes when they are contiguous.
+pub(crate) fn scatter(
+    graph: &Graph,
+    v: ValueId,
+    sources: &dyn Sources,
+    out: &Stored,
+) -> Result<Built, LowerError> {
+    let node = graph.node(v);
+    let Op::Scatter { axis, mode } = &node.op else {
+        return Err(LowerError::NotInline { op: node.op.name() });
+    };
+    let axis = *axis as usize;
+    let dtype = node.ty.dtype;
+    let (operand, index, updates) = (node.inputs[0], node.inputs[1], node.inputs[2]);
+    let shape = &node.ty.shape;
+    let (mut em, mut at) = open_others(graph, sources, shape, axis);
+    let buffer = em.b.param(out.buffer, dtype, &out.len, Access::Write);
+
+    let i = em.b.open(Expr::constant(0), shape[axis].expr(), LoopKind::Vector);
+    at[axis] = Expr::var(i.0);
+    let p = em.point(&at);
+    let val = em.element(operand, p)?;
+    em.store(buffer, &linear(&at, &out.strides), val, dtype);
+    em.close();
+
+    let count = graph.ty(index).shape[axis].expr();
+    let i = em.b.open(Expr::constant(0), count, LoopKind::Serial);
+    at[axis] = Expr::var(i.0);
+    let p = em.point(&at);
+    let position = em.element(index, p)?;
+    let update = em.element(updates, p)?;
+    at[axis] = em.b.checked(position, &shape[axis].expr());
+    let place = linear(&at, &out.strides);
+    let value = match mode.combine() {
+        None => update,
+        Some(combine) => {
+            let raw = em.b.load_here(buffer, &place, dtype);
+            let before = em.b.cast(raw, dtype.compute());
+            em.b.binary(combine, before, update)
+        }
+    };
+    em.store(buffer, &place, value, dtype);
+    em.close();
+    Ok(finish(em))
+}
