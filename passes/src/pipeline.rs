@@ -103,8 +103,11 @@ pub fn trace(graph: &Graph, options: &Options) -> Result<Vec<(&'static str, Grap
     Ok(steps)
 }
 
-/// A pass may change everything but the signature.
+/// A pass may change everything but the signature, and leaves a graph that verifies.
 fn check(pass: &'static str, before: &Graph, after: &Graph) -> Result<(), PassError> {
+    if let Err(error) = ttk_ir::verify::verify(after) {
+        return Err(PassError::Verify { pass, error, graph: ttk_ir::text::print(after) });
+    }
     for (side, a, b) in
         [("input", before.params(), after.params()), ("output", &before.outputs, &after.outputs)]
     {

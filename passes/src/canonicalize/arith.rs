@@ -12,9 +12,11 @@ pub(super) fn unary(r: &mut Rewriter<'_>, u: Unary, x: ValueId) -> Option<ValueI
         return Some(v);
     }
     let inner = r.op_of(x).clone();
+    let signed = r.type_of(x).dtype.is_signed();
     match (u, inner) {
         (Unary::Neg, Op::Unary(Unary::Neg)) | (Unary::Not, Op::Unary(Unary::Not)) => Some(r.input(x, 0)),
         (Unary::Abs, Op::Unary(Unary::Abs | Unary::Exp)) => Some(x),
+        (Unary::Abs, _) if !signed => Some(x),
         (Unary::Abs, Op::Unary(Unary::Neg)) => Some(r.unary(Unary::Abs, &r.input(x, 0))),
         (Unary::Floor | Unary::Round, Op::Unary(Unary::Floor | Unary::Round)) => Some(x),
         // -(x * c) is x * -c: a product's sign is apart from its magnitude.

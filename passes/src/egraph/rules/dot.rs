@@ -103,6 +103,10 @@ fn scale_out(island: &mut Island, op: &Op, args: &[Id], found: &mut Found) {
         let scaled = |op: &Op| matches!(op, Op::Binary(Binary::Mul | Binary::Div));
         for (binary, inner) in island.terms(args[side], scaled) {
             let Some(c) = island.splat(inner[1]) else { continue };
+            // The quotients of integers are rounded; sums of them are not the quotient of the sum.
+            if !c.dtype.is_float() && matches!(*binary, Op::Binary(Binary::Div)) {
+                continue;
+            }
             let mut operands = [args[0], args[1]];
             operands[side] = inner[0];
             let Some(dot) = product(island, batch.clone(), contract.clone(), operands) else { continue };
