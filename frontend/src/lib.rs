@@ -1,6 +1,7 @@
 //! Lazy tensors with PyTorch's semantics: the hub that joins the compiler's crates.
 
 pub mod compile;
+pub mod composite;
 pub mod counters;
 pub mod error;
 pub mod grad;

@@ -11,6 +11,7 @@
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
+pub mod egraph;
 pub mod error;
 mod expand;
 pub mod fold;

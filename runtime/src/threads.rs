@@ -42,7 +42,12 @@ pub fn set_num_threads(n: usize) {
 /// # Panics
 /// When `work` does; the other chunks have stopped or finished by then.
 pub fn parallel(chunks: usize, work: &Work<'_>) {
-    let threads = num_threads().min(chunks);
+    parallel_on(num_threads(), chunks, work);
+}
+
+/// [`parallel`] with slots below `threads`, whatever [`num_threads`] has become meanwhile.
+pub(crate) fn parallel_on(threads: usize, chunks: usize, work: &Work<'_>) {
+    let threads = threads.min(chunks);
     if threads > 1
         && !IN_REGION.get()
         && let Some(mut region) = team().region.try_lock()

@@ -5,7 +5,6 @@
 
 use super::Context;
 use crate::plan::Sort;
-use crate::threads;
 use ttk_ir::DType;
 
 /// Rows of at most this many elements are sorted by one thread each.
@@ -68,7 +67,7 @@ impl Rows<'_> {
                         std::slice::from_raw_parts_mut(start.add(len), len),
                     )
                 };
-                self.long_row(row, a, b, &pair, &position);
+                self.long_row(cx, row, a, b, &pair, &position);
             }
             return;
         }
@@ -83,12 +82,13 @@ impl Rows<'_> {
                 self.write(row, 0, pairs, &position);
             }
         };
-        threads::parallel(rows.div_ceil(group), &one);
+        cx.parallel(rows.div_ceil(group), &one);
     }
 
     /// Sorts chunks of fixed size on all threads, then merges neighbours until one is left.
     fn long_row<'p, P: Ord + Copy + Send + Sync>(
         &self,
+        cx: &Context<'_>,
         row: usize,
         mut a: &'p mut [P],
         mut b: &'p mut [P],
@@ -96,14 +96,14 @@ impl Rows<'_> {
         position: &(impl Fn(&P) -> i64 + Sync),
     ) {
         let len = a.len();
-        each_chunk(a, LONG, |i, chunk| {
+        each_chunk(cx, a, LONG, |i, chunk| {
             self.read(row, i * LONG, chunk, pair);
             chunk.sort_unstable();
         });
         let mut run = LONG;
         while run < len {
             let from = &*a;
-            each_chunk(b, 2 * run, |i, out| {
+            each_chunk(cx, b, 2 * run, |i, out| {
                 let both = &from[i * 2 * run..i * 2 * run + out.len()];
                 let (left, right) = both.split_at(run.min(both.len()));
                 merge(left, right, out);
@@ -111,7 +111,7 @@ impl Rows<'_> {
             std::mem::swap(&mut a, &mut b);
             run *= 2;
         }
-        each_chunk(a, LONG, |i, chunk| self.write(row, i * LONG, chunk, position));
+        each_chunk(cx, a, LONG, |i, chunk| self.write(row, i * LONG, chunk, position));
     }
 
     /// The pairs of a row from element `first` on.
@@ -143,9 +143,9 @@ impl Rows<'_> {
 }
 
 /// Runs `f` on disjoint chunks of a slice on the team of threads.
-fn each_chunk<P: Send>(slice: &mut [P], size: usize, f: impl Fn(usize, &mut [P]) + Sync) {
+fn each_chunk<P: Send>(cx: &Context<'_>, slice: &mut [P], size: usize, f: impl Fn(usize, &mut [P]) + Sync) {
     let (start, len) = (slice.as_mut_ptr() as usize, slice.len());
-    threads::parallel(len.div_ceil(size), &|_, i| {
+    cx.parallel(len.div_ceil(size), &|_, i| {
         let n = size.min(len - i * size);
         // SAFETY: chunks are disjoint parts of the slice, which is borrowed mutably until all are done.
         let chunk = unsafe { std::slice::from_raw_parts_mut((start as *mut P).add(i * size), n) };

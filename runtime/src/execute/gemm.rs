@@ -20,7 +20,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
         Route::Direct => {
             // The epilogue joins the task that finishes what it runs on.
             let whole = right == 1 && (down == 1 || matches!(w.epilogue, Some((_, true))));
-            each(w, item_groups * down * right, &|slot, task| {
+            each(cx, w, item_groups * down * right, &|slot, task| {
                 let (group, at) = (task / (down * right), task % (down * right));
                 let (rows, cols) = block(at);
                 for item in group * w.group..((group + 1) * w.group).min(w.items) {
@@ -36,7 +36,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
         }
         Route::Partial { groups, at } => {
             let sums = Sums { at, groups, w };
-            each(w, w.items * groups * down * right, &|slot, task| {
+            each(cx, w, w.items * groups * down * right, &|slot, task| {
                 let (rest, at) = (task / (down * right), task % (down * right));
                 let (rows, cols) = block(at);
                 let (item, group) = (rest / groups, rest % groups);
@@ -47,7 +47,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
             // Few rows at a time, so that a block of sums is still in cache for the epilogue.
             let rows = (16_384 / w.n).clamp(1, w.m);
             let whole = rows == w.m || matches!(w.epilogue, Some((_, true)));
-            each(w, w.items * w.m.div_ceil(rows), &|slot, task| {
+            each(cx, w, w.items * w.m.div_ceil(rows), &|slot, task| {
                 let (item, at) = (task / w.m.div_ceil(rows), task % w.m.div_ceil(rows) * rows);
                 let range = at..(at + rows).min(w.m);
                 join(cx, w, &sums, item, range.clone());
@@ -63,9 +63,9 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
 }
 
 /// Runs tasks on the team, if together they are worth it.
-fn each(w: &GemmWork, tasks: usize, task: &threads::Work<'_>) {
+fn each(cx: &Context<'_>, w: &GemmWork, tasks: usize, task: &threads::Work<'_>) {
     if w.shared_out {
-        threads::parallel(tasks, task);
+        cx.parallel(tasks, task);
     } else {
         (0..tasks).for_each(|i| task(0, i));
     }
@@ -79,7 +79,7 @@ fn prepack(cx: &Context<'_>, side: &Side, shared_out: bool) {
         pack_item(cx, &call, slot, item, to);
     };
     if shared_out {
-        threads::parallel(items, &pack);
+        cx.parallel(items, &pack);
     } else {
         (0..items).for_each(|i| pack(0, i));
     }
@@ -205,7 +205,7 @@ fn epilogues(cx: &Context<'_>, w: &GemmWork) {
     // About 16 Ki elements to a chunk.
     let each_size = if *by_rows { w.n } else { w.m * w.n };
     let chunk = (16_384 / each_size).clamp(1, total);
-    each(w, total.div_ceil(chunk), &|slot, i| {
+    each(cx, w, total.div_ceil(chunk), &|slot, i| {
         let range = i * chunk..((i + 1) * chunk).min(total);
         // SAFETY: the arguments were checked, and iterations of the epilogue are independent.
         unsafe { cx.call(call, cx.call_arguments(call), range.start as i64, range.end as i64, slot) };

@@ -33,6 +33,7 @@ pub(crate) struct Context<'a> {
     /// `slots` areas of `bound.scratch` bytes, then the shared area.
     scratch: *mut u8,
     shared: *mut u8,
+    slots: usize,
     errors: ErrorWord,
 }
 
@@ -97,6 +98,7 @@ pub(crate) fn run(
         scratch: unsafe { arena.as_ptr().add(scratch_at) },
         // SAFETY: as above.
         shared: unsafe { arena.as_ptr().add(shared_at) },
+        slots,
         errors: ErrorWord::default(),
     };
     for (i, work) in bound.steps.iter().enumerate() {
@@ -146,7 +148,7 @@ impl Context<'_> {
             return;
         }
         let chunks = (end - begin + chunk - 1) / chunk;
-        threads::parallel(chunks as usize, &|slot, i| {
+        self.parallel(chunks as usize, &|slot, i| {
             let from = begin + i as i64 * chunk;
             // SAFETY: as above; iterations of a parallel loop are independent.
             unsafe { self.call(&call, self.call_arguments(&call), from, (from + chunk).min(end), slot) };
@@ -164,7 +166,7 @@ impl Context<'_> {
             return;
         }
         let (from, to) = (from as usize, to as usize);
-        threads::parallel(bytes.div_ceil(PIECE), &|_, i| {
+        self.parallel(bytes.div_ceil(PIECE), &|_, i| {
             let at = i * PIECE;
             // SAFETY: pieces are disjoint parts of the two buffers, which are different memory.
             unsafe { ((to + at) as *mut u8).copy_from((from + at) as *const u8, PIECE.min(bytes - at)) };
@@ -194,6 +196,10 @@ impl Context<'_> {
             bytes: unsafe { std::slice::from_raw_parts_mut(self.pointer(output.buffer), output.bytes) },
         };
         kernel(attributes, &inputs, output).map_err(|reason| RunError::Custom { name: name.clone(), reason })
+    }
+
+    fn parallel(&self, chunks: usize, work: &threads::Work<'_>) {
+        threads::parallel_on(self.slots, chunks, work);
     }
 
     fn pointer(&self, id: ttk_ir::program::BufferId) -> *mut u8 {
