@@ -29,10 +29,9 @@ del _name, _tensor_types, _TorchVersion
 
 # Submodules that are imported when they are first named, as `torch.nn` or `torch.utils.data`.
 _MODULES = frozenset(
-    "__config__ __future__ accelerator amp ao backends compiler cpu cuda distributed distributions export fft func functional "
-    "futures fx hub jit library linalg mps mtia multiprocessing nested nn onnx ops optim overrides package profiler quantization "
-    "quasirandom return_types serialization sparse special storage testing torch_version types utils xpu _dynamo "
-    "_functorch _inductor _utils _jit_internal _tensor_str".split()
+    "__config__ __future__ _dynamo _tensor_str _utils accelerator amp ao backends compiler cpu cuda distributed distributions "
+    "export fft func functional fx hub jit library linalg mps multiprocessing nested nn onnx ops optim overrides profiler "
+    "quantization return_types serialization sparse special storage testing types utils xpu".split()
 )
 
 # Names that live in such a submodule: what it is called there, when that is not the same.

@@ -29,7 +29,6 @@ class Tensor(_C.TensorBase):
     """A multi-dimensional array of one dtype whose operations are recorded, compiled and differentiated."""
 
     __array_priority__ = 1000
-    _is_param = False
 
     def __new__(cls, *args, device=None):
         from . import _legacy
@@ -171,4 +170,5 @@ def _complete():
 
 
 _complete()
+Tensor.__module__ = __package__
 _C._set_tensor_class(Tensor)

@@ -169,13 +169,16 @@ def _with_suffixes(text, suffixes, indent):
 
 def _str(tensor, *, tensor_contents=None):
     """What `repr(tensor)` gives. `tensor_contents` stands for the numbers when it is given."""
+    import sys
+
     from . import _tensor
     from ._defaults import get_default_dtype
     from .autograd.grad_mode import no_grad
 
     cls = type(tensor)
-    is_parameter = getattr(tensor, "_is_param", False)
-    plain = cls is _tensor.Tensor or (is_parameter and cls.__name__ == "Parameter")
+    parameters = sys.modules.get(f"{__package__}.nn.parameter")
+    is_parameter = parameters is not None and isinstance(tensor, parameters.Parameter)
+    plain = cls is _tensor.Tensor or (is_parameter and cls is parameters.Parameter)
     prefix = "tensor(" if plain else cls.__name__ + "("
     indent = len(prefix)
     default = get_default_dtype()

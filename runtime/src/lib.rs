@@ -3,12 +3,17 @@
 //! * [`memory`]: [`Buffer`] and the caching allocator;
 //! * [`threads`]: the one team of threads;
 //! * [`code`]: machine code made executable;
-//! * `plan`, `execute`: a program prepared for replay, and its runs.
+//! * `plan`, `execute`: a program prepared for replay ([`Plan`]), and its runs;
+//! * [`encode`], [`cache`]: programs as bytes, and compiled ones kept on disk;
+//! * [`cpu_features`]: what the processor can do.
 //!
 //! **Invariant:** of our crates this one knows only `ir`; a compiled program runs with these two.
 
+pub mod cache;
 pub mod code;
+pub mod cpu_features;
 pub mod custom;
+pub mod encode;
 mod error;
 mod execute;
 pub mod memory;

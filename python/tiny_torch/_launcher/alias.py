@@ -11,7 +11,7 @@ import sys
 import types
 
 from .missing import MissingName
-from .names import is_pytorch_module, pytorch_has
+from .names import is_pytorch_module, is_pytorch_package, pytorch_has
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -34,6 +34,9 @@ def _complete(module):
     namespace["_completed_for_torch"] = True
     own = namespace.get("__getattr__")
     dotted = _theirs(module.__name__)
+    if "__path__" not in namespace and is_pytorch_package(dotted):
+        # One file here, a package there: its submodules may be imported, and are stand-ins.
+        namespace["__path__"] = []
 
     def __getattr__(name):
         if own is not None:

@@ -21,8 +21,23 @@ def _load():
 
 
 def is_pytorch_module(name):
-    """Whether PyTorch has a module of this dotted name (which begins with "torch")."""
-    return name in _load() and name != "torch.Tensor"
+    """Whether PyTorch has a module of this dotted name (which begins with "torch").
+
+    What is inside its private packages (`torch._inductor.config`) is not listed, and is taken to be there.
+    """
+    if name == "torch.Tensor":
+        return False
+    table = _load()
+    if name in table:
+        return True
+    package = ".".join(name.split(".")[:2])
+    return package.startswith("torch._") and name != package and package in table
+
+
+def is_pytorch_package(name):
+    """Whether PyTorch has modules inside the module of this name."""
+    inside = name + "."
+    return any(module.startswith(inside) for module in _load())
 
 
 def pytorch_has(module, name):

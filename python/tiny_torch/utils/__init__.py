@@ -3,8 +3,8 @@
 __all__ = ["data", "checkpoint", "generate_methods_for_privateuse1_backend", "rename_privateuse1_backend"]
 
 _MODULES = frozenset(
-    "_pytree backcompat benchmark bundled_inputs checkpoint collect_env cpp_extension data deterministic dlpack flop_counter hooks "
-    "model_zoo safetensors tensorboard throughput_benchmark weak".split()
+    "_pytree benchmark checkpoint collect_env cpp_extension data deterministic dlpack hooks model_zoo safetensors "
+    "tensorboard".split()
 )
 
 

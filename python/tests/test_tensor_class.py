@@ -1,0 +1,104 @@
+"""What Python adds to the native tensor class."""
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import tiny_torch as torch
+
+
+def test_legacy_constructors():
+    assert torch.Tensor().shape == (0,)
+    assert torch.Tensor(2, 3).shape == (2, 3)
+    assert torch.Tensor([1, 2]).dtype == torch.float32
+    assert torch.Tensor(torch.Size([4])).shape == (4,)
+    assert torch.LongTensor([1, 2]).dtype == torch.int64
+    assert torch.FloatTensor(3).shape == (3,)
+    assert torch.ByteTensor([1]).dtype == torch.uint8
+    assert isinstance(torch.ones(2), torch.FloatTensor)
+    assert not isinstance(torch.ones(2), torch.LongTensor)
+    with pytest.raises(TypeError):
+        torch.Tensor(1.5)
+
+
+def test_iteration_and_containment():
+    rows = list(torch.arange(6).reshape(3, 2))
+    assert [row.tolist() for row in rows] == [[0, 1], [2, 3], [4, 5]]
+    assert 3 in torch.arange(4) and 9 not in torch.arange(4)
+    with pytest.raises(TypeError, match="iteration over a 0-d tensor"):
+        iter(torch.tensor(1.0))
+    with pytest.raises(RuntimeError, match="only supports Tensor or scalar"):
+        "a" in torch.arange(4)
+    a, b = torch.tensor([1, 2])
+    assert (int(a), int(b)) == (1, 2)
+
+
+def test_hash_is_identity():
+    a, b = torch.ones(2), torch.ones(2)
+    assert len({a, b, a}) == 2
+
+
+def test_attributes_and_subclasses():
+    class Mine(torch.Tensor):
+        def twice(self):
+            return self + self
+
+    value = torch.arange(3.0).as_subclass(Mine)
+    value.note = "kept"
+    assert value.twice().tolist() == [0, 2, 4] and value.note == "kept"
+    assert isinstance(value, torch.Tensor) and torch.is_tensor(value)
+
+
+def test_numpy_protocols():
+    value = torch.arange(3.0)
+    assert np.asarray(value).tolist() == [0, 1, 2]
+    assert np.asarray(value, dtype=np.int64).dtype == np.int64
+    assert np.sum(np.array([value.numpy(), value.numpy()])) == 6
+    array = np.ones(3, np.float32)
+    shared = torch.from_numpy(array)
+    shared[0] = 5
+    assert array[0] == 5
+    array[1] = 7
+    assert shared[1] == 7
+
+
+def test_deepcopy_keeps_sharing_and_attributes():
+    base = torch.arange(6.0)
+    pair = [base, base[2:4]]
+    twin = copy.deepcopy(pair)
+    twin[0][2] = 100
+    assert twin[1][0] == 100 and base[2] == 2
+    leaf = torch.ones(2, requires_grad=True)
+    leaf.tag = ["x"]
+    (leaf * 3).sum().backward()
+    twin = copy.deepcopy(leaf)
+    assert twin.requires_grad and twin.grad.tolist() == [3, 3] and twin.tag == ["x"] and twin.tag is not leaf.tag
+    with pytest.raises(RuntimeError, match="graph leaves"):
+        copy.deepcopy(leaf * 2)
+
+
+def test_copy_shares_memory():
+    value = torch.zeros(2)
+    copy.copy(value)[0] = 1
+    assert value.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "uint8", "bool"])
+def test_pickle(dtype):
+    value = torch.arange(6).reshape(2, 3).to(getattr(torch, dtype))
+    again = pickle.loads(pickle.dumps(value))
+    assert again.dtype == value.dtype and again.tolist() == value.tolist()
+    assert pickle.loads(pickle.dumps(value.dtype)) == value.dtype
+    assert pickle.loads(pickle.dumps(value.shape)) == value.shape
+
+
+def test_unknown_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        torch.ones(1).nonsense
+    assert not hasattr(torch.ones(1), "nonsense")
+
+
+def test_type_names():
+    assert torch.ones(1).type() == "torch.FloatTensor"
+    assert torch.typename(torch.ones(1, dtype=torch.int64)) == "torch.LongTensor"
+    assert torch.typename({}) == "dict"

@@ -1,0 +1,4 @@
+"""Quantised engines: none."""
+
+engine = "none"
+supported_engines = ["none"]

@@ -1,0 +1,3 @@
+"""Settings of deterministic mode."""
+
+fill_uninitialized_memory = True
