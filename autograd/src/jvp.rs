@@ -4,7 +4,7 @@ use crate::graph::{GradError, Located, check};
 use crate::rules::{carries_derivative, first_zeros, running_extreme_positions, vjp_rule};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use ttk_ir::{Binary, Builder, Graph, LocId, Op, ReduceOp, ScatterOp, Type, ValueId};
+use ttk_ir::{Builder, Graph, LocId, Op, ReduceOp, ScatterOp, Type, ValueId};
 
 /// The tangent of the result of `op`, given those of its operands (`None` is zero).
 ///
@@ -127,8 +127,8 @@ fn full<B: Builder>(b: &mut B, inputs: &[B::Value], tangents: &[Option<B::Value>
     out
 }
 
-/// Before a row's first zero `out` times the running sum of `tangent / x`; from it on, only the tangent
-/// at that zero counts, times the product of everything else.
+/// `out` times the running sum of `tangent / x`, the first zero of the row left out; from that zero on
+/// `out` is 0, and the tangent there counts, times the product of everything else.
 fn running_product<B: Builder>(
     b: &mut B,
     axis: u8,
@@ -139,14 +139,16 @@ fn running_product<B: Builder>(
 ) -> B::Value {
     let zeros = first_zeros(b, axis, reverse, x);
     let zero = b.full_like(x, 0.0);
+    let scan = |b: &mut B, op: ReduceOp, v: B::Value| b.op(Op::Scan { op, axis, reverse }, &[v]);
     let ratio = b.div(tangent, &zeros.nonzero);
-    let ratios = b.op(Op::Scan { op: ReduceOp::Sum, axis, reverse }, &[ratio]);
-    let early = b.mul(out, &ratios);
+    let ratio = b.select(&zeros.first, &zero, &ratio);
+    let ratios = scan(b, ReduceOp::Sum, ratio);
+    let of_others = b.mul(out, &ratios);
     let at_zero = b.select(&zeros.first, tangent, &zero);
-    let held = b.op(Op::Scan { op: ReduceOp::Sum, axis, reverse }, &[at_zero]);
-    let without = b.op(Op::Scan { op: ReduceOp::Prod, axis, reverse }, &[zeros.replaced]);
-    let late = b.binary(Binary::Mul, &held, &without);
-    b.select(&zeros.before, &early, &late)
+    let held = scan(b, ReduceOp::Sum, at_zero);
+    let without = scan(b, ReduceOp::Prod, zeros.replaced);
+    let of_zero = b.mul(&held, &without);
+    b.add(&of_others, &of_zero)
 }
 
 /// A graph that computes `outputs` and their tangents, given those of `wrt`.

@@ -4,6 +4,9 @@
 //! (`i*64 + j`, `(i*n + j) % 8`). Two expressions that are equal as polynomials are equal values, so
 //! that shapes can be compared with `==`.
 
+pub mod range;
+pub mod simplify;
+
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
@@ -24,10 +27,13 @@ pub enum Atom {
     Clamp(Arc<Expr>, Arc<Expr>),
 }
 
+/// The atoms of a product, sorted.
+pub type Factors = SmallVec<[Atom; 2]>;
+
 /// `coeff` times the product of `factors`, which are sorted; no factor means the number itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Term {
-    pub factors: SmallVec<[Atom; 2]>,
+    pub factors: Factors,
     pub coeff: i64,
 }
 
@@ -68,6 +74,15 @@ impl Expr {
         }
         factors.sort();
         Expr { terms: smallvec![Term { factors, coeff }] }
+    }
+
+    /// The sum of any terms, in any order; their factors need not be sorted.
+    pub fn from_terms(terms: impl IntoIterator<Item = Term>) -> Expr {
+        let sorted = |mut t: Term| {
+            t.factors.sort();
+            t
+        };
+        Expr::collect(terms.into_iter().map(sorted).collect())
     }
 
     pub fn terms(&self) -> &[Term] {
@@ -185,9 +200,11 @@ impl Expr {
     /// `self = quotient * by + rest`, moving whole terms only.
     fn split_multiples(&self, by: &Expr) -> (Expr, Expr) {
         let [divisor] = by.terms.as_slice() else {
-            // A sum divides only a multiple of itself; the common case is the sum itself.
-            if let Some(ratio) = self.ratio_to(by) {
-                return (Expr::constant(ratio), Expr::default());
+            // A sum divides what has no remainder as a polynomial; a part of the terms would do no good
+            // (`n` is `n + 1` less 1, but `floor(n / (n + 1))` is 0).
+            let (quotient, rest) = self.long_division(by);
+            if rest.is_zero() {
+                return (quotient, rest);
             }
             return (Expr::default(), self.clone());
         };
@@ -201,13 +218,25 @@ impl Expr {
         (Expr::collect(quotient), Expr { terms: rest })
     }
 
-    fn ratio_to(&self, by: &Expr) -> Option<i64> {
-        let (a, b) = (self.terms.first()?, by.terms.first()?);
-        if a.coeff.checked_rem(b.coeff)? != 0 {
-            return None;
+    /// `self = quotient * by + rest`, dividing by the leading term of `by` as long as that goes.
+    pub(crate) fn long_division(&self, by: &Expr) -> (Expr, Expr) {
+        // Of the highest degree, and the last of those: an order that multiplication keeps.
+        let leading = by
+            .terms
+            .iter()
+            .max_by(|a, b| a.factors.len().cmp(&b.factors.len()).then_with(|| a.factors.cmp(&b.factors)));
+        let (mut quotient, mut rest) = (Expr::default(), self.clone());
+        let Some(leading) = leading else { return (quotient, rest) };
+        // Every step takes away the highest term there is to take; the limit is for sums of atoms so
+        // many that nobody waits for them.
+        for _ in 0..64 {
+            let step = rest.terms.iter().rev().find_map(|t| divide_term(t, leading));
+            let Some(step) = step else { break };
+            let step = Expr::from(step);
+            rest = rest.sub(&step.mul(by));
+            quotient = quotient.add(&step);
         }
-        let ratio = a.coeff / b.coeff;
-        (by.scale(ratio) == *self).then_some(ratio)
+        (quotient, rest)
     }
 
     /// Every atom replaced by what `f` gives for it (innermost first); `None` keeps the atom.
@@ -325,6 +354,12 @@ fn divide_term(t: &Term, by: &Term) -> Option<Term> {
         factors.remove(at);
     }
     Some(Term { factors, coeff: t.coeff / by.coeff })
+}
+
+impl From<Term> for Expr {
+    fn from(term: Term) -> Expr {
+        Expr::from_term(term.factors, term.coeff)
+    }
 }
 
 impl From<i64> for Expr {

@@ -80,9 +80,8 @@ fn running<B: Builder>(b: &mut B, op: ReduceOp, x: &B::Value, axis: u8, reverse:
     b.op(Op::Scan { op, axis, reverse }, std::slice::from_ref(x))
 }
 
-/// With no zero, the sum of `g * out` from each position on, over `x`. After the first zero `out` is 0,
-/// so that this holds before the zero too; at the zero itself, `out` is computed with 1 in its place;
-/// behind it nothing changes the result.
+/// The sum of `g * out` from each position on, over `x`. From the first zero on `out` is 0, so that this
+/// holds on both sides of it; at the zero itself, `out` is computed with 1 in its place.
 fn running_product<B: Builder>(
     b: &mut B,
     axis: u8,
@@ -91,7 +90,6 @@ fn running_product<B: Builder>(
     out: &B::Value,
     g: &B::Value,
 ) -> B::Value {
-    let zero = b.full_like(x, 0.0);
     let zeros = first_zeros(b, axis, reverse, x);
     let without = running(b, ReduceOp::Prod, &zeros.replaced, axis, reverse);
 
@@ -101,14 +99,11 @@ fn running_product<B: Builder>(
     let sums = running(b, ReduceOp::Sum, &terms, axis, !reverse);
     let of_nonzero = b.div(&sums, &zeros.nonzero);
 
-    let kept = b.select(&zeros.before, &of_nonzero, &zero);
-    b.select(&zeros.first, &of_zero, &kept)
+    b.select(&zeros.first, &of_zero, &of_nonzero)
 }
 
 /// Where a row's first zero is, in the direction of a scan.
 pub(crate) struct FirstZeros<V> {
-    /// True before any zero.
-    pub(crate) before: V,
     /// True at the first zero.
     pub(crate) first: V,
     /// The operand with 1 in place of every zero.
@@ -127,13 +122,12 @@ pub(crate) fn first_zeros<B: Builder>(
     let is_zero = b.cmp(Cmp::Eq, x, &zero);
     let flags = b.cast(&is_zero, DType::I32);
     let count = running(b, ReduceOp::Sum, &flags, axis, reverse);
-    let (none, single) = (b.full_like(&count, 0.0), b.full_like(&count, 1.0));
-    let before = b.cmp(Cmp::Eq, &count, &none);
+    let single = b.full_like(&count, 1.0);
     let seen_one = b.cmp(Cmp::Eq, &count, &single);
     let first = b.binary(Binary::And, &is_zero, &seen_one);
     let nonzero = b.select(&is_zero, &one, x);
     let replaced = b.select(&first, &one, x);
-    FirstZeros { before, first, nonzero, replaced }
+    FirstZeros { first, nonzero, replaced }
 }
 
 /// The position of each running maximum or minimum; the latest of equal ones, as in PyTorch's `cummax`.

@@ -1,0 +1,5 @@
+//! The derivatives of every operation.
+
+mod common;
+mod conventions;
+mod finite_differences;
