@@ -11,6 +11,7 @@ mod pointwise;
 mod random;
 mod reduction;
 mod shape;
+mod support;
 
 /// Where the function form of an operator is found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
