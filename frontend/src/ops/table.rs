@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use std::sync::{LazyLock, OnceLock};
 
 mod creation;
+mod nn;
 mod pointwise;
 mod random;
 mod reduction;
@@ -116,7 +117,7 @@ macro_rules! rows {
 use rows;
 
 /// The families.
-static ROWS: &[&[Row]] = &[creation::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
+static ROWS: &[&[Row]] = &[creation::ROWS, nn::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     let rows = ROWS.iter().flat_map(|family| family.iter());
