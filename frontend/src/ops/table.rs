@@ -7,6 +7,8 @@ use rustc_hash::FxHashMap;
 use std::sync::{LazyLock, OnceLock};
 
 mod creation;
+mod indexing;
+mod linalg;
 mod nn;
 mod pointwise;
 mod random;
@@ -117,7 +119,7 @@ macro_rules! rows {
 use rows;
 
 /// The families.
-static ROWS: &[&[Row]] = &[creation::ROWS, nn::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
+static ROWS: &[&[Row]] = &[creation::ROWS, indexing::ROWS, linalg::ROWS, nn::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     let rows = ROWS.iter().flat_map(|family| family.iter());
