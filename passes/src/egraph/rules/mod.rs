@@ -31,6 +31,8 @@ pub struct Rule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
     Always,
+    /// [`Options::fast_math`].
+    FastMath,
     /// [`Options::inference`]: moves work from activations to weights.
     Inference,
 }
@@ -52,6 +54,10 @@ pub const RULES: &[Rule] = &[
     expand::HOIST,
     expand::REDUCE_OF_EXPAND,
     expand::SUM_OF_SCALED,
+    expand::RECIPROCAL,
+    reduce::NEG_OUT_OF_PRODUCT,
+    reduce::NEG_OUT_OF_SUM,
+    reduce::NEG_INTO_DIFFERENCE,
     reduce::REDUCE_OF_REDUCE,
     reduce::SUM_OF_PAD,
     reduce::SUM_OF_CONCAT,
@@ -73,6 +79,7 @@ pub(super) fn beginning_at(op: &Op) -> u64 {
 pub(super) fn enabled(options: &Options) -> u64 {
     bits(|rule| match rule.when {
         When::Always => true,
+        When::FastMath => options.fast_math,
         When::Inference => options.inference,
     })
 }
