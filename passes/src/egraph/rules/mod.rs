@@ -70,6 +70,11 @@ pub const RULES: &[Rule] = &[
     slices::SUM_OF_PADS,
 ];
 
+/// The rule of that name.
+pub fn find(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name)
+}
+
 /// The rules that begin at an operation, as bits over [`RULES`].
 pub(super) fn beginning_at(op: &Op) -> u64 {
     bits(|rule| (rule.begins)(op))
