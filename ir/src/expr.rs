@@ -76,6 +76,15 @@ impl Expr {
         Expr { terms: smallvec![Term { factors, coeff }] }
     }
 
+    /// The sum of any terms, in any order; their factors need not be sorted.
+    pub fn from_terms(terms: impl IntoIterator<Item = Term>) -> Expr {
+        let sorted = |mut t: Term| {
+            t.factors.sort();
+            t
+        };
+        Expr::collect(terms.into_iter().map(sorted).collect())
+    }
+
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }

@@ -3,6 +3,7 @@
 use crate::lower::LowerError;
 use thiserror::Error;
 use ttk_ir::InferError;
+use ttk_ir::verify::VerifyError;
 
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum PassError {
@@ -16,4 +17,7 @@ pub enum PassError {
     Signature { pass: &'static str, side: &'static str, index: usize },
     #[error(transparent)]
     Lower(#[from] LowerError),
+    /// A defect of the compiler.
+    #[error("pass {pass} left a graph that does not hold: {error}\n{graph}")]
+    Verify { pass: &'static str, error: VerifyError, graph: String },
 }

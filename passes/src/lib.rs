@@ -11,7 +11,9 @@
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
+pub mod egraph;
 pub mod error;
+mod expand;
 pub mod fold;
 mod fuse;
 pub mod lower;

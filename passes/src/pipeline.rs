@@ -3,6 +3,7 @@
 use crate::canonicalize::canonicalize;
 use crate::cse::cse;
 use crate::dce::dce;
+use crate::egraph::rewrite;
 use crate::error::PassError;
 use crate::options::Options;
 use ttk_ir::Graph;
@@ -29,8 +30,12 @@ pub const PIPELINE: &[Pass] = &[
         doc: "identities, constants and one form for equal things",
         run: canonicalize,
     },
-    // After each pass that leaves replaced operations behind, before any that takes cost by node.
+    // Before what takes the cost of operations into account, after what leaves replaced ones behind.
     Pass { name: "dce", doc: "drop operations that no output depends on", run: dce },
+    Pass { name: "rewrite", doc: "equality saturation with structural rules", run: rewrite },
+    // A chosen graph holds views of views where the rule that made one did not know of the other.
+    Pass { name: "cleanup", doc: "canonicalize again what the rewrites made", run: canonicalize },
+    Pass { name: "prune", doc: "drop what the second canonicalization replaced", run: dce },
 ];
 
 /// The pass of that name, of the pipeline.
@@ -98,8 +103,11 @@ pub fn trace(graph: &Graph, options: &Options) -> Result<Vec<(&'static str, Grap
     Ok(steps)
 }
 
-/// A pass may change everything but the signature.
+/// A pass may change everything but the signature, and leaves a graph that verifies.
 fn check(pass: &'static str, before: &Graph, after: &Graph) -> Result<(), PassError> {
+    if let Err(error) = ttk_ir::verify::verify(after) {
+        return Err(PassError::Verify { pass, error, graph: ttk_ir::text::print(after) });
+    }
     for (side, a, b) in
         [("input", before.params(), after.params()), ("output", &before.outputs, &after.outputs)]
     {

@@ -2,7 +2,7 @@
 
 use super::Rewriter;
 use super::facts::{holds_all, largest_exact, never_negative_zero};
-use crate::fold;
+use ttk_ir::eval::scalar;
 use ttk_ir::{Binary, Builder, Cmp, DType, Op, Scalar, Unary, ValueId};
 
 pub(super) fn unary(r: &mut Rewriter<'_>, u: Unary, x: ValueId) -> Option<ValueId> {
@@ -12,9 +12,11 @@ pub(super) fn unary(r: &mut Rewriter<'_>, u: Unary, x: ValueId) -> Option<ValueI
         return Some(v);
     }
     let inner = r.op_of(x).clone();
+    let signed = r.type_of(x).dtype.is_signed();
     match (u, inner) {
         (Unary::Neg, Op::Unary(Unary::Neg)) | (Unary::Not, Op::Unary(Unary::Not)) => Some(r.input(x, 0)),
         (Unary::Abs, Op::Unary(Unary::Abs | Unary::Exp)) => Some(x),
+        (Unary::Abs, _) if !signed => Some(x),
         (Unary::Abs, Op::Unary(Unary::Neg)) => Some(r.unary(Unary::Abs, &r.input(x, 0))),
         (Unary::Floor | Unary::Round, Op::Unary(Unary::Floor | Unary::Round)) => Some(x),
         // -(x * c) is x * -c: a product's sign is apart from its magnitude.
@@ -163,7 +165,7 @@ fn reassociate(r: &mut Rewriter<'_>, b: Binary, x: ValueId, c2: Scalar) -> Optio
         return None;
     }
     let (a, c1) = (r.input(x, 0), r.splat(r.input(x, 1))?);
-    let c = r.splat_of(fold::binary(b, c1, c2), a);
+    let c = r.splat_of(scalar::binary(b, c1, c2), a);
     Some(r.binary(b, &a, &c))
 }
 
@@ -207,7 +209,7 @@ fn power(r: &mut Rewriter<'_>, x: ValueId, c: Scalar) -> Option<ValueId> {
 }
 
 fn bits(r: &mut Rewriter<'_>, b: Binary, x: ValueId, y: ValueId, c: Scalar) -> Option<ValueId> {
-    let all = fold::unary(Unary::Not, Scalar::zero(c.dtype));
+    let all = scalar::unary(Unary::Not, Scalar::zero(c.dtype));
     let none = Scalar::zero(c.dtype);
     match b {
         Binary::And if c == none => Some(y),
@@ -230,7 +232,7 @@ fn bound(r: &mut Rewriter<'_>, b: Binary, x: ValueId, c2: Scalar) -> Option<Valu
         return None;
     }
     let (a, c1) = (r.input(x, 0), r.splat(r.input(x, 1))?);
-    let c = r.splat_of(fold::binary(b, c1, c2), a);
+    let c = r.splat_of(scalar::binary(b, c1, c2), a);
     Some(r.binary(b, &a, &c))
 }
 
@@ -334,7 +336,7 @@ fn zero(r: &mut Rewriter<'_>, like: ValueId) -> Option<ValueId> {
 /// The constant `-c`, if `v` is a constant `c` of a type that has negative numbers (or wraps).
 fn negated(r: &mut Rewriter<'_>, v: ValueId) -> Option<ValueId> {
     let c = r.splat(v)?;
-    Some(r.splat_of(fold::unary(Unary::Neg, c), v))
+    Some(r.splat_of(scalar::unary(Unary::Neg, c), v))
 }
 
 /// `1 / c` when it is a number of the type, which is so for powers of two.

@@ -19,6 +19,9 @@ pub struct LowerOptions {
     /// For each input, whether its memory may be overwritten: the caller will not read it again. Missing
     /// entries mean `false`.
     pub donate: Vec<bool>,
+    /// The back end emits transcendental functions, powers and float remainders itself; otherwise they
+    /// are written out in simple arithmetic.
+    pub native_math: bool,
 }
 
 /// A defect of the compiler found while lowering.

@@ -4,6 +4,7 @@ use super::emit::{Sources, Stored};
 use super::loops::{Built, dense};
 use super::{LowerError, LowerOptions, dot, loops, single};
 use crate::error::PassError;
+use crate::expand;
 use crate::fuse::{self, Plan, Role, Unit};
 use crate::memory;
 use rustc_hash::{FxHashMap, FxHasher};
@@ -23,6 +24,9 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError
         lowerer.unit(i as u32, unit)?;
     }
     let mut program = lowerer.finish()?;
+    if !options.native_math {
+        program.kernels.iter_mut().for_each(expand::expand);
+    }
     memory::assign(&mut program, options);
     Ok(program)
 }

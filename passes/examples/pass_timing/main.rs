@@ -1,0 +1,81 @@
+//! How long the rewriting passes take: `cargo run --release -p ttk-passes --example pass_timing`.
+//!
+//! The graphs are whole training steps, forward, backward and optimizer, as a script would record them:
+//! a decoder-only transformer of 12 layers and a small convolutional network.
+
+#![allow(clippy::print_stdout)]
+
+mod models;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use ttk_ir::Graph;
+use ttk_passes::egraph::cost::{Cost, cost};
+use ttk_passes::{Options, PIPELINE, optimize, trace};
+
+fn main() {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    for (name, graph) in [
+        ("transformer", models::transformer(12)),
+        ("transformer1", models::transformer(1)),
+        ("cnn", models::cnn()),
+    ] {
+        if wanted(name) {
+            report(name, &graph);
+        }
+    }
+}
+
+fn report(name: &str, graph: &Graph) {
+    let options = Options::default();
+    println!("{name}: {} operations, {}", operations(graph), summary(graph));
+    let mut graphs = vec![graph.clone()];
+    graphs.extend(trace(graph, &options).expect("passes").into_iter().map(|(_, g)| g));
+    for (pass, pair) in PIPELINE.iter().zip(graphs.windows(2)) {
+        let time = best(|| (pass.run)(&pair[0], &options).expect("pass"));
+        println!(
+            "  {:<14} {time:>10.2?}  {:>5} operations, cost {}",
+            pass.name,
+            operations(&pair[1]),
+            total(&pair[1])
+        );
+    }
+    println!("  all            {:>10.2?}", best(|| optimize(graph, &options).expect("passes")));
+    println!("  result: {}", summary(&graphs[graphs.len() - 1]));
+    if std::env::var_os("PRINT").is_some() {
+        println!("{}", ttk_ir::text::print(&graphs[graphs.len() - 1]));
+    }
+}
+
+/// The least of several runs: what the work takes when nothing disturbs it.
+fn best<T>(mut run: impl FnMut() -> T) -> Duration {
+    let once = |run: &mut dyn FnMut() -> T| {
+        let start = Instant::now();
+        std::hint::black_box(run());
+        start.elapsed()
+    };
+    (0..60).map(|_| once(&mut run)).min().unwrap_or_default()
+}
+
+fn operations(graph: &Graph) -> usize {
+    graph.len() - graph.params().len()
+}
+
+fn total(graph: &Graph) -> u64 {
+    let of = |n: &ttk_ir::Node| {
+        let inputs: Vec<_> = n.inputs.iter().map(|v| graph.ty(*v)).collect();
+        cost(&n.op, &inputs, &n.ty)
+    };
+    graph.nodes().iter().map(of).sum::<Cost>().units()
+}
+
+fn summary(graph: &Graph) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in graph.nodes() {
+        *counts.entry(node.op.name()).or_default() += 1;
+    }
+    let shown = ["dot", "permute", "reshape", "expand", "reduce", "slice", "pad", "concat", "window", "fold"];
+    let parts = shown.iter().filter_map(|n| counts.get(n).map(|c| format!("{c} {n}")));
+    parts.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,123 @@
+//! `exp`, `expm1` and `tanh`.
+//!
+//! `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite), and a polynomial in `r`.
+
+use super::math::Math;
+use ttk_ir::kernel::Val;
+
+/// `ln 2` in two parts; the first has enough trailing zeros that its products with `n` are exact.
+const LN2_F32: (f64, f64) = (0.693359375, -2.1219444005469057e-4);
+const LN2_F64: (f64, f64) = (6.93147180369123816490e-01, 1.90821492927058770002e-10);
+
+/// `(exp(r) - 1 - r) / r^2` on `|r| <= ln 2 / 2`, highest power first.
+/// From the Cephes library, `expf.c` (1.7e-7 * 2^-4 relative).
+const EXP_F32: [f64; 6] =
+    [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
+
+/// `1 / k!` for `k` from 13 down to 2: the remainder is below 4e-18.
+const EXP_F64: [f64; 12] = [
+    1.0 / 6227020800.0,
+    1.0 / 479001600.0,
+    1.0 / 39916800.0,
+    1.0 / 3628800.0,
+    1.0 / 362880.0,
+    1.0 / 40320.0,
+    1.0 / 5040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    0.5,
+];
+
+impl Math<'_> {
+    /// `(n, r)` for an argument that is not beyond the limits of the type, or NaN.
+    fn reduce_exp(&mut self, x: Val) -> (Val, Val) {
+        // Rounding to a whole number by adding and subtracting 1.5 * 2^fraction.
+        let anchor = self.c(1.5 * (1u64 << self.fraction_bits()) as f64);
+        let log2e = self.c(std::f64::consts::LOG2_E);
+        let shifted = self.fma(x, log2e, anchor);
+        let n = self.sub(shifted, anchor);
+        (n, self.exp_rest(x, n))
+    }
+
+    fn exp_rest(&mut self, x: Val, n: Val) -> Val {
+        let (high, low) = self.pick(LN2_F32, LN2_F64);
+        let (high, low) = (self.c(-high), self.c(-low));
+        let r = self.fma(n, high, x);
+        self.fma(n, low, r)
+    }
+
+    /// `exp(r) - 1` for a reduced `r`.
+    fn expm1_reduced(&mut self, r: Val) -> Val {
+        let p = if self.is_f32() { self.poly(r, &EXP_F32) } else { self.poly(r, &EXP_F64) };
+        let z = self.mul(r, r);
+        self.fma(p, z, r)
+    }
+
+    /// `n` as a sum of two halves, so that powers of two of both are normal.
+    fn halves(&mut self, n: Val) -> (Val, Val) {
+        let half = self.c(0.5);
+        let h = self.mul(n, half);
+        let h = self.floor(h);
+        let g = self.sub(n, h);
+        (h, g)
+    }
+
+    pub(super) fn exp(&mut self, x: Val) -> Val {
+        let zero = self.c(0.0);
+        self.exp_sum(x, zero)
+    }
+
+    /// `exp(x + low)` for a `low` much smaller than `x`.
+    pub(super) fn exp_sum(&mut self, x: Val, low: Val) -> Val {
+        // Beyond these the result is infinity or 0 all the same.
+        let x = self.at_most(x, self.pick(89.0, 710.0));
+        let x = self.at_least(x, self.pick(-104.0, -746.0));
+        let (n, r) = self.reduce_exp(x);
+        let zero = self.c(0.0);
+        let r = if low == zero { r } else { self.add(r, low) };
+        let one = self.c(1.0);
+        let p = self.expm1_reduced(r);
+        let p = self.add(p, one);
+        let (h, g) = self.halves(n);
+        let (h, g) = (self.exp2_int(h), self.exp2_int(g));
+        let y = self.mul(p, h);
+        self.mul(y, g)
+    }
+
+    pub(super) fn expm1(&mut self, x: Val) -> Val {
+        let y = self.at_most(x, self.pick(89.0, 710.0));
+        let y = self.at_least(y, self.pick(-40.0, -80.0));
+        let (n, r) = self.reduce_exp(y);
+        let p = self.expm1_reduced(r);
+        // 2^n (p + 1) - 1 = 2^g (2^h p + (2^h - 2^-g)).
+        let (h, g) = self.halves(n);
+        let minus_g = self.neg(g);
+        let (h, g, c) = (self.exp2_int(h), self.exp2_int(g), self.exp2_int(minus_g));
+        let c = self.sub(h, c);
+        let e = self.fma(h, p, c);
+        let e = self.mul(e, g);
+        // `x` itself where the sum would lose the sign of zero.
+        let zero = self.c(0.0);
+        let is_zero = self.eq(x, zero);
+        self.select(is_zero, x, e)
+    }
+
+    /// `tanh(x) = t / (t + 2)` with `t = expm1(2 |x|)`.
+    pub(super) fn tanh(&mut self, x: Val) -> Val {
+        let a = self.abs(x);
+        // From here on the result is 1.
+        let a = self.at_most(a, self.pick(10.0, 20.0));
+        let two_a = self.add(a, a);
+        let (n, r) = self.reduce_exp(two_a);
+        let p = self.expm1_reduced(r);
+        let scale = self.exp2_int(n);
+        let (one, two) = (self.c(1.0), self.c(2.0));
+        let c = self.sub(scale, one);
+        let t = self.fma(scale, p, c);
+        let d = self.add(t, two);
+        let y = self.div(t, d);
+        self.copysign(y, x)
+    }
+}

@@ -1,0 +1,1 @@
+"""The schedules behind `optim.lr_scheduler`."""
