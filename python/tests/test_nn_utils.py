@@ -191,3 +191,31 @@ def test_init_distributions():
     with pytest.warns(FutureWarning, match="nn.init.uniform"):
         init.uniform(w)
     assert not w.requires_grad
+
+
+def test_pruning():
+    from tiny_torch.nn.utils import prune
+
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2, 3, 4], [-9, 8, -7, 6], [0.1, 0.2, 0.3, 5]]))
+    weight = layer.weight.detach().numpy().copy()
+    prune.l1_unstructured(layer, "weight", 3)
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), np.where(np.abs(weight) > 0.5, weight, 0))
+    assert set(layer.state_dict()) == {"bias", "weight_orig", "weight_mask"} and prune.is_pruned(layer)
+    prune.ln_structured(layer, "weight", 0.25, n=2, dim=1)
+    want = np.where(np.abs(weight) > 0.5, weight, 0)
+    want[:, 2] = 0
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), want)
+    layer(torch.ones(1, 4)).sum().backward()
+    np.testing.assert_array_equal(layer.weight_orig.grad.numpy() != 0, want != 0)
+    prune.remove(layer, "weight")
+    assert set(layer.state_dict()) == {"bias", "weight"} and not prune.is_pruned(layer)
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), want)
+
+    pair = [nn.Linear(4, 3), nn.Linear(4, 3)]
+    prune.global_unstructured([(m, "weight") for m in pair], prune.L1Unstructured, amount=0.5)
+    assert sum((m.weight == 0).sum().item() for m in pair) == 12
+    prune.random_unstructured(pair[0], "bias", 1)
+    assert (pair[0].bias == 0).sum().item() == 1
+    prune.random_structured(prune.identity(nn.Linear(4, 3), "weight"), "weight", 2, dim=0)
