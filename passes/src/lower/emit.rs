@@ -45,9 +45,9 @@ type Indices = SmallVec<[Expr; 4]>;
 pub(crate) enum Kept {
     /// The scalar, which holds at this position only.
     Scalar { at: Point, val: Val },
-    /// Memory of this kernel, in which the element for a position lies at an index; the position must
-    /// be the one given.
-    Memory { at: Point, buffer: BufferRef, index: Expr, dtype: DType },
+    /// Memory of this kernel, in which the element for a position lies at an index. At another
+    /// position the value is computed `again`, if that can be.
+    Memory { at: Point, buffer: BufferRef, index: Expr, dtype: DType, again: bool },
 }
 
 pub(crate) struct Emitter<'a> {
@@ -155,9 +155,15 @@ impl<'a> Emitter<'a> {
     fn kept_element(&mut self, v: ValueId, p: Point, kept: Kept) -> Result<Val, LowerError> {
         match kept {
             Kept::Scalar { at, val } if at == p || self.dry => Ok(val),
-            Kept::Memory { at, buffer, index, dtype } if at == p || self.dry => {
+            Kept::Memory { at, buffer, index, dtype, .. } if at == p || self.dry => {
                 let raw = self.b.load_here(buffer, &index, dtype);
                 let val = self.b.cast(raw, dtype.compute());
+                self.remember(v, p, val);
+                Ok(val)
+            }
+            // Elsewhere it is computed again, unless it is a reduction.
+            Kept::Memory { again: true, .. } => {
+                let val = self.compute(v, p)?;
                 self.remember(v, p, val);
                 Ok(val)
             }
