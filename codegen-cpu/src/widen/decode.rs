@@ -16,6 +16,8 @@ pub(super) enum Role {
     /// The lowest lane of vector registers only.
     Scalar,
     Wide(&'static Row),
+    /// A merge of one lane that means the whole register: a copy of the last operand.
+    Whole,
     /// Loads or stores the low part of a register: `bytes` of it at 128 bits.
     Fraction {
         bytes: u32,
@@ -97,10 +99,11 @@ impl Op {
     }
 
     /// The displacement of a move from or to a spill slot, and whether it stores.
-    pub(super) fn spill(&self) -> Option<(u64, bool)> {
+    pub(super) fn spill(&self, fixed: u64) -> Option<(u64, bool)> {
         let simple = self.is_move()
             && self.has_memory()
             && self.ins.memory_base() == Register::RSP
+            && self.ins.memory_displacement64() >= fixed
             && self.ins.memory_index() == Register::None;
         simple.then(|| (self.ins.memory_displacement64(), self.ins.op0_kind() == OpKind::Memory))
     }
@@ -119,6 +122,8 @@ pub(super) struct Block {
 
 #[derive(Debug)]
 pub(super) struct Program {
+    /// Bytes at the bottom of the frame that are not spill slots.
+    pub(super) fixed: u64,
     pub(super) ops: Vec<Op>,
     pub(super) blocks: Vec<Block>,
     /// Index of the instruction at a code offset.
@@ -126,7 +131,12 @@ pub(super) struct Program {
 }
 
 /// Decodes the function that starts at the first byte; data behind its last instruction is left out.
-pub(super) fn decode(code: &[u8], tags: &[(u32, Tag)], table: &Table) -> Result<Program, Declined> {
+pub(super) fn decode(
+    code: &[u8],
+    tags: &[(u32, Tag)],
+    fixed: u64,
+    table: &Table,
+) -> Result<Program, Declined> {
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut facts = InstructionInfoFactory::new();
     let mut ops: Vec<Op> = Vec::with_capacity(code.len() / 5);
@@ -155,7 +165,7 @@ pub(super) fn decode(code: &[u8], tags: &[(u32, Tag)], table: &Table) -> Result<
         }
     }
     let blocks = blocks(&ops, &at)?;
-    Ok(Program { ops, blocks, at })
+    Ok(Program { fixed, ops, blocks, at })
 }
 
 fn classify(
@@ -217,6 +227,12 @@ fn classify(
     op.role = match fraction(&ins).filter(|_| tag.is_some()) {
         Some((bytes, store)) => Role::Fraction { bytes, store },
         None if tag.is_some() => return Err(Declined::unknown(&ins)),
+        // How Cranelift clears what lies above a scalar: here the scalar is a partial vector, and
+        // scalar code only looks at the lowest lane.
+        None if matches!(ins.code(), Code::VEX_Vmovss_xmm_xmm_xmm | Code::VEX_Vmovsd_xmm_xmm_xmm) => {
+            op.reads = op.xmm(2).map_or(0, |r| 1 << r);
+            Role::Whole
+        }
         None if ins.code() == Code::VEX_Vpalignr_xmm_xmm_xmmm128_imm8 => Role::Intrinsic(
             Intrinsic::from_rotation(ins.immediate8()).ok_or_else(|| Declined::unknown(&ins))?,
         ),

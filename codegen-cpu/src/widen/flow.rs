@@ -51,12 +51,12 @@ pub(super) fn sources(program: &Program, code: &[u8]) -> Sources {
             (list.len() - 1) as u16
         })
     };
-    let slots_usable = slots_are_private(ops);
+    let slots_usable = slots_are_private(program);
     let mut of_op = vec![None; ops.len()];
     let mut of_operand = vec![None; ops.len()];
     for (i, op) in ops.iter().enumerate() {
         let Role::Wide(row) = op.role else { continue };
-        if let Some((slot, _)) = op.spill() {
+        if let Some((slot, _)) = op.spill(program.fixed) {
             if slots_usable {
                 of_op[i] = Some(intern(Source::Slot(slot)));
             }
@@ -80,13 +80,15 @@ pub(super) fn sources(program: &Program, code: &[u8]) -> Sources {
 fn forward_slots(program: &Program, list: &[Source], before: &[Aliases], of_op: &mut [Option<u16>]) -> bool {
     let mut content: FxHashMap<u16, Option<u16>> = FxHashMap::default();
     for (i, op) in program.ops.iter().enumerate() {
-        let (Some((_, true)), Some(slot), Some(r)) = (op.spill(), of_op[i], op.xmm(1)) else { continue };
+        let (Some((_, true)), Some(slot), Some(r)) = (op.spill(program.fixed), of_op[i], op.xmm(1)) else {
+            continue;
+        };
         let constant = before[i][r].filter(|s| matches!(list[*s as usize], Source::Constant(_)));
         content.entry(slot).and_modify(|c| *c = c.filter(|c| Some(*c) == constant)).or_insert(constant);
     }
     content.retain(|_, c| c.is_some());
     for (i, op) in program.ops.iter().enumerate() {
-        if matches!(op.spill(), Some((_, false))) {
+        if matches!(op.spill(program.fixed), Some((_, false))) {
             if let Some(Some(c)) = of_op[i].and_then(|s| content.get(&s)) {
                 of_op[i] = Some(*c);
             }
@@ -97,13 +99,16 @@ fn forward_slots(program: &Program, list: &[Source], before: &[Aliases], of_op: 
 
 /// Spill slots can move only if nothing else touches the frame's vector slots: no address of the
 /// frame is taken, and accesses do not overlap except when equal.
-fn slots_are_private(ops: &[Op]) -> bool {
+fn slots_are_private(program: &Program) -> bool {
     let mut vector: Vec<u64> = Vec::new();
     let mut other: Vec<(u64, u64)> = Vec::new();
-    for op in ops {
-        if let Some((slot, _)) = op.spill() {
+    for op in &program.ops {
+        if let Some((slot, _)) = op.spill(program.fixed) {
             vector.push(slot);
-        } else if op.has_memory() && op.ins.memory_base() == Register::RSP {
+        } else if op.has_memory()
+            && op.ins.memory_base() == Register::RSP
+            && op.ins.memory_displacement64() >= program.fixed
+        {
             if op.ins.memory_index() != Register::None || op.ins.mnemonic() == Mnemonic::Lea {
                 return false;
             }
@@ -127,7 +132,7 @@ fn propagate(program: &Program, of_op: &[Option<u16>]) -> Vec<Aliases> {
         let Some(mut state) = at_entry[b] else { continue };
         for i in blocks[b].start..blocks[b].end {
             before[i] = state;
-            step(&mut state, &program.ops[i], of_op[i]);
+            step(&mut state, &program.ops[i], program.fixed, of_op[i]);
         }
         for s in blocks[b].successors.into_iter().flatten() {
             let merged = match at_entry[s] {
@@ -151,8 +156,8 @@ fn propagate(program: &Program, of_op: &[Option<u16>]) -> Vec<Aliases> {
     before
 }
 
-fn step(state: &mut Aliases, op: &Op, source: Option<u16>) {
-    if let Some((_, true)) = op.spill() {
+fn step(state: &mut Aliases, op: &Op, fixed: u64, source: Option<u16>) {
+    if let Some((_, true)) = op.spill(fixed) {
         // The slot has a new value: registers that equalled the old one no longer do.
         if let (Some(slot), Some(r)) = (source, op.xmm(1)) {
             if state[r] != Some(slot) {

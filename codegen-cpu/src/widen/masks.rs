@@ -64,9 +64,12 @@ pub(super) fn plan(program: &Program, live_after: &[u16], dropped: &[bool]) -> V
             let op = &program.ops[i];
             let form = match op.role {
                 Role::Wide(row) => Some(row.form),
-                Role::Pass | Role::Scalar | Role::Fraction { .. } | Role::SetMask | Role::Intrinsic(_) => {
-                    None
-                }
+                Role::Pass
+                | Role::Scalar
+                | Role::Fraction { .. }
+                | Role::SetMask
+                | Role::Whole
+                | Role::Intrinsic(_) => None,
             };
             let mut made = None;
             match form {

@@ -62,10 +62,8 @@ pub enum Declined {
     UnknownInstruction { offset: u32, text: String },
     #[error("the wide form of the instruction at code offset {offset:#x} cannot be encoded")]
     Unencodable { offset: u32 },
-    #[error("the address of a constant is taken at code offset {offset:#x}")]
+    #[error("a constant out of bounds at code offset {offset:#x}")]
     ConstantAddress { offset: u32 },
-    #[error("the function has no frame pointer")]
-    NoFramePointer,
 }
 
 impl Declined {
@@ -89,11 +87,23 @@ pub(crate) enum Tag {
     Masked64 = 5,
     /// A store of an integer that is not done: the integer becomes the tail's lane mask.
     SetMask = 6,
+    /// A 128-bit load that stays one: reads back a part of what a wide store wrote.
+    Narrow = 7,
+    /// A partial vector of half the size the load seems to have: two bytes at 128 bits.
+    Eighth = 8,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Tag; 6] =
-        [Tag::Fraction, Tag::Masked8, Tag::Masked16, Tag::Masked32, Tag::Masked64, Tag::SetMask];
+    pub(crate) const ALL: [Tag; 8] = [
+        Tag::Fraction,
+        Tag::Masked8,
+        Tag::Masked16,
+        Tag::Masked32,
+        Tag::Masked64,
+        Tag::SetMask,
+        Tag::Narrow,
+        Tag::Eighth,
+    ];
 
     pub(crate) const fn trap_code(self) -> TrapCode {
         TrapCode::unwrap_user(self as u8)
@@ -116,13 +126,13 @@ impl Tag {
     const fn is_masked(self) -> bool {
         match self {
             Tag::Masked8 | Tag::Masked16 | Tag::Masked32 | Tag::Masked64 => true,
-            Tag::Fraction | Tag::SetMask => false,
+            Tag::Fraction | Tag::SetMask | Tag::Narrow | Tag::Eighth => false,
         }
     }
 }
 
 /// An operation that exists only at the wide widths, written in CLIF as `shuffle a, b` with the byte
-/// mask `n, n+1, .. n+15`, where `n` is its number here.
+/// mask `n, n+1, .. n+15`, where `n` is its number here (not 8, which may be a plain swap of halves).
 ///
 /// Two-operand ones take `(count, value)`, so that `b` is the instruction's first source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,30 +146,24 @@ pub(crate) enum Intrinsic {
     ShiftRight64 = 4,
     /// `i64` lanes to `f64`, rounding to nearest.
     I64ToF64 = 5,
-    /// `i64` lanes to `f32` in the low half, rounding to nearest.
-    I64ToF32 = 6,
     /// `f64` lanes to `i64`, truncating; out of range and NaN give the smallest integer.
-    F64ToI64 = 7,
-    /// The low half of `f32` lanes to `i64`, likewise.
-    F32ToI64 = 8,
+    F64ToI64 = 6,
     /// The low half of IEEE half-precision lanes to `f32`.
-    F16ToF32 = 9,
+    F16ToF32 = 7,
     /// `f32` lanes to half precision in the low half, to nearest even.
-    F32ToF16 = 10,
+    F32ToF16 = 9,
     /// `i64` lanes to `i32` in the low half, wrapping.
-    I64ToI32 = 11,
+    I64ToI32 = 10,
 }
 
 impl Intrinsic {
-    const ALL: [Intrinsic; 11] = [
+    const ALL: [Intrinsic; 9] = [
         Intrinsic::ShiftLeft32,
         Intrinsic::ShiftRight32,
         Intrinsic::ShiftLeft64,
         Intrinsic::ShiftRight64,
         Intrinsic::I64ToF64,
-        Intrinsic::I64ToF32,
         Intrinsic::F64ToI64,
-        Intrinsic::F32ToI64,
         Intrinsic::F16ToF32,
         Intrinsic::F32ToF16,
         Intrinsic::I64ToI32,
@@ -180,11 +184,7 @@ impl Intrinsic {
                 | Intrinsic::F16ToF32
                 | Intrinsic::F32ToF16
                 | Intrinsic::I64ToI32 => true,
-                Intrinsic::ShiftRight64
-                | Intrinsic::I64ToF64
-                | Intrinsic::I64ToF32
-                | Intrinsic::F64ToI64
-                | Intrinsic::F32ToI64 => false,
+                Intrinsic::ShiftRight64 | Intrinsic::I64ToF64 | Intrinsic::F64ToI64 => false,
             },
         }
     }
@@ -210,11 +210,19 @@ impl Widener {
         Widener { table: table::Table::new() }
     }
 
-    /// Widens one function. `tags` are the code offsets of tagged accesses, ascending.
+    /// Widens one function. `tags` are the code offsets of tagged accesses, ascending; the first
+    /// `fixed` bytes of the frame are the function's own memory and keep their size, what lies above
+    /// are spilled registers and grows.
     ///
     /// Declines code that has no wide meaning; see [`Declined`].
-    pub(crate) fn widen(&self, code: &[u8], tags: &[(u32, Tag)], wide: Wide) -> Result<Widened, Declined> {
-        let program = decode::decode(code, tags, &self.table)?;
+    pub(crate) fn widen(
+        &self,
+        code: &[u8],
+        tags: &[(u32, Tag)],
+        fixed: u32,
+        wide: Wide,
+    ) -> Result<Widened, Declined> {
+        let program = decode::decode(code, tags, u64::from(fixed), &self.table)?;
         rewrite::rewrite(&program, code, wide)
     }
 }

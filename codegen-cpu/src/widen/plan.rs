@@ -59,11 +59,15 @@ impl Plan {
             for k in 0..4 {
                 plan.operand[i][k] = substitute(op, k as u32, &sources, i, &high);
             }
-            if matches!(op.role, Role::Wide(_) | Role::Fraction { .. } | Role::Intrinsic(_)) {
-                reads[i] = physical_reads(op, &plan.operand[i]);
+            match op.role {
+                Role::Wide(_) | Role::Fraction { .. } | Role::Intrinsic(_) => {
+                    reads[i] = physical_reads(op, &plan.operand[i]);
+                }
+                Role::Whole if plan.operand[i][2].is_some() => reads[i] = 0,
+                Role::Pass | Role::Scalar | Role::SetMask | Role::Whole => {}
             }
             // Spilling a register back into the slot it came from.
-            if let (Some((_, true)), Some(slot)) = (op.spill(), plan.moved[i]) {
+            if let (Some((_, true)), Some(slot)) = (op.spill(program.fixed), plan.moved[i]) {
                 if plan.operand[i][1] == Some(slot) {
                     plan.dropped[i] = true;
                     reads[i] = 0;
@@ -111,6 +115,7 @@ fn alias_of_operand(op: &Op, k: u32, sources: &flow::Sources, i: usize) -> Optio
         Role::Wide(_) => k > 0 && !op.ignores_sources(),
         Role::Fraction { store, .. } => store && k == 1,
         Role::Intrinsic(_) => k > 0,
+        Role::Whole => k == 2,
         Role::Pass | Role::Scalar | Role::SetMask => false,
     };
     if !takes_high {

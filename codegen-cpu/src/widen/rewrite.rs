@@ -4,7 +4,7 @@ use super::assemble::Assembler;
 use super::decode::{Op, Program, Role, is_branch};
 use super::masks::{Logic, MaskUse, SCRATCH_MASK, TAIL_MASK};
 use super::plan::{Plan, SCRATCH_REGISTER};
-use super::table::{Form, Row};
+use super::table::{Form, Row, stays_in_lanes};
 use super::{Declined, Intrinsic, Tag, Wide, Widened};
 use iced_x86::{Code, FlowControl, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
@@ -23,6 +23,7 @@ const SPLAT_QUADWORD: u8 = 0b01_00_01_00;
 struct Rewriter<'a> {
     code: &'a [u8],
     wide: Wide,
+    fixed: u64,
     plan: Plan,
     out: Assembler,
     uses_vectors: bool,
@@ -35,7 +36,7 @@ pub(super) fn rewrite(program: &Program, code: &[u8], wide: Wide) -> Result<Wide
     };
     let uses_vectors = program.ops.iter().any(|op| !matches!(op.role, Role::Pass));
     let out = Assembler::new(code.len() * 2, program.ops.len())?;
-    let mut w = Rewriter { code, wide, plan, out, uses_vectors };
+    let mut w = Rewriter { code, wide, fixed: program.fixed, plan, out, uses_vectors };
     for (k, bytes) in std::mem::take(&mut w.plan.constants) {
         w.load_constant(Register::ZMM0 + u32::from(k), &bytes)?;
     }
@@ -60,6 +61,12 @@ impl Rewriter<'_> {
             Role::Pass => self.pass(op, program),
             Role::Scalar => self.scalar(op),
             Role::SetMask => self.set_mask(op),
+            Role::Whole => {
+                let (to, from) = (op.xmm(0), self.operand(i, op, 2, Part::Full));
+                let (Some(to), Some(from)) = (to, from) else { return Err(Declined::unknown(&op.ins)) };
+                let to = self.register(to as u8, Part::Full);
+                self.copy(op, to, from)
+            }
             Role::Fraction { bytes, store } => self.fraction(i, op, bytes, store),
             Role::Intrinsic(intrinsic) => self.intrinsic(i, op, intrinsic),
             Role::Wide(row) => self.vector(i, op, row),
@@ -81,10 +88,18 @@ impl Rewriter<'_> {
         Some(self.register(number, part))
     }
 
-    /// Frame offsets grow with the width, all of them: slots keep their order and do not meet.
+    /// Frame offsets above the fixed part grow with the width, all of them: slots keep their order
+    /// and do not meet.
+    fn scaled(&self, offset: u64) -> u64 {
+        match offset.checked_sub(self.fixed) {
+            Some(above) => self.fixed + above * u64::from(self.wide.scale()),
+            None => offset,
+        }
+    }
+
     fn scale_frame(&self, ins: &mut Instruction) {
         if ins.op_kinds().any(|k| k == OpKind::Memory) && ins.memory_base() == Register::RSP {
-            let scaled = ins.memory_displacement64().wrapping_mul(u64::from(self.wide.scale()));
+            let scaled = self.scaled(ins.memory_displacement64());
             ins.set_memory_displacement64(scaled);
             ins.set_memory_displ_size(if scaled == 0 { 0 } else { 1 });
         }
@@ -96,7 +111,7 @@ impl Rewriter<'_> {
             return self.out.emit_branch(&ins, program.at[&ins.near_branch_target()]);
         }
         if op.is_rip_relative() {
-            return Err(Declined::ConstantAddress { offset: ins.ip() as u32 });
+            return self.general_constant(op);
         }
         if ins.flow_control() == FlowControl::Return && self.uses_vectors {
             self.out.emit(&Instruction::with(Code::VEX_Vzeroupper))?;
@@ -104,7 +119,7 @@ impl Rewriter<'_> {
         let moves_stack =
             ins.op_count() > 0 && ins.op0_kind() == OpKind::Register && ins.op0_register() == Register::RSP;
         if moves_stack && ins.mnemonic() == Mnemonic::Sub {
-            let size = ins.immediate(1) * u64::from(self.wide.scale());
+            let size = self.scaled(ins.immediate(1));
             let sub = Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, size as i32);
             let align = Instruction::with2(Code::And_rm64_imm8, Register::RSP, -64i32);
             for step in [sub, align] {
@@ -119,6 +134,16 @@ impl Rewriter<'_> {
         }
         self.scale_frame(&mut ins);
         self.out.emit(&ins)
+    }
+
+    /// General-purpose code that reads a constant; taking its address is something else.
+    fn general_constant(&mut self, op: &Op) -> Result<(), Declined> {
+        let size = op.ins.memory_size().size();
+        if op.ins.mnemonic() == Mnemonic::Lea || size == 0 {
+            return Err(Declined::unknown(&op.ins));
+        }
+        let bytes = self.pool_bytes(op, size)?;
+        self.out.emit_with_constant(&op.ins, &bytes)
     }
 
     fn scalar(&mut self, op: &Op) -> Result<(), Declined> {
@@ -167,6 +192,7 @@ impl Rewriter<'_> {
     }
 
     fn fraction(&mut self, i: usize, op: &Op, bytes: u32, store: bool) -> Result<(), Declined> {
+        let bytes = if op.tag == Some(Tag::Eighth) { bytes / 2 } else { bytes };
         let total = bytes * self.wide.scale();
         let k = if store { 1 } else { 0 };
         let Some(low) = self.operand(i, op, k, Part::Low) else { return Err(Declined::unknown(&op.ins)) };
@@ -214,7 +240,9 @@ impl Rewriter<'_> {
             Tag::Masked16 => 1,
             Tag::Masked32 => 2,
             Tag::Masked64 => 3,
-            Tag::Fraction | Tag::SetMask => return Err(Declined::unknown(&op.ins)),
+            Tag::Fraction | Tag::SetMask | Tag::Narrow | Tag::Eighth => {
+                return Err(Declined::unknown(&op.ins));
+            }
         };
         const LOADS: [[Code; 3]; 4] = [
             [EVEX_Vmovdqu8_zmm_k1z_zmmm512, EVEX_Vmovdqu8_ymm_k1z_ymmm256, EVEX_Vmovdqu8_xmm_k1z_xmmm128],
@@ -278,12 +306,23 @@ impl Rewriter<'_> {
                 return self.emit2(op, code, self.register(to as u8, Part::Full), from);
             }
         }
+        if row.form == Form::Shuffle && !stays_in_lanes(op.ins.mnemonic(), op.ins.immediate8()) {
+            return Err(Declined::unknown(&op.ins));
+        }
         match (row.form, self.wide) {
             (Form::Pack, _) => self.pack(i, op, code),
             (Form::Compare, Wide::W512) => self.compare(i, op, code),
             (Form::Blend, Wide::W512) => self.blend(i, op),
             (Form::Compare | Form::Blend, Wide::W256)
-            | (Form::Lanewise | Form::Extend | Form::Truncate | Form::Broadcast | Form::ShiftCount, _) => {
+            | (
+                Form::Lanewise
+                | Form::Shuffle
+                | Form::Extend
+                | Form::Truncate
+                | Form::Broadcast
+                | Form::ShiftCount,
+                _,
+            ) => {
                 if let Some((logic, a, b)) = self.plan.masks[i].logic {
                     return self.mask_logic(op, logic, a, b, self.plan.masks[i]);
                 }
@@ -296,9 +335,12 @@ impl Rewriter<'_> {
                     Form::Extend => (Part::Full, Part::Half),
                     Form::Truncate => (Part::Half, Part::Full),
                     Form::Broadcast => (Part::Full, Part::Low),
-                    Form::Lanewise | Form::ShiftCount | Form::Compare | Form::Blend | Form::Pack => {
-                        (Part::Full, Part::Full)
-                    }
+                    Form::Lanewise
+                    | Form::Shuffle
+                    | Form::ShiftCount
+                    | Form::Compare
+                    | Form::Blend
+                    | Form::Pack => (Part::Full, Part::Full),
                 };
                 self.set_registers(i, op, &mut ins, to, from);
                 if row.form == Form::ShiftCount {
@@ -307,7 +349,7 @@ impl Rewriter<'_> {
                     }
                 }
                 let memory = if row.form == Form::Extend { Part::Half } else { Part::Full };
-                self.finish_memory(i, op, ins, memory, row.form)
+                self.finish_memory(op, ins, memory, row.form)
             }
         }
     }
@@ -324,7 +366,6 @@ impl Rewriter<'_> {
     /// Emits an instruction that may still have a memory operand of the given size.
     fn finish_memory(
         &mut self,
-        i: usize,
         op: &Op,
         mut ins: Instruction,
         part: Part,
@@ -343,7 +384,15 @@ impl Rewriter<'_> {
             ins.set_op_register(k, self.register(SCRATCH_REGISTER, part));
             return self.out.emit(&ins);
         }
-        let _ = i;
+        // Reads more than was asked for where there is no register to load into first; the memory is
+        // the function's own and large enough, and the lanes above are never used.
+        if op.tag == Some(Tag::Narrow) && self.wide == Wide::W512 {
+            let low = self.register(SCRATCH_REGISTER, Part::Low);
+            self.out.emit(&self.memory_form(op, Code::EVEX_Vmovups_xmm_k1z_xmmm128, low, false))?;
+            ins.set_op_kind(k, OpKind::Register);
+            ins.set_op_register(k, self.register(SCRATCH_REGISTER, part));
+            return self.out.emit(&ins);
+        }
         self.scale_frame(&mut ins);
         self.out.emit(&ins)
     }
@@ -360,7 +409,13 @@ impl Rewriter<'_> {
                 let bytes = self.pool_bytes(op, 16)?;
                 self.out.emit_with_constant(&ins, &bytes)
             }
-            Form::Lanewise | Form::Truncate | Form::Compare | Form::Blend | Form::Broadcast | Form::Pack => {
+            Form::Lanewise
+            | Form::Shuffle
+            | Form::Truncate
+            | Form::Compare
+            | Form::Blend
+            | Form::Broadcast
+            | Form::Pack => {
                 let bytes = self.pool_bytes(op, 16)?;
                 let whole = <[u8; 16]>::try_from(bytes.as_slice()).unwrap_or_default();
                 if self.wide == Wide::W512 && ins.code().op_code().can_broadcast() {
@@ -407,6 +462,11 @@ impl Rewriter<'_> {
             let bytes = self.pool_bytes(op, 16)?;
             let whole = <[u8; 16]>::try_from(bytes.as_slice()).unwrap_or_default();
             return self.load_constant(register, &whole);
+        }
+        if op.tag == Some(Tag::Narrow) {
+            let mut ins = op.ins;
+            self.scale_frame(&mut ins);
+            return self.out.emit(&ins);
         }
         if let Some(tag) = op.tag.filter(|t| t.is_masked()) {
             return self.masked_move(op, tag, 64, register.number() as u32, store);
@@ -466,7 +526,7 @@ impl Rewriter<'_> {
         ins.set_code(code);
         self.set_registers(i, op, &mut ins, Part::Full, Part::Full);
         ins.set_op0_register(Register::K0 + u32::from(k));
-        self.finish_memory(i, op, ins, Part::Full, Form::Compare)?;
+        self.finish_memory(op, ins, Part::Full, Form::Compare)?;
         self.lanes_of_mask(op, masks, full)
     }
 
@@ -526,7 +586,7 @@ impl Rewriter<'_> {
             }
         }
         ins.set_op_mask(Register::K0 + u32::from(k));
-        self.finish_memory(i, op, ins, Part::Full, Form::Blend)
+        self.finish_memory(op, ins, Part::Full, Form::Blend)
     }
 
     fn intrinsic(&mut self, i: usize, op: &Op, intrinsic: Intrinsic) -> Result<(), Declined> {
@@ -546,9 +606,7 @@ impl Rewriter<'_> {
             Intrinsic::ShiftLeft64 => (VEX_Vpsllvq_ymm_ymm_ymmm256, None),
             Intrinsic::ShiftRight64 => (EVEX_Vpsravq_zmm_k1z_zmm_zmmm512b64, None),
             Intrinsic::I64ToF64 => (EVEX_Vcvtqq2pd_zmm_k1z_zmmm512b64_er, Some((Part::Full, Part::Full))),
-            Intrinsic::I64ToF32 => (EVEX_Vcvtqq2ps_ymm_k1z_zmmm512b64_er, Some((Part::Half, Part::Full))),
             Intrinsic::F64ToI64 => (EVEX_Vcvttpd2qq_zmm_k1z_zmmm512b64_sae, Some((Part::Full, Part::Full))),
-            Intrinsic::F32ToI64 => (EVEX_Vcvttps2qq_zmm_k1z_ymmm256b32_sae, Some((Part::Full, Part::Half))),
             Intrinsic::F16ToF32 if is512 => {
                 (EVEX_Vcvtph2ps_zmm_k1z_ymmm256_sae, Some((Part::Full, Part::Half)))
             }
@@ -564,7 +622,7 @@ impl Rewriter<'_> {
             let mut ins = op.ins;
             ins.set_code(code);
             self.set_registers(i, op, &mut ins, Part::Full, Part::Full);
-            return self.finish_memory(i, op, ins, Part::Full, Form::Lanewise);
+            return self.finish_memory(op, ins, Part::Full, Form::Lanewise);
         };
         let Some(from) = self.operand(i, op, 1, source) else { return Err(Declined::unknown(&op.ins)) };
         let result = self.register(to, result);

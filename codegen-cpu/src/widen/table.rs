@@ -9,9 +9,11 @@ use iced_x86::{Code, Mnemonic};
 /// Which operands of an instruction grow with the vector width.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
-    /// Every vector operand. Also instructions that shuffle inside 128-bit lanes: the wide register
-    /// holds as many copies of the 128-bit program, and each keeps to its own lane.
+    /// Every vector operand.
     Lanewise,
+    /// A shuffle inside 128-bit lanes of full vectors, where only some patterns mean the same in each
+    /// lane of a wide register: see [`stays_in_lanes`].
+    Shuffle,
     /// The result is full, the source is the low half (`vpmovzxwd`, `vcvtps2pd`).
     Extend,
     /// The source is full, the result is the low half (`vcvtpd2ps`).
@@ -79,6 +81,18 @@ pub(super) fn is_scalar(m: Mnemonic) -> bool {
             | Movss | Movsd | Movd | Movq | Ucomiss | Ucomisd | Cvttss2si | Cvttsd2si | Cvtsi2ss
             | Cvtsi2sd | Xorps | Xorpd | Pxor | Subss | Subsd | Addss | Addsd
     )
+}
+
+/// Whether a shuffle does the same to every 128-bit lane of full vectors.
+///
+/// Shuffles that Cranelift uses to widen or narrow elements do not: it lowers the product of two
+/// widened vectors so. Those left are the halves of a 64-bit arithmetic shift, which AVX2 lacks, a swap
+/// of what is within 64 bits, and what joins and extracts the lanes of one 128-bit vector.
+pub(super) fn stays_in_lanes(m: Mnemonic, immediate: u8) -> bool {
+    match m {
+        Mnemonic::Vpunpckldq => true,
+        _ => matches!(immediate, 0xed | 0xe8 | 0xf5 | 0xa0 | 0xb1 | 0xee | 0x55 | 0x00..=0x03),
+    }
 }
 
 /// Whether operand 0 is also read (fused multiply-adds).
@@ -187,19 +201,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Lanewise, VEX_Vmovaps_xmmm128_xmm, VEX_Vmovups_ymmm256_ymm, EVEX_Vmovups_zmmm512_k1z_zmm),
     row(Lanewise, VEX_Vmovapd_xmm_xmmm128, VEX_Vmovupd_ymm_ymmm256, EVEX_Vmovupd_zmm_k1z_zmmm512),
     row(Lanewise, VEX_Vmovapd_xmmm128_xmm, VEX_Vmovupd_ymmm256_ymm, EVEX_Vmovupd_zmmm512_k1z_zmm),
-    row(Lanewise, VEX_Vpshufb_xmm_xmm_xmmm128, VEX_Vpshufb_ymm_ymm_ymmm256, EVEX_Vpshufb_zmm_k1z_zmm_zmmm512),
-    row(Lanewise, VEX_Vpunpckldq_xmm_xmm_xmmm128, VEX_Vpunpckldq_ymm_ymm_ymmm256, EVEX_Vpunpckldq_zmm_k1z_zmm_zmmm512b32),
-    row(Lanewise, VEX_Vpunpckhdq_xmm_xmm_xmmm128, VEX_Vpunpckhdq_ymm_ymm_ymmm256, EVEX_Vpunpckhdq_zmm_k1z_zmm_zmmm512b32),
-    row(Lanewise, VEX_Vpunpcklqdq_xmm_xmm_xmmm128, VEX_Vpunpcklqdq_ymm_ymm_ymmm256, EVEX_Vpunpcklqdq_zmm_k1z_zmm_zmmm512b64),
-    row(Lanewise, VEX_Vpunpckhqdq_xmm_xmm_xmmm128, VEX_Vpunpckhqdq_ymm_ymm_ymmm256, EVEX_Vpunpckhqdq_zmm_k1z_zmm_zmmm512b64),
-    row(Lanewise, VEX_Vpunpcklwd_xmm_xmm_xmmm128, VEX_Vpunpcklwd_ymm_ymm_ymmm256, EVEX_Vpunpcklwd_zmm_k1z_zmm_zmmm512),
-    row(Lanewise, VEX_Vpunpckhwd_xmm_xmm_xmmm128, VEX_Vpunpckhwd_ymm_ymm_ymmm256, EVEX_Vpunpckhwd_zmm_k1z_zmm_zmmm512),
-    row(Lanewise, VEX_Vpunpcklbw_xmm_xmm_xmmm128, VEX_Vpunpcklbw_ymm_ymm_ymmm256, EVEX_Vpunpcklbw_zmm_k1z_zmm_zmmm512),
-    row(Lanewise, VEX_Vpunpckhbw_xmm_xmm_xmmm128, VEX_Vpunpckhbw_ymm_ymm_ymmm256, EVEX_Vpunpckhbw_zmm_k1z_zmm_zmmm512),
-    row(Lanewise, VEX_Vunpcklps_xmm_xmm_xmmm128, VEX_Vunpcklps_ymm_ymm_ymmm256, EVEX_Vunpcklps_zmm_k1z_zmm_zmmm512b32),
-    row(Lanewise, VEX_Vunpcklpd_xmm_xmm_xmmm128, VEX_Vunpcklpd_ymm_ymm_ymmm256, EVEX_Vunpcklpd_zmm_k1z_zmm_zmmm512b64),
-    row(Lanewise, VEX_Vunpckhps_xmm_xmm_xmmm128, VEX_Vunpckhps_ymm_ymm_ymmm256, EVEX_Vunpckhps_zmm_k1z_zmm_zmmm512b32),
-    row(Lanewise, VEX_Vunpckhpd_xmm_xmm_xmmm128, VEX_Vunpckhpd_ymm_ymm_ymmm256, EVEX_Vunpckhpd_zmm_k1z_zmm_zmmm512b64),
+    row(Shuffle, VEX_Vpunpckldq_xmm_xmm_xmmm128, VEX_Vpunpckldq_ymm_ymm_ymmm256, EVEX_Vpunpckldq_zmm_k1z_zmm_zmmm512b32),
     row(Lanewise, VEX_Vfmadd132ps_xmm_xmm_xmmm128, VEX_Vfmadd132ps_ymm_ymm_ymmm256, EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er),
     row(Lanewise, VEX_Vfmadd132pd_xmm_xmm_xmmm128, VEX_Vfmadd132pd_ymm_ymm_ymmm256, EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er),
     row(Lanewise, VEX_Vfmsub132ps_xmm_xmm_xmmm128, VEX_Vfmsub132ps_ymm_ymm_ymmm256, EVEX_Vfmsub132ps_zmm_k1z_zmm_zmmm512b32_er),
@@ -234,8 +236,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Lanewise, VEX_Vmovdqa_xmmm128_xmm, VEX_Vmovdqu_ymmm256_ymm, EVEX_Vmovdqu32_zmmm512_k1z_zmm),
     row(Lanewise, VEX_Vroundps_xmm_xmmm128_imm8, VEX_Vroundps_ymm_ymmm256_imm8, EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae),
     row(Lanewise, VEX_Vroundpd_xmm_xmmm128_imm8, VEX_Vroundpd_ymm_ymmm256_imm8, EVEX_Vrndscalepd_zmm_k1z_zmmm512b64_imm8_sae),
-    row(Lanewise, VEX_Vpshufd_xmm_xmmm128_imm8, VEX_Vpshufd_ymm_ymmm256_imm8, EVEX_Vpshufd_zmm_k1z_zmmm512b32_imm8),
-    row(Lanewise, VEX_Vshufps_xmm_xmm_xmmm128_imm8, VEX_Vshufps_ymm_ymm_ymmm256_imm8, EVEX_Vshufps_zmm_k1z_zmm_zmmm512b32_imm8),
+    row(Shuffle, VEX_Vpshufd_xmm_xmmm128_imm8, VEX_Vpshufd_ymm_ymmm256_imm8, EVEX_Vpshufd_zmm_k1z_zmmm512b32_imm8),
     row(Lanewise, VEX_Vpsllw_xmm_xmm_imm8, VEX_Vpsllw_ymm_ymm_imm8, EVEX_Vpsllw_zmm_k1z_zmmm512_imm8),
     row(Lanewise, VEX_Vpslld_xmm_xmm_imm8, VEX_Vpslld_ymm_ymm_imm8, EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8),
     row(Lanewise, VEX_Vpsllq_xmm_xmm_imm8, VEX_Vpsllq_ymm_ymm_imm8, EVEX_Vpsllq_zmm_k1z_zmmm512b64_imm8),
@@ -323,9 +324,12 @@ mod tests {
                     // Masks move to another register file, packs and blends change operand count.
                     Form::Compare => true,
                     Form::Blend | Form::Pack => wide != r.w512,
-                    Form::Lanewise | Form::Extend | Form::Truncate | Form::Broadcast | Form::ShiftCount => {
-                        true
-                    }
+                    Form::Lanewise
+                    | Form::Shuffle
+                    | Form::Extend
+                    | Form::Truncate
+                    | Form::Broadcast
+                    | Form::ShiftCount => true,
                 };
                 if same_shape {
                     assert_eq!(n.op_count(), w.op_count(), "{r:?}");

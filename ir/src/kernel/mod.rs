@@ -9,16 +9,18 @@
 //!   for %i in 0..64 parallel {
 //!     acc %s: f32 = 0
 //!     for %j in 0..64 vector {
-//!       %v = load %a[%i*64 + %j]
+//!       %v: f32 = load %a[%i*64 + %j]
 //!       accumulate sum %s, %v
 //!     }
-//!     %t = read %s
+//!     %t: f32 = read %s
 //!     store %out[%i], %t
 //!   }
 //! }
 //! ```
 
 pub mod eval;
+pub mod text;
+pub mod verify;
 
 use crate::dtype::{DType, Scalar};
 use crate::expr::Expr;

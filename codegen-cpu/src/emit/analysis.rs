@@ -1,0 +1,282 @@
+//! What a vector loop's statements are: the same for all iterations, lane-wise, or one lane at a time.
+
+use super::Gen;
+use super::value::Kind;
+use crate::widen::Intrinsic;
+use rustc_hash::FxHashSet;
+use ttk_ir::kernel::{AccId, Inst, Stmt, Val, VarId};
+use ttk_ir::{Atom, Binary, DType, Expr, ReduceOp, Unary};
+
+/// How to run a vector loop.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Values that differ from lane to lane.
+    pub(super) varying: FxHashSet<Val>,
+    /// For each statement: has no vector form and is run lane by lane.
+    pub(super) serial: Vec<bool>,
+    /// Serial statements that run again in each run that uses them, instead of where they stand.
+    pub(super) deferred: Vec<bool>,
+    /// Lanes of a 128-bit vector: 2 if anything lane-wise has 64 bits.
+    pub(super) lanes: u32,
+    /// Statements that become vector instructions, weighted.
+    pub(super) cost: u32,
+    /// Lanes pay off; otherwise run the iterations one by one.
+    pub(super) vectorize: bool,
+    /// Accumulators that outlive the iteration, in order of first use.
+    pub(super) outer: Vec<(AccId, ReduceOp)>,
+}
+
+/// What an index is to the lanes of a loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stride {
+    /// One element for all lanes.
+    Uniform,
+    /// Neighbouring elements.
+    Contiguous,
+    /// A constant distance apart.
+    Affine,
+    Irregular,
+}
+
+impl Gen<'_> {
+    pub(super) fn plan(&self, var: VarId, body: &[Stmt]) -> Plan {
+        let mut plan = Plan {
+            varying: FxHashSet::default(),
+            serial: vec![false; body.len()],
+            deferred: vec![false; body.len()],
+            lanes: 4,
+            cost: 0,
+            vectorize: true,
+            outer: Vec::new(),
+        };
+        let mut dtypes: Vec<(Val, DType)> = Vec::new();
+        let mut inner: Vec<AccId> = Vec::new();
+        for (k, stmt) in body.iter().enumerate() {
+            match stmt {
+                Stmt::Let { dst, dtype, inst } => {
+                    dtypes.push((*dst, *dtype));
+                    let (varying, serial) = self.classify(var, inst, *dtype, &plan, &inner, &dtypes);
+                    if varying {
+                        plan.varying.insert(*dst);
+                    }
+                    plan.serial[k] = serial;
+                }
+                Stmt::Store { index, .. } => {
+                    plan.serial[k] = stride(var, index, &plan.varying) != Stride::Contiguous;
+                }
+                Stmt::Acc { acc, .. } => inner.push(*acc),
+                Stmt::Accumulate { acc, op, .. } => {
+                    if !inner.contains(acc) && plan.outer.iter().all(|(a, _)| a != acc) {
+                        plan.outer.push((*acc, *op));
+                    }
+                }
+                // Not allowed here, but iterations one by one are right for anything.
+                Stmt::For { .. } | Stmt::Update { .. } | Stmt::If { .. } => plan.vectorize = false,
+            }
+        }
+        self.pull_into_serial(body, &mut plan);
+        plan.lanes = self.lanes_of(body, &plan);
+        self.weigh(body, &mut plan);
+        plan
+    }
+
+    /// `(varying, serial)`.
+    fn classify(
+        &self,
+        var: VarId,
+        inst: &Inst,
+        dtype: DType,
+        plan: &Plan,
+        inner: &[AccId],
+        dtypes: &[(Val, DType)],
+    ) -> (bool, bool) {
+        let differs = |v: &Val| plan.varying.contains(v);
+        let type_of = |v: Val| {
+            let local = dtypes.iter().rev().find(|(d, _)| *d == v).map(|(_, t)| *t);
+            local.or_else(|| self.dtypes.get(v.0 as usize).copied().flatten())
+        };
+        let any = inst.operands().any(|v| differs(&v));
+        match inst {
+            Inst::Load { index, .. } => match stride(var, index, &plan.varying) {
+                Stride::Uniform => (false, false),
+                Stride::Contiguous => (true, false),
+                Stride::Affine | Stride::Irregular => (true, true),
+            },
+            Inst::Index(e) => match stride(var, e, &plan.varying) {
+                Stride::Uniform => (false, false),
+                Stride::Contiguous | Stride::Affine => (true, !dtype.is_int()),
+                Stride::Irregular => (true, true),
+            },
+            Inst::CheckedIndex { .. } => (any, any),
+            Inst::Read(acc) => (inner.contains(acc), false),
+            Inst::Binary(op, _, count) => {
+                let constant = self.constants.contains(count);
+                (any, any && self.binary_is_serial(*op, dtype, constant))
+            }
+            Inst::Cast(a) => {
+                let from = type_of(*a).unwrap_or(dtype);
+                (any, any && self.cast_is_serial(from, dtype))
+            }
+            Inst::Const(_)
+            | Inst::Unary(..)
+            | Inst::Fma(..)
+            | Inst::Cmp(..)
+            | Inst::Select(..)
+            | Inst::Bitcast(_) => (any, false),
+        }
+    }
+
+    fn binary_is_serial(&self, op: Binary, dtype: DType, constant_count: bool) -> bool {
+        let lacks = |i: Intrinsic| !self.wide.is_some_and(|w| i.exists_at(w));
+        let long = Kind::of(dtype) == Kind::I64;
+        match op {
+            Binary::Div => !dtype.is_float(),
+            Binary::Rem => true,
+            Binary::Shl if long => !constant_count && lacks(Intrinsic::ShiftLeft64),
+            Binary::Shr if long => !constant_count && lacks(Intrinsic::ShiftRight64),
+            Binary::Shl => !constant_count && lacks(Intrinsic::ShiftLeft32),
+            Binary::Shr => !constant_count && lacks(Intrinsic::ShiftRight32),
+            Binary::Add
+            | Binary::Sub
+            | Binary::Mul
+            | Binary::Pow
+            | Binary::Max
+            | Binary::Min
+            | Binary::Atan2
+            | Binary::And
+            | Binary::Or
+            | Binary::Xor => false,
+        }
+    }
+
+    fn cast_is_serial(&self, from: DType, to: DType) -> bool {
+        let lacks = |i: Intrinsic| !self.wide.is_some_and(|w| i.exists_at(w));
+        match (Kind::of(from), Kind::of(to)) {
+            (Kind::I64, Kind::F32 | Kind::F64) => lacks(Intrinsic::I64ToF64),
+            (Kind::F32 | Kind::F64, Kind::I64) => lacks(Intrinsic::F64ToI64),
+            _ => false,
+        }
+    }
+
+    /// A 64-bit integer that only serial statements use joins them: most are indices on their way to a
+    /// gather, and would halve the lanes of everything else.
+    fn pull_into_serial(&self, body: &[Stmt], plan: &mut Plan) {
+        for k in (0..body.len()).rev() {
+            let Stmt::Let { dst, dtype: DType::I64, inst } = &body[k] else { continue };
+            // It moves down to its users, past stores.
+            let movable = match inst {
+                Inst::Load { buffer, .. } => self.is_unchanging(*buffer),
+                Inst::Read(_) | Inst::CheckedIndex { .. } => false,
+                Inst::Const(_)
+                | Inst::Index(_)
+                | Inst::Unary(..)
+                | Inst::Binary(..)
+                | Inst::Fma(..)
+                | Inst::Cmp(..)
+                | Inst::Select(..)
+                | Inst::Cast(_)
+                | Inst::Bitcast(_) => true,
+            };
+            if !movable || !plan.varying.contains(dst) {
+                continue;
+            }
+            let mut users = (0..body.len()).filter(|&u| uses(&body[u], *dst)).peekable();
+            if users.peek().is_some() && users.all(|u| plan.serial[u]) {
+                plan.serial[k] = true;
+                plan.deferred[k] = true;
+            }
+        }
+    }
+
+    fn lanes_of(&self, body: &[Stmt], plan: &Plan) -> u32 {
+        let long = |d: DType| matches!(Kind::of(d), Kind::I64 | Kind::F64);
+        let wide = body.iter().enumerate().any(|(k, stmt)| match stmt {
+            Stmt::Let { dst, dtype, .. } => {
+                // What a serial statement makes matters only if vector code takes it up.
+                let taken = || (0..body.len()).any(|u| !plan.serial[u] && uses(&body[u], *dst));
+                long(*dtype) && plan.varying.contains(dst) && (!plan.serial[k] || taken())
+            }
+            Stmt::Store { buffer, .. } => !plan.serial[k] && self.element(*buffer).is_ok_and(long),
+            Stmt::Acc { dtype, .. } => long(*dtype),
+            Stmt::Accumulate { acc, .. } => self.acc(*acc).is_ok_and(|a| long(a.dtype)),
+            Stmt::For { .. } | Stmt::Update { .. } | Stmt::If { .. } => false,
+        });
+        if wide { 2 } else { 4 }
+    }
+
+    fn weigh(&self, body: &[Stmt], plan: &mut Plan) {
+        let mut serial = 0;
+        for (k, stmt) in body.iter().enumerate() {
+            let weight = match stmt {
+                Stmt::Let { dst, inst, .. } if plan.varying.contains(dst) => match inst {
+                    Inst::Unary(Unary::Sqrt, _) | Inst::Binary(Binary::Div, ..) => 4,
+                    _ => 1,
+                },
+                Stmt::Let { .. } | Stmt::Acc { .. } => 0,
+                Stmt::Store { .. } | Stmt::Accumulate { .. } => 1,
+                Stmt::For { .. } | Stmt::Update { .. } | Stmt::If { .. } => 1,
+            };
+            if plan.serial[k] {
+                serial += weight;
+            } else {
+                plan.cost += weight;
+            }
+        }
+        if serial > 0 {
+            // Each value that changes sides passes through memory, about three times its own work.
+            let lanes = plan.lanes * self.scale();
+            plan.vectorize &= (plan.cost + 2) / lanes + 3 * serial < plan.cost + serial;
+        }
+    }
+}
+
+/// Whether a statement uses a value, in an index or as an operand.
+pub(super) fn uses(stmt: &Stmt, v: Val) -> bool {
+    let atom = Atom::Value(v.0);
+    match stmt {
+        Stmt::Let { inst, .. } => {
+            inst.operands().any(|o| o == v)
+                || match inst {
+                    Inst::Load { index: e, .. } | Inst::Index(e) => e.mentions(&atom),
+                    Inst::CheckedIndex { extent, .. } => extent.mentions(&atom),
+                    Inst::Const(_)
+                    | Inst::Read(_)
+                    | Inst::Unary(..)
+                    | Inst::Binary(..)
+                    | Inst::Fma(..)
+                    | Inst::Cmp(..)
+                    | Inst::Select(..)
+                    | Inst::Cast(_)
+                    | Inst::Bitcast(_) => false,
+                }
+        }
+        Stmt::Store { index, value, .. } => *value == v || index.mentions(&atom),
+        Stmt::Update { index, value, .. } => *value == v || index.mentions(&atom),
+        Stmt::Accumulate { value, .. } => *value == v,
+        Stmt::If { cond, body } => *cond == v || body.iter().any(|s| uses(s, v)),
+        Stmt::For { begin, end, body, .. } => {
+            begin.mentions(&atom) || end.mentions(&atom) || body.iter().any(|s| uses(s, v))
+        }
+        Stmt::Acc { .. } => false,
+    }
+}
+
+fn stride(var: VarId, e: &Expr, varying: &FxHashSet<Val>) -> Stride {
+    let mut irregular = false;
+    e.for_each_leaf(&mut |leaf| {
+        if let Atom::Value(v) = leaf {
+            irregular |= varying.contains(&Val(*v));
+        }
+    });
+    if irregular {
+        return Stride::Irregular;
+    }
+    if !e.mentions(&Atom::Var(var.0)) {
+        return Stride::Uniform;
+    }
+    match e.affine_in(var.0) {
+        Some((coeff, _)) if coeff.is_one() => Stride::Contiguous,
+        Some(_) => Stride::Affine,
+        None => Stride::Irregular,
+    }
+}

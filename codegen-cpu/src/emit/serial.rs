@@ -1,0 +1,122 @@
+//! Statements of a vector loop that have no vector form, run lane by lane between vector code.
+//!
+//! What they need from vectors is put into the frame first, and what they make is read back from there.
+
+use super::analysis::{Plan, uses};
+use super::value::{Kind, V};
+use super::{Binding, Gen, Result};
+use cranelift_codegen::ir::{InstBuilder, types};
+use ttk_ir::kernel::{Stmt, Val, VarId};
+
+impl<'a> Gen<'a> {
+    /// Runs statements `from..to` of the body for each lane.
+    pub(super) fn serial_run(
+        &mut self,
+        var: VarId,
+        body: &'a [Stmt],
+        from: usize,
+        to: usize,
+        plan: &Plan,
+    ) -> Result<()> {
+        let run = self.with_deferred(body, from, to, plan);
+        let mut inputs: Vec<(Val, Kind, i32)> = Vec::new();
+        for v in plan.varying.iter().copied() {
+            let inside = run.iter().any(|&s| matches!(s, Stmt::Let { dst, .. } if *dst == v));
+            if !inside && run.iter().any(|s| uses(s, v)) {
+                let (value, _) = self.val(v)?;
+                let at = self.frame_vector(value.kind);
+                let address = self.frame_address(at);
+                self.store_frame(value, address, 0);
+                inputs.push((v, value.kind, at));
+            }
+        }
+        let mut outputs: Vec<(Val, Kind, i32)> = Vec::new();
+        for s in &body[from..to] {
+            let Stmt::Let { dst, dtype, .. } = s else { continue };
+            let deferred = self.position_of(body, *dst).is_some_and(|k| plan.deferred[k]);
+            let outside = !deferred && body[to..].iter().any(|s| uses(s, *dst));
+            if outside {
+                let kind = match Kind::of(*dtype) {
+                    Kind::Bool => Kind::Mask32,
+                    other => other,
+                };
+                outputs.push((*dst, kind, self.frame_vector(kind)));
+            }
+        }
+
+        let Some(lanes) = self.lanes.take() else { return Ok(()) };
+        let old_var = self.vars[var.0 as usize];
+        let first = self.var_value(var)?;
+        let zero = self.b.ins().iconst(types::I64, 0);
+        let count = match &lanes.masked {
+            Some(masked) => masked.count,
+            None => {
+                let all = i64::from(lanes.count * self.scale());
+                self.b.ins().iconst(types::I64, all)
+            }
+        };
+        let nonnegative = old_var.is_some_and(|v| v.nonnegative);
+        self.counted(zero, count, 1, true, |g, lane| {
+            let i = g.b.ins().iadd(first, lane);
+            g.bind_var(var, Binding::Value(i), nonnegative);
+            for &(v, kind, at) in &inputs {
+                let scalar = g.lane_of(kind, at, lane);
+                g.vals[v.0 as usize].scalar = Some(scalar);
+                g.vals[v.0 as usize].depth = g.depth;
+            }
+            run.iter().try_for_each(|&s| g.stmt(s))?;
+            for &(v, kind, at) in &outputs {
+                if let Some(scalar) = g.vals[v.0 as usize].scalar {
+                    let address = g.frame_address(at);
+                    let offset = g.b.ins().ishl_imm_u(lane, i64::from(kind.size().trailing_zeros()));
+                    let address = g.b.ins().iadd(address, offset);
+                    g.store_lane(scalar, address, 0);
+                }
+            }
+            Ok(())
+        })?;
+        self.lanes = Some(lanes);
+        self.vars[var.0 as usize] = old_var;
+        for (v, kind, at) in outputs {
+            let address = self.frame_address(at);
+            let vector = self.load_frame(kind, address, 0);
+            let bound = &mut self.vals[v.0 as usize];
+            (bound.vector, bound.scalar) = (Some(vector), None);
+        }
+        // The inputs are vectors again to what follows.
+        for (v, ..) in inputs {
+            self.vals[v.0 as usize].scalar = None;
+        }
+        Ok(())
+    }
+
+    /// The statements of a run and, before them, the deferred ones they need.
+    fn with_deferred(&self, body: &'a [Stmt], from: usize, to: usize, plan: &Plan) -> Vec<&'a Stmt> {
+        let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
+        let mut at = 0;
+        while at < wanted.len() {
+            let user = &body[wanted[at]];
+            for k in 0..to {
+                let needed =
+                    matches!(&body[k], Stmt::Let { dst, .. } if plan.deferred[k] && uses(user, *dst));
+                if needed && !wanted.contains(&k) {
+                    wanted.push(k);
+                }
+            }
+            at += 1;
+        }
+        wanted.sort_unstable();
+        wanted.into_iter().map(|k| &body[k]).collect()
+    }
+
+    fn position_of(&self, body: &[Stmt], v: Val) -> Option<usize> {
+        body.iter().position(|s| matches!(s, Stmt::Let { dst, .. } if *dst == v))
+    }
+
+    fn lane_of(&mut self, kind: Kind, at: i32, lane: cranelift_codegen::ir::Value) -> V {
+        let address = self.frame_address(at);
+        let offset = self.b.ins().ishl_imm_u(lane, i64::from(kind.size().trailing_zeros()));
+        let address = self.b.ins().iadd(address, offset);
+        self.load_lane(kind, address, 0)
+    }
+}

@@ -1,0 +1,524 @@
+//! Vector loops.
+//!
+//! ```text
+//! main loop   whole vectors, a few side by side
+//! tail        at 512 bits: vectors under a mask; else: scalars
+//! ```
+//!
+//! An accumulator is 32 partial results whatever the width (see `ttk_ir::kernel::VECTOR_ACCUMULATORS`).
+//! They live in the frame; a main loop that has room keeps them in registers.
+
+use super::analysis::Plan;
+use super::value::{Kind, V};
+use super::{Acc, AccState, Binding, Gen, Result};
+use crate::widen::{Tag, Wide};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, Value, types};
+use ttk_ir::kernel::{AccId, Stmt, VECTOR_ACCUMULATORS, VarId};
+use ttk_ir::{DType, Expr, ReduceOp};
+
+const PARTIALS: i64 = VECTOR_ACCUMULATORS as i64;
+
+/// How vector code is being written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lanes {
+    /// Lanes of a 128-bit vector; the machine has `scale` times as many.
+    pub(super) count: u32,
+    pub(super) masked: Option<Masked>,
+}
+
+/// Only the first lanes count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Masked {
+    /// How many, an `i64` of at least 1.
+    pub(super) count: Value,
+}
+
+/// An accumulator of the current vector loop.
+#[derive(Clone, Debug)]
+pub(super) struct Partial {
+    pub(super) acc: AccId,
+    op: ReduceOp,
+    dtype: DType,
+    kind: Kind,
+    /// Where in the frame the partial results are.
+    frame: i32,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// The vector for the copy of the body being written.
+    Register(V),
+    /// In the frame, this many partial results from the first.
+    Frame(Value),
+}
+
+impl<'a> Gen<'a> {
+    /// Width of vector loops in 128-bit units.
+    pub(super) fn scale(&self) -> u32 {
+        self.wide.map_or(1, Wide::scale)
+    }
+
+    pub(super) fn lane_count(&self) -> u32 {
+        self.lanes.map_or(1, |l| l.count)
+    }
+
+    pub(super) fn vector_loop(
+        &mut self,
+        var: VarId,
+        begin: &'a Expr,
+        end: &'a Expr,
+        body: &'a [Stmt],
+    ) -> Result<()> {
+        let plan = self.plan(var, body);
+        let nonnegative = self.is_nonnegative(begin);
+        let trips = end.sub(begin);
+        let runs = self.is_positive(&trips);
+        let (first, last) = (self.expr(begin)?, self.expr(end)?);
+        let outer = std::mem::take(&mut self.partials);
+        self.lane_var = Some(var);
+        for (acc, op) in &plan.outer {
+            let dtype = self.acc(*acc)?.dtype;
+            let kind = match Kind::of(dtype) {
+                Kind::Bool => Kind::Mask32,
+                other => other,
+            };
+            let frame = self.frame_bytes(kind.size() * PARTIALS as u32);
+            self.partials.push(Partial {
+                acc: *acc,
+                op: *op,
+                dtype,
+                kind,
+                frame,
+                place: Place::Frame(first),
+            });
+        }
+        let certain = self.certain;
+        self.certain &= runs;
+        if plan.vectorize {
+            self.vectors = true;
+            self.lanes_loop(var, first, last, trips.as_const(), nonnegative, body, &plan)?;
+        } else {
+            self.init_partials();
+            self.scalar_loop(var, first, first, last, runs, nonnegative, body)?;
+        }
+        self.certain = certain;
+        let partials = std::mem::replace(&mut self.partials, outer);
+        for p in partials {
+            let joined = self.join(&p)?;
+            self.accumulate(p.acc, p.op, joined)?;
+        }
+        Ok(())
+    }
+
+    /// Iterations `from..last` one by one; the loop began at `first`.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one loop")]
+    fn scalar_loop(
+        &mut self,
+        var: VarId,
+        first: Value,
+        from: Value,
+        last: Value,
+        runs: bool,
+        nonnegative: bool,
+        body: &'a [Stmt],
+    ) -> Result<()> {
+        self.counted(from, last, 1, runs, |g, i| {
+            g.bind_var(var, Binding::Value(i), nonnegative);
+            g.place_partials(first, i);
+            g.block(body)
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one loop")]
+    fn lanes_loop(
+        &mut self,
+        var: VarId,
+        first: Value,
+        last: Value,
+        trips: Option<i64>,
+        nonnegative: bool,
+        body: &'a [Stmt],
+        plan: &Plan,
+    ) -> Result<()> {
+        let step = i64::from(plan.lanes * self.scale());
+        let is512 = self.wide == Some(Wide::W512);
+        let sums = !self.partials.is_empty();
+        let in_registers = is512 && sums && plan.cost * (PARTIALS / step) as u32 <= 120;
+        let copies = match (sums, in_registers) {
+            (true, true) => PARTIALS / step,
+            (true, false) => 1,
+            (false, _) if plan.serial.contains(&true) => 1,
+            (false, _) => match plan.cost {
+                0..=5 => 4,
+                6..=16 => 2,
+                _ => 1,
+            },
+        };
+        let main_step = copies * step;
+        let has_main = trips.is_none_or(|n| n >= main_step);
+        let has_tail = trips.is_none_or(|n| n % main_step != 0);
+
+        // Partial results of the main loop: identities to begin with.
+        let mut carried: Vec<V> = Vec::new();
+        if in_registers && has_main {
+            for at in 0..self.partials.len() {
+                let identity = self.identity(at, plan.lanes);
+                carried.extend(std::iter::repeat_n(identity, copies as usize));
+            }
+        } else {
+            self.init_partials();
+        }
+        let mut position = first;
+        if has_main {
+            let values: Vec<Value> = carried.iter().map(|v| v.value).collect();
+            let bounds = Bounds { first, last, step: main_step, trips };
+            let (next, out) = self.main_loop(bounds, values, |g, i, values| {
+                let mut values = values;
+                for copy in 0..copies {
+                    g.lanes = Some(Lanes { count: plan.lanes, masked: None });
+                    g.bind_var(var, Binding::Shifted(i, copy * step), nonnegative);
+                    let slot = |at: usize| at * copies as usize + copy as usize;
+                    if in_registers {
+                        for (at, p) in g.partials.iter_mut().enumerate() {
+                            p.place = Place::Register(V { value: values[slot(at)], kind: p.kind });
+                        }
+                    } else {
+                        g.place_partials(first, i);
+                    }
+                    g.vector_body(var, body, plan)?;
+                    if in_registers {
+                        for (at, p) in g.partials.iter().enumerate() {
+                            if let Place::Register(v) = p.place {
+                                values[slot(at)] = v.value;
+                            }
+                        }
+                    }
+                    g.lanes = None;
+                }
+                Ok(values)
+            })?;
+            position = next;
+            // From here on the partial results are in the frame.
+            self.lanes = Some(Lanes { count: plan.lanes, masked: None });
+            for (slot, value) in out.into_iter().enumerate() {
+                let (at, copy) = (slot / copies as usize, slot % copies as usize);
+                let (kind, frame) = (self.partials[at].kind, self.partials[at].frame);
+                let address = self.frame_address(frame);
+                let offset = copy as i64 * step * i64::from(kind.size());
+                self.store_frame(V { value, kind }, address, offset as i32);
+            }
+            self.lanes = None;
+        }
+        if !has_tail {
+            return Ok(());
+        }
+        if !is512 {
+            let runs = trips.is_some();
+            return self.scalar_loop(var, first, position, last, runs, nonnegative, body);
+        }
+        let rest = trips.map(|n| n % main_step);
+        if copies == 1 || rest.is_some_and(|n| n <= step) {
+            let (some, done) = (self.b.create_block(), self.b.create_block());
+            if rest.is_some() {
+                self.b.ins().jump(some, &[]);
+            } else {
+                let any = self.b.ins().icmp(IntCC::SignedLessThan, position, last);
+                self.b.ins().brif(any, some, &[], done, &[]);
+            }
+            self.enter(some);
+            self.depth += 1;
+            self.masked_body(var, first, position, last, rest, nonnegative, body, plan)?;
+            self.depth -= 1;
+            self.b.ins().jump(done, &[]);
+            self.enter(done);
+            return Ok(());
+        }
+        self.counted(position, last, step, rest.is_some(), |g, i| {
+            g.masked_body(var, first, i, last, None, nonnegative, body, plan)
+        })
+    }
+
+    /// One vector of iterations from `i` on, under a mask; `rest` is how many when that is known.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one loop")]
+    fn masked_body(
+        &mut self,
+        var: VarId,
+        first: Value,
+        i: Value,
+        last: Value,
+        rest: Option<i64>,
+        nonnegative: bool,
+        body: &'a [Stmt],
+        plan: &Plan,
+    ) -> Result<()> {
+        let step = i64::from(plan.lanes * self.scale());
+        let all = self.b.ins().iconst(types::I64, step);
+        let (count, bits) = match rest {
+            // From the table: a constant would become an immediate, which cannot be a mask.
+            Some(n) => {
+                self.uses_constants = true;
+                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+                let at = super::MASKS + 4 * n as i32;
+                let bits = self.b.ins().load(types::I32, flags, self.entry.constants, at);
+                (self.b.ins().iconst(types::I64, n), bits)
+            }
+            None => {
+                let rest = self.b.ins().isub(last, i);
+                let count = self.b.ins().smin(rest, all);
+                let one = self.b.ins().iconst(types::I32, 1);
+                let bit = self.b.ins().ishl(one, count);
+                (count, self.b.ins().iadd_imm_s(bit, -1))
+            }
+        };
+        // The store is not done, so any address will do.
+        let flags = MemFlagsData::new().with_trap_code(Some(Tag::SetMask.trap_code()));
+        self.b.ins().store(flags, bits, self.entry.errors, 0);
+        self.lanes = Some(Lanes { count: plan.lanes, masked: Some(Masked { count }) });
+        self.bind_var(var, Binding::Value(i), nonnegative);
+        self.place_partials(first, i);
+        self.vector_body(var, body, plan)?;
+        self.lanes = None;
+        Ok(())
+    }
+
+    fn vector_body(&mut self, var: VarId, body: &'a [Stmt], plan: &Plan) -> Result<()> {
+        let mut k = 0;
+        while k < body.len() {
+            if plan.serial[k] {
+                let to = (k..body.len()).find(|&t| !plan.serial[t]).unwrap_or(body.len());
+                self.serial_run(var, body, k, to, plan)?;
+                k = to;
+                continue;
+            }
+            match &body[k] {
+                uniform @ Stmt::Let { dst, .. } if !plan.varying.contains(dst) => {
+                    let lanes = self.lanes.take();
+                    self.stmt(uniform)?;
+                    self.lanes = lanes;
+                }
+                Stmt::Store { buffer, index, value } => {
+                    let (v, _) = self.val(*value)?;
+                    self.store_vector(*buffer, index, v)?;
+                }
+                Stmt::Acc { acc, dtype, init } => {
+                    let v = self.constant(init.cast(*dtype));
+                    self.declare_acc(*acc, Acc { dtype: *dtype, state: AccState::Lane(v) });
+                }
+                other => self.stmt(other)?,
+            }
+            k += 1;
+        }
+        Ok(())
+    }
+
+    /// `while i + step <= last`; gives the first iteration it left and the carried values.
+    fn main_loop(
+        &mut self,
+        bounds: Bounds,
+        carried: Vec<Value>,
+        body: impl FnOnce(&mut Self, Value, Vec<Value>) -> Result<Vec<Value>>,
+    ) -> Result<(Value, Vec<Value>)> {
+        let Bounds { first, last, step, trips } = bounds;
+        let args = |i: Value, values: &[Value]| -> Vec<BlockArg> {
+            std::iter::once(i).chain(values.iter().copied()).map(BlockArg::Value).collect()
+        };
+        if trips.is_some_and(|n| n / step == 1) {
+            self.depth += 1;
+            let out = body(self, first, carried)?;
+            self.depth -= 1;
+            return Ok((self.b.ins().iadd_imm_s(first, step), out));
+        }
+        let (before, head, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let params = |g: &mut Self, block| {
+            let i = g.b.append_block_param(block, types::I64);
+            let values: Vec<Value> = carried
+                .iter()
+                .map(|v| {
+                    let ty = g.b.func.dfg.value_type(*v);
+                    g.b.append_block_param(block, ty)
+                })
+                .collect();
+            (i, values)
+        };
+        let (i, inside) = params(self, head);
+        let (after, out) = params(self, done);
+        let limit = self.b.ins().iadd_imm_s(last, -step);
+        if trips.is_some() {
+            self.b.ins().jump(before, &[]);
+        } else {
+            let any = self.b.ins().icmp(IntCC::SignedLessThanOrEqual, first, limit);
+            self.b.ins().brif(any, before, &[], done, &args(first, &carried));
+        }
+        self.enter(before);
+        self.b.ins().jump(head, &args(first, &carried));
+        self.b.switch_to_block(head);
+        self.depth += 1;
+        let values = body(self, i, inside)?;
+        self.depth -= 1;
+        let next = self.b.ins().iadd_imm_s(i, step);
+        let more = self.b.ins().icmp(IntCC::SignedLessThanOrEqual, next, limit);
+        let args = args(next, &values);
+        self.b.ins().brif(more, head, &args, done, &args);
+        self.b.seal_block(head);
+        self.enter(done);
+        Ok((after, out))
+    }
+
+    /// The partial results for iteration `i` on are in the frame, at the iteration's number modulo 32.
+    fn place_partials(&mut self, first: Value, i: Value) {
+        if self.partials.is_empty() {
+            return;
+        }
+        let number = self.b.ins().isub(i, first);
+        let place = self.b.ins().band_imm_u(number, PARTIALS - 1);
+        for p in &mut self.partials {
+            p.place = Place::Frame(place);
+        }
+    }
+
+    /// What combining starts from, in a vector of `lanes` lanes (at 128 bits).
+    fn identity(&mut self, at: usize, lanes: u32) -> V {
+        let saved = self.lanes.replace(Lanes { count: lanes, masked: None });
+        let p = &self.partials[at];
+        let identity = p.op.identity(p.dtype);
+        let v = self.constant(identity);
+        self.lanes = saved;
+        v
+    }
+
+    fn init_partials(&mut self) {
+        for at in 0..self.partials.len() {
+            self.vectors = true;
+            let (kind, frame) = (self.partials[at].kind, self.partials[at].frame);
+            let lanes = 16 / kind.size();
+            let v = self.identity(at, lanes);
+            let saved = self.lanes.replace(Lanes { count: lanes, masked: None });
+            let address = self.frame_address(frame);
+            let bytes = 16 * self.scale() as i32;
+            for k in 0..(kind.size() as i32 * PARTIALS as i32) / bytes {
+                self.store_frame(v, address, k * bytes);
+            }
+            self.lanes = saved;
+        }
+    }
+
+    /// One step of a partial accumulator.
+    pub(super) fn accumulate_partial(&mut self, at: usize, v: V) -> Result<()> {
+        let Partial { op, dtype, kind, frame, place, .. } = self.partials[at].clone();
+        let number = match place {
+            Place::Register(old) => {
+                let new = self.combine(op, old, v, dtype)?;
+                let new = self.mask(new, kind);
+                self.partials[at].place = Place::Register(new);
+                return Ok(());
+            }
+            Place::Frame(number) => number,
+        };
+        let base = self.frame_address(frame);
+        let offset = self.b.ins().ishl_imm_u(number, i64::from(kind.size().trailing_zeros()));
+        let address = self.b.ins().iadd(base, offset);
+        let Some(lanes) = self.lanes else {
+            let old = self.load_lane(kind, address, 0);
+            let new = self.combine(op, old, v, dtype)?;
+            self.store_lane(new, address, 0);
+            return Ok(());
+        };
+        let old = self.load_frame(kind, address, 0);
+        let new = self.combine(op, old, v, dtype)?;
+        let new = self.mask(new, kind);
+        let new = match lanes.masked {
+            Some(masked) => {
+                let inside = self.inside(kind, masked.count);
+                self.select(inside, new, old)
+            }
+            None => new,
+        };
+        self.store_frame(new, address, 0);
+        Ok(())
+    }
+
+    /// Which lanes are before `count`, as a mask for values of a kind.
+    fn inside(&mut self, kind: Kind, count: Value) -> V {
+        let bits = kind.bits();
+        let scalar = if bits == Kind::I64 { count } else { self.b.ins().ireduce(types::I32, count) };
+        let count = self.splat(V { value: scalar, kind: bits });
+        let iota = self.iota(bits);
+        let value = self.b.ins().icmp(IntCC::SignedLessThan, iota.value, count.value);
+        V { value, kind: self.mask_kind(bits) }
+    }
+
+    /// The partial results joined as a balanced tree: vectors while there is more than one, then lanes.
+    fn join(&mut self, p: &Partial) -> Result<V> {
+        let kind = p.kind;
+        self.lanes = Some(Lanes { count: 16 / kind.size(), masked: None });
+        let flags = match self.wide {
+            Some(_) => MemFlagsData::new().with_trap_code(Some(Tag::Narrow.trap_code())),
+            None => MemFlagsData::new().with_notrap(),
+        };
+        let address = self.frame_address(p.frame);
+        let mut vectors: Vec<V> = (0..kind.size() as i32 * PARTIALS as i32 / 16)
+            .map(|k| {
+                let value = self.b.ins().load(kind.vector_type(), flags, address, 16 * k);
+                V { value, kind }
+            })
+            .collect();
+        while vectors.len() > 1 {
+            let half = vectors.len() / 2;
+            for k in 0..half {
+                vectors[k] = self.combine(p.op, vectors[k], vectors[k + half], p.dtype)?;
+            }
+            vectors.truncate(half);
+        }
+        let Some(mut v) = vectors.pop() else { return self.malformed("no partial results") };
+        let mut half = 8u8;
+        while u32::from(half) >= kind.size() {
+            // The upper half, twice: not a rotation, which would mean something else.
+            let pick: Vec<u8> = (0..16).map(|k| half + k % half).collect();
+            let bytes = self.cast(v.value, types::I8X16);
+            let upper = self.shuffle(bytes, bytes, pick);
+            let upper = V { value: self.cast(upper, kind.vector_type()), kind };
+            v = self.combine(p.op, v, upper, p.dtype)?;
+            half /= 2;
+        }
+        self.lanes = None;
+        let value = self.b.ins().extractlane(v.value, 0);
+        if kind == Kind::Mask32 {
+            let value = self.b.ins().icmp_imm_u(IntCC::NotEqual, value, 0);
+            return Ok(V { value, kind: Kind::Bool });
+        }
+        Ok(V { value, kind })
+    }
+
+    /// An index expression in lanes: its value for lane 0 and its step from lane to lane.
+    pub(super) fn index_vector(&mut self, e: &Expr, dtype: DType) -> Result<V> {
+        let kind = Kind::of(dtype);
+        let Some(coeff) = self.lane_var.and_then(|v| e.affine_in(v.0)).map(|(coeff, _)| coeff) else {
+            return self.malformed("an index that is not affine in vector code");
+        };
+        let lanes = self.lanes.take();
+        let narrow = |g: &mut Self, v: Value| {
+            if kind == Kind::I64 { v } else { g.b.ins().ireduce(types::I32, v) }
+        };
+        let first = self.expr(e)?;
+        let first = narrow(self, first);
+        let by = self.expr(&coeff)?;
+        let by = narrow(self, by);
+        self.lanes = lanes;
+        let (first, by) = (self.splat(V { value: first, kind }), self.splat(V { value: by, kind }));
+        let mut lane = self.iota(kind).value;
+        if !coeff.is_one() {
+            lane = self.b.ins().imul(lane, by.value);
+        }
+        let value = self.b.ins().iadd(first.value, lane);
+        Ok(self.wrap(V { value, kind }, dtype))
+    }
+}
+
+struct Bounds {
+    first: Value,
+    last: Value,
+    step: i64,
+    trips: Option<i64>,
+}
