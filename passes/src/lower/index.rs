@@ -208,6 +208,8 @@ impl Ranges {
             for f in &t.factors {
                 let simple = match f {
                     Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) => Expr::atom(f.clone()),
+                    // Sizes keep the form they have in types.
+                    _ if only_symbols(f) => Expr::atom(f.clone()),
                     Atom::FloorDiv(a, b) => self.floor_div(&self.simplify(a), &self.simplify(b)),
                     Atom::Mod(a, b) => self.modulo(&self.simplify(a), &self.simplify(b)),
                     Atom::Clamp(a, b) => self.clamp(&self.simplify(a), &self.simplify(b)),
@@ -357,6 +359,12 @@ fn rank(a: &Atom) -> u32 {
         Atom::Value(_) => u32::MAX,
         Atom::Symbol(_) | Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => 0,
     }
+}
+
+fn only_symbols(atom: &Atom) -> bool {
+    let mut only = true;
+    Expr::atom(atom.clone()).for_each_leaf(&mut |leaf| only &= matches!(leaf, Atom::Symbol(_)));
+    only
 }
 
 fn has_compound(e: &Expr) -> bool {

@@ -159,17 +159,36 @@ impl<'a> Builder<'a> {
 
     /// Opens the parallel loop over the first of `rows` and serial loops over the others.
     fn open_rows(&self, rows: &[Level], coords: &mut [Expr]) -> Emitter<'a> {
+        // Sizes that are symbols are not multiplied into a product to be divided again: bounds of such
+        // quotients are hard to prove. One of them alone makes a parallel loop.
         let mut taken = 0;
-        let mut total = Expr::constant(1);
-        while taken < rows.len() && total.as_const().is_some_and(|t| t < PARALLEL) {
-            total = total.mul(&rows[taken].extent);
+        let mut total = 1;
+        while let Some(n) = rows.get(taken).and_then(|l| l.extent.as_const())
+            && total < PARALLEL
+        {
+            total *= n;
             taken += 1;
         }
-        let (b, p) = KernelBuilder::new(Expr::constant(0), total);
+        let symbol = rows.iter().position(|l| l.extent.as_const().is_none());
+        let (alone, extent) = match symbol {
+            Some(at) if total < PARALLEL => (Some(at), rows[at].extent.clone()),
+            Some(_) | None => (None, Expr::constant(total)),
+        };
+        let (b, p) = KernelBuilder::new(Expr::constant(0), extent);
         let mut em = Emitter::new(b, self.graph, self.sources);
-        self.place_all(&em, &rows[..taken], &Expr::var(p.0), coords);
-        for level in &rows[taken..] {
-            self.open(&mut em, level, LoopKind::Serial, coords);
+        let p = Expr::var(p.0);
+        match alone {
+            Some(at) => self.place(&em, &rows[at], &p, coords),
+            None => self.place_all(&em, &rows[..taken], &p, coords),
+        }
+        for (i, level) in rows.iter().enumerate() {
+            let open = match alone {
+                Some(at) => i != at,
+                None => i >= taken,
+            };
+            if open {
+                self.open(&mut em, level, LoopKind::Serial, coords);
+            }
         }
         em
     }
@@ -188,9 +207,18 @@ impl<'a> Builder<'a> {
         coords: &mut [Expr],
     ) -> (Emitter<'a>, Expr) {
         let blocks = lanes.extent.offset(size - 1).floor_div(&Expr::constant(size));
-        let total = outer.iter().fold(blocks.clone(), |n, l| n.mul(&l.extent));
+        let known = lanes.extent.as_const().is_some();
+        let total =
+            if known { outer.iter().fold(blocks.clone(), |n, l| n.mul(&l.extent)) } else { blocks.clone() };
         let (b, p) = KernelBuilder::new(Expr::constant(0), total);
-        let em = Emitter::new(b, self.graph, self.sources);
+        let mut em = Emitter::new(b, self.graph, self.sources);
+        if !known {
+            // Dividing by a number of blocks that is not known would leave bounds that nobody can prove.
+            for level in outer {
+                self.open(&mut em, level, LoopKind::Serial, coords);
+            }
+            return (em, Expr::var(p.0));
+        }
         let block = em.b.ranges.modulo(&Expr::var(p.0), &blocks);
         let rest = em.b.ranges.floor_div(&Expr::var(p.0), &blocks);
         self.place_all(&em, outer, &rest, coords);

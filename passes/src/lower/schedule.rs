@@ -47,6 +47,10 @@ impl Accesses {
 
     /// Whether every access depends on the axes only through `outer * extent(inner) + inner`.
     pub(crate) fn merge(&self, outer: usize, inner: usize, inner_extent: &Expr) -> bool {
+        // Quotients by a sum of symbols do not simplify well.
+        if inner_extent.terms().len() > 1 {
+            return false;
+        }
         let (a, b) = (Atom::Var(outer as u32), Atom::Var(inner as u32));
         let shifted = Expr::atom(b.clone()).sub(&Expr::atom(a.clone()).mul(inner_extent));
         self.all().all(|e| match (e.mentions(&a), e.mentions(&b)) {

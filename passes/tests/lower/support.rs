@@ -86,6 +86,11 @@ pub(crate) fn check(g: &Graph, inputs: &[Tensor], symbols: &[i64]) -> Program {
 pub(crate) fn check_with(g: &Graph, inputs: &[Tensor], symbols: &[i64], options: &LowerOptions) -> Program {
     let want = eval(g, inputs, symbols).expect("the graph evaluates");
     let program = lower(g, options).unwrap_or_else(|e| panic!("{e}\n{g:#?}"));
+    for k in &program.kernels {
+        if let Err(e) = ttk_ir::kernel::verify::verify(k) {
+            panic!("{e}\n{k:#?}");
+        }
+    }
     let got = ttk_ir::program::eval::eval_with(&program, inputs, symbols, &NoCustomOps)
         .unwrap_or_else(|e| panic!("{e}\n{:#?}\n{:#?}", program.kernels, program.steps));
     for (i, (w, o)) in want.iter().zip(&got).enumerate() {
