@@ -498,7 +498,7 @@ impl<'a> Grouper<'a> {
         let Some(last) = last else { return false };
         let mut seen: FxHashSet<u32> = FxHashSet::default();
         let mut stack: Vec<u32> = Vec::new();
-        let mut push = |stack: &mut Vec<u32>, seen: &mut FxHashSet<u32>, group: u32, from_a: bool| -> bool {
+        let push = |stack: &mut Vec<u32>, seen: &mut FxHashSet<u32>, group: u32, from_a: bool| -> bool {
             for m in &self.groups[group as usize].members {
                 for &c in &self.consumers[m.value.index()] {
                     let g = self.group_of[c.index()];

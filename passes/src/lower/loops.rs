@@ -9,7 +9,7 @@
 use super::LowerError;
 use super::build::KernelBuilder;
 use super::emit::{Emitter, Kept, Point, Sources, Stored, linear, row_major};
-use super::schedule::{Accesses, Level, levels};
+use super::schedule::{Accesses, Level, PARALLEL, levels, open_nest};
 use super::stages::{Item, Stages};
 use crate::fuse::{AxisList, LoopUnit};
 use smallvec::SmallVec;
@@ -21,8 +21,6 @@ use ttk_ir::{DType, Expr, Graph, ValueId};
 const BLOCK: i64 = 4096;
 /// Columns of a strip of accumulators, at least and at most.
 const STRIP: (i64, i64) = (64, 256);
-/// Iterations that a parallel loop should have at least, where there are enough.
-const PARALLEL: i64 = 64;
 /// Scratch for a row is at most this many elements.
 const SCRATCH: i64 = 1 << 14;
 
@@ -157,38 +155,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Opens the parallel loop over the first of `rows` and serial loops over the others.
+    /// Opens the parallel loop over some of `rows` and serial loops over the others.
     fn open_rows(&self, rows: &[Level], coords: &mut [Expr]) -> Emitter<'a> {
-        // Sizes that are symbols are not multiplied into a product to be divided again: bounds of such
-        // quotients are hard to prove. One of them alone makes a parallel loop.
-        let mut taken = 0;
-        let mut total = 1;
-        while let Some(n) = rows.get(taken).and_then(|l| l.extent.as_const())
-            && total < PARALLEL
-        {
-            total *= n;
-            taken += 1;
-        }
-        let symbol = rows.iter().position(|l| l.extent.as_const().is_none());
-        let (alone, extent) = match symbol {
-            Some(at) if total < PARALLEL => (Some(at), rows[at].extent.clone()),
-            Some(_) | None => (None, Expr::constant(total)),
-        };
-        let (b, p) = KernelBuilder::new(Expr::constant(0), extent);
-        let mut em = Emitter::new(b, self.graph, self.sources);
-        let p = Expr::var(p.0);
-        match alone {
-            Some(at) => self.place(&em, &rows[at], &p, coords),
-            None => self.place_all(&em, &rows[..taken], &p, coords),
-        }
-        for (i, level) in rows.iter().enumerate() {
-            let open = match alone {
-                Some(at) => i != at,
-                None => i >= taken,
-            };
-            if open {
-                self.open(&mut em, level, LoopKind::Serial, coords);
-            }
+        let extents: Vec<Expr> = rows.iter().map(|l| l.extent.clone()).collect();
+        let (b, at) = open_nest(&extents);
+        let em = Emitter::new(b, self.graph, self.sources);
+        for (level, at) in rows.iter().zip(&at) {
+            self.place(&em, level, at, coords);
         }
         em
     }
