@@ -80,7 +80,7 @@ fn what_is_written_is_read() {
     assert_same(&a, &b);
     assert_same(&a, &Artifact::read_with(&path, &ReadOptions { verify_weights: false }).unwrap());
     assert_same(&a, &Artifact::from_bytes(fs::read(&path).unwrap()).unwrap());
-    assert!(b.weights.iter().all(|w| w.data.as_ptr() as usize % 64 == 0 && !w.data.is_owned()));
+    assert!(b.weights.iter().all(|w| (w.data.as_ptr() as usize).is_multiple_of(64) && !w.data.is_owned()));
     let inputs: Vec<_> = b.inputs().collect();
     assert_eq!(inputs.len(), 1);
     assert_eq!((inputs[0].0, inputs[0].1.dtype), ("x", DType::F32));

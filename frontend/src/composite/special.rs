@@ -115,7 +115,7 @@ pub fn sqrt_of_squares<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
 
 /// `sin(pi x) / (pi x)`
 pub fn sinc<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    x.in_compute(|x| {
+    in_double(x, |x| {
         let zero = x.eq(0.0);
         let angle = x.masked(&zero, 1.0) * PI;
         (angle.sin() / &angle).masked(&zero, 1.0)
@@ -238,7 +238,7 @@ pub fn erfinv<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
         }
         // Infinite at the ends, NaN beyond.
         let end = x.abs().eq(1.0);
-        let outside = (x * f64::INFINITY).keep_where(&end, f64::NAN);
+        let outside = (x.detach() * f64::INFINITY).keep_where(&end, f64::NAN);
         y.keep_where(&inside, outside)
     })
 }
