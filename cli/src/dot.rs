@@ -5,10 +5,19 @@ use ttk_ir::{Graph, Op};
 
 /// The graph as a `digraph`; weights and constants are drawn small.
 pub(crate) fn dot(graph: &Graph) -> String {
-    let mut out = format!("digraph {:?} {{\n  rankdir=TB; node [shape=box, fontname=monospace];\n", graph.name);
+    let mut out =
+        format!("digraph {:?} {{\n  rankdir=TB; node [shape=box, fontname=monospace];\n", graph.name);
     for id in graph.ids() {
         let node = graph.node(id);
-        let sizes: Vec<String> = node.ty.shape.iter().map(|d| match d.fixed() { Some(n) => n.to_string(), None => "?".into() }).collect();
+        let sizes: Vec<String> = node
+            .ty
+            .shape
+            .iter()
+            .map(|d| match d.fixed() {
+                Some(n) => n.to_string(),
+                None => "?".into(),
+            })
+            .collect();
         let leaf = matches!(node.op, Op::Param { .. } | Op::Const { .. } | Op::Iota { .. });
         let style = if leaf { ", style=filled, fillcolor=lightgrey" } else { "" };
         let _ = writeln!(

@@ -118,7 +118,8 @@ fn diff(left: &str, right: &str) -> String {
     let tail = a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(x, y)| x == y).count();
     let (x, y) = (&a[head..a.len() - tail], &b[head..b.len() - tail]);
     let mut out = String::new();
-    let keep = |out: &mut String, lines: &[&str]| lines.iter().for_each(|l| out.push_str(&format!("  {l}\n")));
+    let keep =
+        |out: &mut String, lines: &[&str]| lines.iter().for_each(|l| out.push_str(&format!("  {l}\n")));
     keep(&mut out, &a[..head]);
     if x.len().saturating_mul(y.len()) > 25_000_000 {
         x.iter().for_each(|l| out.push_str(&format!("- {l}\n")));

@@ -58,8 +58,9 @@ impl CompiledGraph {
     /// Sizes of the results.
     #[getter]
     fn outputs(&self) -> Vec<Vec<i64>> {
-        let sizes =
-            |v: &ttk_ir::ValueId| self.traced.graph.ty(*v).shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect();
+        let sizes = |v: &ttk_ir::ValueId| {
+            self.traced.graph.ty(*v).shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect()
+        };
         self.traced.graph.outputs.iter().map(sizes).collect()
     }
 
