@@ -9,21 +9,20 @@ use ttk_ir::{DType, Expr, Scalar};
 
 impl Gen<'_> {
     /// The first byte of a buffer.
-    fn base(&mut self, buffer: BufferRef) -> Result<Value> {
-        match buffer {
-            BufferRef::Param(p) => {
-                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-                Ok(self.b.ins().load(types::I64, flags, self.entry.buffers, p as i32 * 8))
-            }
-            BufferRef::Local(l) => self.local(l),
-        }
+    fn base(&self, buffer: BufferRef) -> Result<Value> {
+        let base = match buffer {
+            BufferRef::Param(p) => self.entry.buffers.get(p as usize),
+            BufferRef::Local(l) => self.entry.locals.get(l as usize),
+        };
+        base.copied().map_or_else(|| self.malformed("a buffer that does not exist"), Ok)
     }
 
     /// Locals lie in the scratch one after the other, each from a multiple of 64 bytes.
-    fn local(&mut self, l: u32) -> Result<Value> {
-        let mut base = self.entry.scratch;
-        let mut constant = 0i64;
-        for local in &self.kernel.locals[..(l as usize).min(self.kernel.locals.len())] {
+    pub(super) fn place_locals(&mut self, scratch: Value) -> Result<()> {
+        let (mut base, mut constant) = (scratch, 0i64);
+        for local in &self.kernel.locals {
+            let at = if constant == 0 { base } else { self.b.ins().iadd_imm_s(base, constant) };
+            self.entry.locals.push(at);
             let size = local.dtype.size() as i64;
             match local.len.as_const() {
                 Some(n) => constant += (n.max(0) * size + 63) & !63,
@@ -35,7 +34,7 @@ impl Gen<'_> {
                 }
             }
         }
-        Ok(if constant == 0 { base } else { self.b.ins().iadd_imm_s(base, constant) })
+        Ok(())
     }
 
     pub(super) fn element(&self, buffer: BufferRef) -> Result<DType> {
