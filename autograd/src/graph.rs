@@ -40,7 +40,7 @@ pub fn vjp(
     out.name = format!("{}_vjp", graph.name);
     let seeds: Vec<_> = outputs.iter().map(|&y| (y, out.param(graph.ty(y).clone()))).collect();
     let mut tape = Located { graph: &mut out, loc: LocId(0) };
-    let found = backward(&mut tape, &seeds, wrt, &mut |_, _, cotangent| cotangent);
+    let found = backward(&mut tape, &seeds, wrt);
     let gradients = wrt.iter().zip(found).map(|(v, gradient)| match gradient {
         Some(gradient) => gradient,
         None => out.zeros(graph.ty(*v)),

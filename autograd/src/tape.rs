@@ -39,16 +39,14 @@ impl Tape for Graph {
 /// The gradients of `wrt`, given the cotangents of some values.
 ///
 /// Cotangents that reach one value by several ways are added in a fixed order: that of the users, last
-/// recorded first. `visit` sees each value on the way with its complete cotangent, once, users before
-/// operands, and may replace it (this is where hooks run). A `None` in the result means that nothing in
-/// `seeds` depends on the value through a differentiable path.
+/// recorded first. A `None` in the result means that nothing in `seeds` depends on the value through a
+/// differentiable path.
 ///
 /// Each cotangent must have the type of its value.
 pub fn backward<T: Tape>(
     tape: &mut T,
     seeds: &[(T::Value, T::Value)],
     wrt: &[T::Value],
-    visit: &mut dyn FnMut(&mut T, &T::Value, T::Value) -> T::Value,
 ) -> Vec<Option<T::Value>> {
     let mut relevant: FxHashMap<T::Key, bool> = wrt.iter().map(|v| (tape.key(v), true)).collect();
     for (value, _) in seeds {
@@ -69,7 +67,6 @@ pub fn backward<T: Tape>(
     while let Some(key) = queue.pop() {
         let Some((value, cotangent)) = pending.remove(&key) else { continue };
         tape.derive_from(&value);
-        let cotangent = visit(tape, &value, cotangent);
         if let Some(place) = found.get_mut(&key) {
             *place = Some(cotangent.clone());
         }

@@ -20,7 +20,9 @@ pub enum Exception {
 /// A user's error. The texts are PyTorch's where users match on them.
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum Error {
-    #[error("The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {dim}")]
+    #[error(
+        "The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {dim}"
+    )]
     Broadcast { a: i64, b: i64, dim: usize },
     #[error("Dimension out of range (expected to be in range of [{low}, {high}], but got {got})")]
     DimRange { low: i64, high: i64, got: i64 },
@@ -51,7 +53,9 @@ pub enum Error {
     NoGrad,
     #[error("grad can be implicitly created only for scalar outputs")]
     NotScalar,
-    #[error("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior.")]
+    #[error(
+        "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+    )]
     Unused,
     #[error("One of the differentiated Tensors does not require grad")]
     WrtNoGrad,

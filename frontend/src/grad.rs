@@ -2,9 +2,9 @@
 
 mod engine;
 
+use crate::error::Result;
 use crate::node::Value;
 use crate::tensor::Tensor;
-use crate::error::Result;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -69,4 +69,107 @@ impl fmt::Debug for CustomFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CustomFunction").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// Keeps the gradient of a tensor that is no leaf (`retain_grad`).
+///
+/// # Errors
+/// A tensor that does not require a gradient.
+pub fn retain(t: &Tensor) -> Result<()> {
+    if !t.requires_grad() {
+        return Err(crate::Error::runtime("can't retain_grad on Tensor that has requires_grad=False"));
+    }
+    if t.is_leaf() || t.grad_meta().is_some() {
+        return Ok(());
+    }
+    let meta = Arc::new(GradMeta::default());
+    t.with_body(|b| b.retained = Some(meta.clone()));
+    let value = t.value();
+    value.state.lock().hooks.get_or_insert_default().retain = Some(meta);
+    Ok(())
+}
+
+/// Calls `hook` with the gradient of a tensor in every backward pass; the number removes it.
+///
+/// # Errors
+/// A tensor that does not require a gradient.
+pub fn add_hook(t: &Tensor, hook: Hook) -> Result<u64> {
+    if !t.requires_grad() {
+        return Err(crate::Error::runtime(
+            "cannot register a hook on a tensor that doesn't require gradient",
+        ));
+    }
+    let id = next_hook_id();
+    match t.grad_meta() {
+        Some(meta) if t.is_leaf() => meta.hooks.lock().push((id, hook)),
+        _ => t.value().state.lock().hooks.get_or_insert_default().hooks.push((id, hook)),
+    }
+    Ok(id)
+}
+
+/// Calls `hook` after a gradient was accumulated into a leaf; the number removes it.
+///
+/// # Errors
+/// A tensor that is no leaf.
+pub fn add_after_hook(t: &Tensor, hook: Hook) -> Result<u64> {
+    match t.grad_meta() {
+        Some(meta) if t.is_leaf() => {
+            let id = next_hook_id();
+            meta.after.lock().push((id, hook));
+            Ok(id)
+        }
+        _ => {
+            Err(crate::Error::runtime("post accumulate grad hooks cannot be registered on non-leaf tensors"))
+        }
+    }
+}
+
+/// Removes a hook that [`add_hook`] or [`add_after_hook`] gave the number of.
+pub fn remove_hook(t: &Tensor, id: u64) {
+    if let Some(meta) = t.grad_meta() {
+        meta.hooks.lock().retain(|(i, _)| *i != id);
+        meta.after.lock().retain(|(i, _)| *i != id);
+    }
+    if !t.is_leaf()
+        && let Some(hooks) = &mut t.value().state.lock().hooks
+    {
+        hooks.hooks.retain(|(i, _)| *i != id);
+    }
+}
+
+/// Ties the results of a user's function to its derivative.
+///
+/// `arguments` are the function's tensor arguments (`None` for others), `results` what it gave, computed
+/// with derivatives off. A result without an entry in `differentiable` stays without a tape.
+pub fn tie_custom(
+    name: &str,
+    arguments: &[Option<Tensor>],
+    results: &[(Tensor, bool)],
+    backward: CustomBackward,
+) -> Vec<Tensor> {
+    let inputs: Vec<Option<Value>> = arguments.iter().map(|a| a.as_ref().map(Tensor::value)).collect();
+    let wanted = crate::record::grad_enabled() && inputs.iter().flatten().any(|v| v.requires_grad);
+    if !wanted {
+        return results.iter().map(|(t, _)| t.clone()).collect();
+    }
+    let function = Arc::new(CustomFunction {
+        id: crate::node::next_id(),
+        name: name.to_owned(),
+        inputs: Mutex::new(inputs),
+        n_outputs: results.len(),
+        backward,
+    });
+    let b = crate::record::Recorder::with_grad(true);
+    results
+        .iter()
+        .enumerate()
+        .map(|(index, (t, differentiable))| {
+            if !differentiable || !t.dtype().is_float() {
+                return t.detach();
+            }
+            let value = t.detach().value();
+            let alias = crate::node::Alias::Custom { function: function.clone(), index };
+            Tensor::from_value(b.alias(alias, &value, true))
+        })
+        .collect()
 }

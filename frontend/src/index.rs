@@ -15,7 +15,11 @@ use ttk_ir::{Binary, Builder, Cmp, DType, Op, Scalar};
 #[derive(Clone, Debug)]
 pub enum Item {
     Int(i64),
-    Slice { start: Option<i64>, stop: Option<i64>, step: i64 },
+    Slice {
+        start: Option<i64>,
+        stop: Option<i64>,
+        step: i64,
+    },
     Ellipsis,
     NewAxis,
     /// `True` or `False`: a new axis of size 1 or 0.
@@ -277,7 +281,8 @@ impl Plan {
         let mut index_sizes = Dims::new();
         for (_, t) in indices {
             index_sizes = broadcast_sizes(&index_sizes, &t.sizes()).map_err(|_| {
-                let shapes: Vec<String> = indices.iter().map(|(_, t)| format!("{:?}", t.sizes().as_slice())).collect();
+                let shapes: Vec<String> =
+                    indices.iter().map(|(_, t)| format!("{:?}", t.sizes().as_slice())).collect();
                 Error::index(format!(
                     "shape mismatch: indexing tensors could not be broadcast together with shapes {}",
                     shapes.join(", ")

@@ -15,6 +15,7 @@ pub mod random;
 pub mod record;
 pub mod source;
 pub mod tensor;
+pub mod trace;
 pub mod view;
 
 pub use error::{Error, Exception, Result};

@@ -17,7 +17,9 @@ pub(crate) fn cache_miss(reason: &MissReason) {
         let why = match reason {
             MissReason::NewStructure { operations } => format!("new structure of {operations} operations"),
             MissReason::Differs { sizes, scalars } => {
-                format!("known structure, other numbers: {sizes} sizes and {scalars} scalars become parameters")
+                format!(
+                    "known structure, other numbers: {sizes} sizes and {scalars} scalars become parameters"
+                )
             }
         };
         eprintln!("[ttk cache] miss: {why}");

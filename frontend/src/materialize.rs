@@ -4,11 +4,15 @@ use crate::compile::cache::{PlanCache, scalar_bytes};
 use crate::compile::extract::{Entry, extract};
 use crate::counters;
 use crate::error::Result;
+use crate::host::for_each_offset;
 use crate::node::{Node, Value};
+use crate::record::Recorder;
 use crate::tensor::Storage;
+use crate::view::{View, numel};
 use parking_lot::Mutex;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Weak};
+use ttk_ir::Type;
 use ttk_runtime::Buffer;
 
 /// Storages with a value still to be computed.
@@ -112,19 +116,33 @@ pub fn compute(roots: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// The value to record for a read of a storage.
+/// The elements of a view of a computed value, copied into a value of their own.
 ///
-/// Memory that NumPy sees too may change at any time without our knowing, so what is recorded is a copy
-/// of what is there now.
-pub(crate) fn snapshot(storage: &Storage, value: Value) -> Value {
-    let shared = storage.shared.lock();
-    match &*shared {
-        Some(memory) => match memory.duplicate() {
-            Ok(copy) => Node::leaf(copy, value.ty.clone()),
-            // Without memory for a copy the elements are read where they are.
-            Err(_) => value,
-        },
-        None => value,
+/// Without memory for a copy the elements are read where they are.
+pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
+    let lazily = || view.apply(&mut Recorder::with_grad(false), base, 0);
+    let Some(buffer) = base.buffer() else { return lazily() };
+    let size = base.ty.dtype.size();
+    let mut bytes = Vec::with_capacity(numel(&view.sizes) as usize * size);
+    let source = buffer.bytes();
+    if view.is_contiguous() {
+        let from = view.offset as usize * size;
+        bytes.extend_from_slice(&source[from..from + numel(&view.sizes) as usize * size]);
+    } else {
+        for_each_offset(view, |at| bytes.extend_from_slice(&source[at * size..(at + 1) * size]));
+    }
+    match Buffer::from_slice(&bytes) {
+        Ok(copy) => Node::leaf(copy, Type::fixed(base.ty.dtype, &view.sizes)),
+        Err(_) => lazily(),
+    }
+}
+
+/// From now on someone outside sees the memory of a computed storage.
+pub fn share_memory(storage: &Storage) {
+    let buffer = storage.value.lock().buffer();
+    let mut shared = storage.shared.lock();
+    if shared.is_none() {
+        *shared = buffer;
     }
 }
 

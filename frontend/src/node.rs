@@ -70,6 +70,12 @@ pub struct Saved {
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static LIVE: AtomicU64 = AtomicU64::new(0);
+
+/// How many nodes there are: flat over a training loop, or something keeps the graph.
+pub fn live_nodes() -> u64 {
+    LIVE.load(Ordering::Relaxed)
+}
 
 /// The next node number.
 pub fn next_id() -> u64 {
@@ -78,6 +84,7 @@ pub fn next_id() -> u64 {
 
 impl Node {
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
+        LIVE.fetch_add(1, Ordering::Relaxed);
         Arc::new(Node {
             id: next_id(),
             kind,
@@ -150,6 +157,7 @@ pub fn drop_values(values: SmallVec<[Value; 3]>) {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
         let inputs = std::mem::take(&mut self.state.get_mut().inputs);
         if !inputs.is_empty() {
             drop_values(inputs);

@@ -163,9 +163,8 @@ fn bits53(b: &mut Recorder, words: &Value, shape: &[i64]) -> Value {
         b.reshape(&x, ttk_ir::shape::shape(shape))
     };
     let (high, low) = (part(b, 0), part(b, 1));
-    let number = |b: &mut Recorder, v: i64| {
-        b.constant(Scalar::from_i64(DType::I64, v), ttk_ir::shape::shape(shape))
-    };
+    let number =
+        |b: &mut Recorder, v: i64| b.constant(Scalar::from_i64(DType::I64, v), ttk_ir::shape::shape(shape));
     // The low word was sign-extended, the high one counts with 21 bits only.
     let mask = number(b, 0xffff_ffff);
     let low = b.binary(Binary::And, &low, &mask);
@@ -187,9 +186,8 @@ fn with_pair(shape: &[i64]) -> SmallVec<[i64; 6]> {
 /// # Errors
 /// No memory for the generator's state.
 pub fn uniform(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
-    let scalar = |b: &mut Recorder, d: DType, v: f64| {
-        b.constant(Scalar::from_f64(d, v), ttk_ir::shape::shape(shape))
-    };
+    let scalar =
+        |b: &mut Recorder, d: DType, v: f64| b.constant(Scalar::from_f64(d, v), ttk_ir::shape::shape(shape));
     if dtype == DType::F64 {
         let words = g.words(b, &with_pair(shape))?;
         let bits = bits53(b, &words, shape);

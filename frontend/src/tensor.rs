@@ -83,6 +83,46 @@ impl Tensor {
         Tensor::from_value(Node::leaf(buffer, Type::fixed(dtype, sizes)))
     }
 
+    /// A flat tensor over memory that someone else sees too, of `n` elements.
+    pub fn sharing(buffer: Buffer, dtype: DType, n: i64) -> Tensor {
+        let t = Tensor::from_buffer(buffer.clone(), dtype, &[n]);
+        *t.storage().shared.lock() = Some(buffer);
+        t
+    }
+
+    /// The whole storage as a flat tensor that shares it.
+    pub fn whole_storage(&self) -> Tensor {
+        let storage = self.storage();
+        let base = storage.value.lock().dims();
+        let n: i64 = base.iter().product();
+        let view = View::whole(base);
+        let view = view.reshape(&[n]).unwrap_or(view);
+        let at = view.steps.len();
+        Tensor::from_body(storage, view, Some((at, Stop::Detach)))
+    }
+
+    /// The storage's elements under any sizes and strides.
+    ///
+    /// Where strides nest (each a multiple of the next) the result is a view; otherwise it is a copy.
+    ///
+    /// # Errors
+    /// Elements outside the storage.
+    pub fn as_strided(&self, sizes: &[i64], strides: &[i64], offset: i64) -> Result<Tensor> {
+        let storage = self.storage();
+        let base = storage.value.lock().dims();
+        match crate::view::strided(&base, sizes, strides, offset)? {
+            Some(view) => {
+                let stop = self.0.body.lock().stop.as_ref().map(|_| (view.steps.len(), Stop::Detach));
+                Ok(Tensor::from_body(storage, view, stop))
+            }
+            None => {
+                let mut b = Recorder::new();
+                let flat = self.whole_storage().value();
+                Ok(Tensor::from_value(crate::view::strided_copy(&mut b, &flat, sizes, strides, offset)))
+            }
+        }
+    }
+
     fn from_body(storage: Arc<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
         let body = Body { storage, view, stop, cache: None, made_by: None, retained: None };
         Tensor(Arc::new(Inner { body: Mutex::new(body), handle: AtomicPtr::default() }))
@@ -310,25 +350,26 @@ impl Body {
 
     fn read(&mut self) -> Value {
         let version = self.storage.version.load(Ordering::Relaxed);
+        if self.storage.shared.lock().is_some() {
+            return self.read_shared();
+        }
         let base = self.storage.value.lock().clone();
         if self.view.steps.is_empty() && self.stop.is_none() {
-            return materialize::snapshot(&self.storage, base);
+            return base;
         }
         if let Some((at, value)) = &self.cache
             && *at == version
-            && self.storage.shared.lock().is_none()
         {
             return value.clone();
         }
-        let base = materialize::snapshot(&self.storage, base);
         let mut b = Recorder::with_grad(true);
         let value = match &self.stop {
             None => self.view.apply(&mut b, &base, 0),
             Some((at, stop)) => {
                 let mut no_grad = Recorder::with_grad(false);
-                let below = self.view.steps[..*at].iter().fold(base, |v, op| {
-                    ttk_ir::Builder::op(&mut no_grad, op.clone(), &[v])
-                });
+                let below = self.view.steps[..*at]
+                    .iter()
+                    .fold(base, |v, op| ttk_ir::Builder::op(&mut no_grad, op.clone(), &[v]));
                 let stopped = match stop {
                     Stop::Leaf(meta) => b.alias(Alias::Leaf(meta.clone()), &below, true),
                     Stop::Detach if below.requires_grad => b.alias(Alias::Detached, &below, false),
@@ -339,5 +380,17 @@ impl Body {
         };
         self.cache = Some((version, value.clone()));
         value
+    }
+
+    /// A read of memory that others may change at any time: what is there now is copied.
+    fn read_shared(&self) -> Value {
+        let base = self.storage.value.lock().clone();
+        let copy = materialize::dense_copy(&base, &self.view);
+        match &self.stop {
+            Some((at, Stop::Leaf(meta))) if *at == self.view.steps.len() => {
+                Recorder::with_grad(true).alias(Alias::Leaf(meta.clone()), &copy, true)
+            }
+            _ => copy,
+        }
     }
 }

@@ -82,9 +82,8 @@ impl View {
             return self.clone();
         }
         let op = Op::Expand(ttk_ir::shape::shape(sizes));
-        let strides = (0..sizes.len())
-            .map(|i| if self.sizes[i] == sizes[i] { self.strides[i] } else { 0 })
-            .collect();
+        let strides =
+            (0..sizes.len()).map(|i| if self.sizes[i] == sizes[i] { self.strides[i] } else { 0 }).collect();
         self.then(op, sizes.into(), strides, self.offset)
     }
 
@@ -94,7 +93,8 @@ impl View {
             return self.clone();
         }
         let mut dims: Vec<SliceDim> = self.sizes.iter().map(|&n| SliceDim::all(Dim::Fixed(n))).collect();
-        dims[axis] = SliceDim { start: Dim::Fixed(if len == 0 { 0 } else { start }), len: Dim::Fixed(len), step };
+        dims[axis] =
+            SliceDim { start: Dim::Fixed(if len == 0 { 0 } else { start }), len: Dim::Fixed(len), step };
         let (mut sizes, mut strides) = (self.sizes.clone(), self.strides.clone());
         let offset = self.offset + if len == 0 { 0 } else { start * strides[axis] };
         sizes[axis] = len;
@@ -190,6 +190,97 @@ impl View {
     }
 }
 
+/// A view of a dense storage with the given sizes and strides, where strides nest.
+///
+/// # Errors
+/// Elements outside the storage, or a negative size or stride.
+pub fn strided(base: &[i64], sizes: &[i64], strides: &[i64], offset: i64) -> Result<Option<View>> {
+    let total = numel(base);
+    let bad = sizes.len() != strides.len() || sizes.iter().chain(strides).any(|&v| v < 0) || offset < 0;
+    let reach: Option<i64> = sizes
+        .iter()
+        .zip(strides)
+        .try_fold(offset, |r, (&n, &s)| r.checked_add((n - 1).max(0).checked_mul(s)?));
+    let empty = numel(sizes) == 0;
+    if bad || (!empty && reach.is_none_or(|r| r >= total)) {
+        return Err(Error::runtime(format!(
+            "setStorage: sizes {sizes:?}, strides {strides:?}, storage offset {offset}, requiring a storage size of {} elements are out of bounds for storage of {total} elements",
+            reach.unwrap_or(i64::MAX).saturating_add(1)
+        )));
+    }
+    if empty {
+        return Ok(None);
+    }
+    let flat = View::whole(base.into());
+    let Some(flat) = flat.reshape(&[total]) else { return Ok(None) };
+    // The axes that move, outermost first.
+    let mut moving: Vec<usize> = (0..sizes.len()).filter(|&i| sizes[i] > 1 && strides[i] > 0).collect();
+    moving.sort_by_key(|&i| std::cmp::Reverse(strides[i]));
+    let mut inner = total;
+    let mut split: Vec<i64> = Vec::new();
+    for &i in moving.iter().filter(|&&i| strides[i] > 1) {
+        if inner % strides[i] != 0 {
+            return Ok(None);
+        }
+        split.push(inner / strides[i]);
+        inner = strides[i];
+    }
+    split.push(inner);
+    let Some(mut view) = flat.reshape(&split) else { return Ok(None) };
+    let mut rest = offset;
+    for axis in 0..split.len() {
+        let unit: i64 = split[axis + 1..].iter().product();
+        let start = rest / unit;
+        rest %= unit;
+        let len = match moving.get(axis) {
+            Some(&i) if strides[i] == unit => sizes[i],
+            _ => 1,
+        };
+        if start + len > split[axis] {
+            return Ok(None);
+        }
+        view = view.slice(axis, start, len, 1);
+    }
+    // Rows in the order of strides: bring them into the order asked for, with the axes that stand still.
+    let mut order: Vec<usize> = moving.clone();
+    order.sort();
+    let place: Vec<usize> = order.iter().map(|i| moving.iter().position(|m| m == i).unwrap_or(0)).collect();
+    let mut perm = place.clone();
+    perm.extend((0..split.len()).filter(|a| !place.contains(a)));
+    let view = view.permute(&perm);
+    let still: Dims = (0..sizes.len()).map(|i| if moving.contains(&i) { sizes[i] } else { 1 }).collect();
+    let mut view =
+        view.then(Op::Reshape(ttk_ir::shape::shape(&still)), still.clone(), strides.into(), offset);
+    if still.as_slice() != sizes {
+        view = view.then(Op::Expand(ttk_ir::shape::shape(sizes)), sizes.into(), strides.into(), offset);
+    }
+    view.strides = strides.into();
+    view.offset = offset;
+    Ok(Some(view))
+}
+
+/// The elements at the given strides of a flat value, gathered.
+pub fn strided_copy<B: Builder>(
+    b: &mut B,
+    flat: &B::Value,
+    sizes: &[i64],
+    strides: &[i64],
+    offset: i64,
+) -> B::Value {
+    use ttk_ir::{DType, Scalar};
+    let shape = ttk_ir::shape::shape(sizes);
+    let mut index = b.constant(Scalar::from_i64(DType::I64, offset), shape.clone());
+    for (axis, &stride) in strides.iter().enumerate() {
+        let i = b.iota(DType::I64, shape.clone(), axis);
+        let by = b.constant(Scalar::from_i64(DType::I64, stride), shape.clone());
+        let i = b.mul(&i, &by);
+        index = b.add(&index, &i);
+    }
+    let index = b.reshape(&index, ttk_ir::shape::shape(&[numel(sizes)]));
+    let taken = b.gather(flat, &index, 0);
+    b.reshape(&taken, shape)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,5 +308,18 @@ mod tests {
         assert_eq!(v.reshape(&[4, 2, 2]).unwrap().strides.as_slice(), [6, 2, 1]);
         let rows = view(&[4, 6]).slice(0, 1, 2, 1);
         assert_eq!(rows.reshape(&[12]).unwrap().offset, 6);
+    }
+
+    #[test]
+    fn nested_strides_are_views() {
+        let v = strided(&[4, 6], &[2, 3], &[6, 1], 7).unwrap().unwrap();
+        assert_eq!(
+            (v.sizes.as_slice(), v.strides.as_slice(), v.offset),
+            ([2, 3].as_slice(), [6, 1].as_slice(), 7)
+        );
+        let t = strided(&[4, 6], &[6, 4], &[1, 6], 0).unwrap().unwrap();
+        assert_eq!(t.sizes.as_slice(), [6, 4]);
+        assert!(strided(&[24], &[5, 5], &[3, 2], 0).unwrap().is_none());
+        assert!(strided(&[24], &[5, 6], &[6, 1], 0).is_err());
     }
 }

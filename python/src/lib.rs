@@ -1,1 +1,27 @@
+//! The native module `tiny_torch._C`: Python objects around the frontend's.
 
+mod autograd;
+mod convert;
+mod dispatch;
+mod errors;
+mod graph;
+mod index;
+mod object;
+mod parse;
+mod source;
+mod state;
+mod types;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    types::register(m)?;
+    object::register(m)?;
+    dispatch::register(m)?;
+    convert::register(m)?;
+    autograd::register(m)?;
+    state::register(m)?;
+    graph::register(m)?;
+    Ok(())
+}

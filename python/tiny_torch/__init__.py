@@ -16,6 +16,7 @@ from ._aliases import *  # noqa: E402, F403
 from ._defaults import *  # noqa: E402, F403
 from ._functions import *  # noqa: E402, F403
 from ._launcher import install_as_torch  # noqa: E402
+from . import _pickling  # noqa: E402, F401
 from ._legacy import TENSOR_TYPES as _tensor_types  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._tensor_str import get_printoptions, set_printoptions  # noqa: E402

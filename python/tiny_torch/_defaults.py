@@ -38,7 +38,7 @@ def get_default_dtype():
 
 def set_default_dtype(d, /):
     """Sets the dtype of floating-point results that nothing else determines. Only floating dtypes are allowed."""
-    _C.set_default_dtype(d)
+    _C._set_default_dtype(d)
 
 
 def set_default_tensor_type(t, /):

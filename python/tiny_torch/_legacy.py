@@ -34,7 +34,7 @@ def construct(dtype, args, device=None):
         if isinstance(first, Tensor):
             if first.dtype != dtype:
                 raise TypeError(
-                    f"expected {_type_name(dtype)} (got {_type_name(first.dtype)})"
+                    f"expected {type_name(dtype)} (got {type_name(first.dtype)})"
                 )
             return first.detach()
         if isinstance(first, (float, complex, str, bytes)) or not hasattr(first, "__len__"):
@@ -53,7 +53,8 @@ def construct(dtype, args, device=None):
     return _C.empty(sizes, dtype=dtype, **where)
 
 
-def _type_name(dtype):
+def type_name(dtype):
+    """`torch.FloatTensor` and so on, for a dtype."""
     for name, kind in _KINDS.items():
         if getattr(_C, kind, None) == dtype:
             return "torch." + name

@@ -6,8 +6,70 @@ def _sizes(size):
     return tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
 
 
+class _HookHandle:
+    """Takes a hook off again."""
+
+    def __init__(self, tensor, number):
+        self._tensor = tensor
+        self.id = number
+
+    def remove(self):
+        if self._tensor is not None:
+            _C._remove_hook(self._tensor, self.id)
+            self._tensor = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        self.remove()
+
+
 class Methods:
     """Not instantiated: `_tensor` copies these functions onto `Tensor`."""
+
+    # Gradients
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """Adds the gradients of this tensor, weighted by `gradient`, to `.grad` of the leaves it was made of."""
+        from .autograd import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    @property
+    def grad_fn(self):
+        made_by = self._made_by
+        if made_by is None:
+            return None
+        from .autograd.graph import Node
+
+        return Node(made_by)
+
+    def register_hook(self, hook):
+        """Calls `hook(grad)` when the gradient of this tensor is computed; what it returns, if anything, replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        return _HookHandle(self, _C._add_hook(self, hook))
+
+    def register_post_accumulate_grad_hook(self, hook):
+        """Calls `hook(self)` after a gradient has been added to `.grad`."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not self.is_leaf:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return _HookHandle(self, _C._add_after_hook(self, hook))
+
+    # NumPy
+
+    def numpy(self, *, force=False):
+        """An array over the same memory."""
+        if force:
+            return _C._to_numpy(self.detach().cpu())
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        return _C._to_numpy(self)
 
     # Making tensors like this one
 
@@ -97,6 +159,61 @@ class Methods:
 
     # Shapes and dtypes
 
+    def type(self, dtype=None, non_blocking=False, **ignored):
+        """The name of the tensor's type, or the tensor converted to another one."""
+        from . import _legacy
+
+        if dtype is None:
+            return _legacy.type_name(self.dtype)
+        if not isinstance(dtype, _C.dtype):
+            dtype = _legacy.tensor_type(dtype).dtype
+        return self.to(dtype)
+
+    def cpu(self, memory_format=None):
+        return self.to("cpu")
+
+    def cuda(self, device=None, non_blocking=False, memory_format=None):
+        return self.to("cuda" if device is None else device)
+
+    def float(self, memory_format=None):
+        return self.to(_C.float32)
+
+    def double(self, memory_format=None):
+        return self.to(_C.float64)
+
+    def half(self, memory_format=None):
+        return self.to(_C.float16)
+
+    def bfloat16(self, memory_format=None):
+        return self.to(_C.bfloat16)
+
+    def int(self, memory_format=None):
+        return self.to(_C.int32)
+
+    def long(self, memory_format=None):
+        return self.to(_C.int64)
+
+    def short(self, memory_format=None):
+        return self.to(_C.int16)
+
+    def byte(self, memory_format=None):
+        return self.to(_C.uint8)
+
+    def bool(self, memory_format=None):
+        return self.to(_C.bool)
+
+    @property
+    def T(self):
+        return self.permute(tuple(range(self.dim() - 1, -1, -1)))
+
+    @property
+    def mT(self):
+        return self.transpose(-2, -1)
+
+    H = T
+    mH = mT
+    real = property(lambda self: self)
+
     def nelement(self):
         return self.numel()
 
@@ -129,7 +246,7 @@ class Methods:
         dim = dim % self.dim()
         return self.reshape(*self.shape[:dim], *sizes, *self.shape[dim + 1 :])
 
-    def char(self):
+    def char(self, memory_format=None):
         return self.to(_C.int8)
 
     def __rdiv__(self, other):
@@ -152,6 +269,11 @@ class Methods:
 
         return TypedStorage(self)
 
+    def untyped_storage(self):
+        from .storage import UntypedStorage
+
+        return UntypedStorage(self)
+
     def storage_type(self):
         return self.type()
 
@@ -160,6 +282,3 @@ class Methods:
         if assign:
             return other.detach()
         return self.detach().copy_(other).detach()
-
-    def register_post_accumulate_grad_hook(self, hook):
-        raise RuntimeError("register_post_accumulate_grad_hook: this build calls no hook after accumulation")

@@ -6,6 +6,29 @@ __all__ = ["manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_stat
 default_generator = _C.default_generator
 
 
+def _get_state(generator):
+    """The generator's state as a uint8 tensor of 5,056 elements."""
+    return _C._from_bytes(generator._state_bytes(), _C.uint8, (5056,))
+
+
+def _set_state(generator, new_state):
+    """Puts the generator in a state that `get_state` gave."""
+    if not hasattr(new_state, "dtype") or new_state.dtype != _C.uint8:
+        raise TypeError(f"RNG state must be a torch.ByteTensor, got {type(new_state).__name__}")
+    generator._set_state_bytes(_C._to_bytes(new_state))
+    return generator
+
+
+def _clone_state(generator):
+    """A generator of its own that goes on from here."""
+    return _set_state(_C.Generator(), _get_state(generator))
+
+
+_C.Generator.get_state = _get_state
+_C.Generator.set_state = _set_state
+_C.Generator.clone_state = _clone_state
+
+
 def manual_seed(seed):
     """Seeds the default generator and returns it. The same seed gives PyTorch's numbers on the CPU."""
     return default_generator.manual_seed(int(seed))

@@ -1,7 +1,5 @@
 """The named tuples that operators return."""
-import collections
-
-from . import _C
+from ._return_types import make
 
 _FIELDS = {
     "max": "values indices",
@@ -26,6 +24,5 @@ _FIELDS = {
 def __getattr__(name):
     if name not in _FIELDS:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    native = getattr(getattr(_C, "_return_types", None), name, None)
-    value = globals()[name] = native or collections.namedtuple(name, _FIELDS[name], module="torch.return_types")
+    value = globals()[name] = make(name, _FIELDS[name].split())
     return value

@@ -25,10 +25,9 @@ STORAGE_DTYPES = {
 
 def whole(tensor):
     """A tensor, of any shape, that is the whole storage behind `tensor` in the order of memory."""
-    count = tensor.untyped_storage().nbytes() // tensor.element_size()
-    if tensor.storage_offset() == 0 and tensor.numel() == count and tensor.is_contiguous():
+    if tensor.storage_offset() == 0 and tensor.numel() == _C._storage_numel(tensor) and tensor.is_contiguous():
         return tensor.detach()
-    return _C._as_strided(tensor.detach(), (count,), (1,), 0)
+    return _C._whole_storage(tensor.detach())
 
 
 def _row_major(size):
@@ -53,7 +52,7 @@ class _Storage:
     def __init__(self, tensor):
         self._base = tensor.detach()
         self._dtype = tensor.dtype
-        self._count = tensor.untyped_storage().nbytes() // tensor.element_size()
+        self._count = _C._storage_numel(tensor)
         self._read = None
 
     @classmethod

@@ -5,10 +5,12 @@
 //! * [`code`]: machine code made executable;
 //! * `plan`, `execute`: a program prepared for replay ([`Plan`]), and its runs;
 //! * [`encode`], [`cache`]: programs as bytes, and compiled ones kept on disk;
+//! * [`artifact`]: `.ttk` files; [`npy`]: NumPy's files;
 //! * [`cpu_features`]: what the processor can do.
 //!
 //! **Invariant:** of our crates this one knows only `ir`; a compiled program runs with these two.
 
+pub mod artifact;
 pub mod cache;
 pub mod code;
 pub mod cpu_features;
@@ -17,6 +19,7 @@ pub mod encode;
 mod error;
 mod execute;
 pub mod memory;
+pub mod npy;
 mod plan;
 mod random;
 pub mod threads;

@@ -71,7 +71,7 @@ fn everything() -> Program {
         body,
         locs: vec![loc],
     });
-    make.launch(0, &[a, b, out], &[n.clone()], 10);
+    make.launch(0, &[a, b, out], std::slice::from_ref(&n), 10);
     let matrix = Matrix {
         buffer: a,
         offset: var,

@@ -82,9 +82,14 @@ impl PlanCache {
 /// Why a recording had to be compiled.
 #[derive(Debug)]
 pub enum MissReason {
-    NewStructure { operations: usize },
+    NewStructure {
+        operations: usize,
+    },
     /// The structure is known with other numbers; so many are parameters from now on.
-    Differs { sizes: usize, scalars: usize },
+    Differs {
+        sizes: usize,
+        scalars: usize,
+    },
 }
 
 fn options(r: &Recording, pattern: &Pattern) -> CompileOptions {

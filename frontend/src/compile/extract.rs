@@ -38,6 +38,15 @@ pub struct Recording {
 /// Beyond the roots, a value is handed out when someone else still holds it (a tensor, or the tape of a
 /// backward pass yet to come) and computing it again would be dear.
 pub fn extract(roots: &[Value]) -> Recording {
+    extract_with(roots, true)
+}
+
+/// [`extract`] of the roots alone: what a trace records.
+pub fn extract_roots(roots: &[Value]) -> Recording {
+    extract_with(roots, false)
+}
+
+fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     let mut r = Recording::default();
     let mut seen: FxHashMap<usize, Index> = FxHashMap::default();
     // References to each entry's value from inside the recording.
@@ -116,7 +125,7 @@ pub fn extract(roots: &[Value]) -> Recording {
             continue;
         }
         let Kind::Op(op) = &value.kind else { continue };
-        if ttk_autograd::worth_saving(op) && (held || on_tape) {
+        if keep_dear && ttk_autograd::worth_saving(op) {
             taken[at] = true;
             r.outputs.push((at as u32, value.clone()));
         }

@@ -12,7 +12,7 @@ pub fn relu<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
 
 /// `x` limited to `low..=high`, with slope 0 at both ends.
 pub fn hardtanh<'r, B: Builder>(x: &Val<'r, B>, low: f64, high: f64) -> Val<'r, B> {
-    x.masked(&x.le(low), low).masked(&x.ge(high), high)
+    super::arithmetic::clamp(x, Some(low), Some(high))
 }
 
 pub fn relu6<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {

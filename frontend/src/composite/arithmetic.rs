@@ -4,20 +4,20 @@ use super::Val;
 use super::rounding::{floor_divide, trunc};
 use ttk_ir::{Builder, DType};
 
-/// `x` limited to `low..=high`, with slope 1 at both ends; if they cross, `high` wins. NaN stays.
+/// `x` limited to `low..=high`, with slope 0 at both ends; if they cross, `high` wins. NaN stays.
 pub fn clamp<'r, B: Builder>(x: &Val<'r, B>, low: Option<f64>, high: Option<f64>) -> Val<'r, B> {
-    let y = low.map_or_else(|| x.clone(), |low| x.masked(&x.lt(low), low));
-    high.map_or_else(|| y.clone(), |high| y.masked(&y.gt(high), high))
+    let y = low.map_or_else(|| x.clone(), |low| x.masked(&x.le(low), low));
+    high.map_or_else(|| y.clone(), |high| y.masked(&y.ge(high), high))
 }
 
-/// [`clamp`] to values; a NaN limit gives NaN.
+/// [`clamp`] to values; a NaN limit gives NaN, and limit and value share the derivative where they meet.
 pub fn clamp_to<'r, B: Builder>(
     x: &Val<'r, B>,
     low: Option<&Val<'r, B>>,
     high: Option<&Val<'r, B>>,
 ) -> Val<'r, B> {
-    let y = low.map_or_else(|| x.clone(), |low| x.masked(&x.lt(low).or(low.is_nan()), low));
-    high.map_or_else(|| y.clone(), |high| y.masked(&y.gt(high).or(high.is_nan()), high))
+    let y = low.map_or_else(|| x.clone(), |low| x.max(low));
+    high.map_or_else(|| y.clone(), |high| y.min(high))
 }
 
 /// `start + weight * (end - start)`, from the nearer end, so that weight 1 gives `end` exactly.
@@ -118,11 +118,10 @@ pub fn nan_to_num<'r, B: Builder>(x: &Val<'r, B>, nan: f64, positive: f64, negat
         .masked(&x.eq(f64::NEG_INFINITY), negative)
 }
 
-/// 0 below 0, 1 above, `at_zero` at it.
+/// 1 above 0, `at_zero` at it, else 0.
 pub fn heaviside<'r, B: Builder>(x: &Val<'r, B>, at_zero: &Val<'r, B>) -> Val<'r, B> {
     let zero = x.eq(0.0);
     let step = x.gt(0.0).select(1.0, 0.0, &x.detach());
-    let step = step.masked(&x.is_nan(), x.detach());
     step.masked(&zero, at_zero)
 }
 

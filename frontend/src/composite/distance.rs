@@ -28,7 +28,7 @@ pub fn cosine_similarity<'r, B: Builder>(
     let (x, y) = super::broadcast(x, y);
     let size = |v: &Val<'r, B>| {
         let norm = vector_norm(v, 2.0, &[axis]);
-        norm.masked(&norm.lt(eps), eps)
+        super::arithmetic::clamp(&norm, Some(eps), None)
     };
     (&x / size(&x) * (&y / size(&y))).sum(&[axis]).squeeze(&[axis])
 }

@@ -89,12 +89,15 @@ pub fn einsum<'r, B: Builder>(equation: &str, operands: &[Val<'r, B>]) -> Result
         return Err(EinsumError::TooManyOperands);
     }
     let mut labelled = Vec::with_capacity(operands.len());
+    let mut written = Vec::new();
     let mut offset = 0;
     for (i, (part, x)) in parts.iter().zip(operands).enumerate() {
-        labelled.push(label(&tokens(part, offset, i)?, x, i)?);
+        let tokens = tokens(part, offset, i)?;
+        labelled.push(label(&tokens, x, i)?);
+        written.extend(tokens);
         offset += part.len() + 1;
     }
-    let output = output_labels(right, &labelled, left.len() + 2)?;
+    let output = output_labels(right, &labelled, &written, left.len() + 2)?;
     align(&mut labelled)?;
 
     let mut rest = labelled.into_iter();
@@ -157,10 +160,12 @@ fn name(label: Label) -> char {
     }
 }
 
-/// The labels of the result: as written, or the ellipsis and then every letter that occurs once, sorted.
+/// The labels of the result: as said on the right, or the ellipsis and then every letter that was
+/// `written` once, sorted.
 fn output_labels<B: Builder>(
     right: Option<&str>,
     operands: &[Labelled<'_, B>],
+    written: &[Token],
     offset: usize,
 ) -> Result<Vec<Label>, EinsumError> {
     let all = || operands.iter().flat_map(|o| o.labels.iter().copied());
@@ -168,10 +173,15 @@ fn output_labels<B: Builder>(
     hidden.sort_unstable_by(|a, b| b.cmp(a));
     hidden.dedup();
     let Some(right) = right else {
-        let mut letters: Vec<Label> = all().filter(|l| matches!(l, Label::Letter(_))).collect();
+        let mut letters: Vec<char> = Vec::new();
+        for token in written {
+            match token {
+                Token::Letter(c) if written.iter().filter(|t| *t == token).count() == 1 => letters.push(*c),
+                Token::Letter(_) | Token::Ellipsis => {}
+            }
+        }
         letters.sort_unstable();
-        let once = |l: &&Label| letters.iter().filter(|m| m == l).count() == 1;
-        hidden.extend(letters.iter().filter(once).copied());
+        hidden.extend(letters.into_iter().map(Label::Letter));
         return Ok(hidden);
     };
     let mut out = Vec::new();

@@ -47,10 +47,9 @@ fn lgamma_up<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
     shifted.keep_where(&near, large)
 }
 
-/// `sin(pi x)` with the argument reduced before the multiplication.
+/// `sin(pi x)` up to its sign, the argument reduced before the multiplication: 0 at integers exactly.
 fn sin_pi<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    let turn = x - (x * 0.5).round() * 2.0;
-    (turn * PI).sin()
+    ((x - x.round()) * PI).sin()
 }
 
 /// The derivative of [`lgamma`]. At 0 it is an infinity of the opposite sign, at negative integers NaN.

@@ -1,14 +1,10 @@
 //! Losses that compare scores or distances with a margin.
 
 use super::Val;
+use super::activation::relu;
 use super::distance::pairwise_distance;
 use super::loss::Reduction;
 use ttk_ir::{Builder, DType, ReduceOp, ScatterOp};
-
-/// `max(x, 0)` with slope 1 at 0, as `clamp(min=0)` has.
-fn hinge<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    x.masked(&x.lt(0.0), 0.0)
-}
 
 /// `x` where the target is 1, `max(margin - x, 0)` where it is -1.
 pub fn hinge_embedding_loss<'r, B: Builder>(
@@ -17,7 +13,7 @@ pub fn hinge_embedding_loss<'r, B: Builder>(
     margin: f64,
     reduction: Reduction,
 ) -> Val<'r, B> {
-    let far = hinge(&(margin - x)).masked(&target.eq(1.0), 0.0);
+    let far = relu(&(margin - x)).masked(&target.eq(1.0), 0.0);
     reduction.apply(&(far + x.masked(&target.eq(-1.0), 0.0)))
 }
 
@@ -28,7 +24,7 @@ pub fn margin_ranking_loss<'r, B: Builder>(
     margin: f64,
     reduction: Reduction,
 ) -> Val<'r, B> {
-    reduction.apply(&hinge(&(-(target * (x - y)) + margin)))
+    reduction.apply(&relu(&(-(target * (x - y)) + margin)))
 }
 
 /// `1 - cos(x, y)` where the target is 1, `max(cos - margin, 0)` where it is -1; along the last axis.
@@ -44,7 +40,7 @@ pub fn cosine_embedding_loss<'r, B: Builder>(
     let size = (dot(x, x) + 1e-12) * (dot(y, y) + 1e-12);
     let cos = dot(x, y) / size.sqrt();
     let same = (1.0 - &cos).keep_where(&target.eq(1.0), 0.0);
-    let other = hinge(&(cos - margin)).keep_where(&target.eq(-1.0), 0.0);
+    let other = relu(&(cos - margin)).keep_where(&target.eq(-1.0), 0.0);
     reduction.apply(&(same + other))
 }
 
@@ -66,7 +62,7 @@ pub fn triplet_margin_loss<'r, B: Builder>(
     if swap {
         far = far.min(pairwise_distance(positive, negative, p, eps, false));
     }
-    reduction.apply(&hinge(&(near - far + margin)))
+    reduction.apply(&relu(&(near - far + margin)))
 }
 
 /// For each row of `x` (classes last): the mean over the wrong classes `j` of
@@ -82,7 +78,7 @@ pub fn multi_margin_loss<'r, B: Builder>(
     let last = x.rank() - 1;
     let class = target.reshape(&x.shape()[..last]).unsqueeze(last);
     let own = x.gather(last, &class);
-    let mut terms = hinge(&(margin - own + x));
+    let mut terms = relu(&(margin - own + x));
     if p == 2 {
         terms = terms.square();
     }
@@ -107,7 +103,7 @@ pub fn multilabel_margin_loss<'r, B: Builder>(
     let class = target.masked(&listed.eq(0i64), 0i64);
     let is_target = listed.full_like(0.0).scatter(last, ScatterOp::Max, &class, &listed).ne(0i64);
     let own = x.gather(last, &class).unsqueeze(last + 1);
-    let terms = hinge(&(1.0 - own + x.unsqueeze(last)));
+    let terms = relu(&(1.0 - own + x.unsqueeze(last)));
     let counts = listed.ne(0i64).unsqueeze(last + 1);
     let others = is_target.complement().unsqueeze(last);
     let losses = terms.keep_where(&counts.and(&others), 0.0);

@@ -162,7 +162,7 @@ pub fn instance_norm<'r, B: Builder>(
 /// `x / max(norm, eps)` along an axis.
 pub fn normalize<'r, B: Builder>(x: &Val<'r, B>, p: f64, axis: usize, eps: f64) -> Val<'r, B> {
     let norm = reduction::vector_norm(x, p, &[axis]);
-    x / norm.masked(&norm.lt(eps), eps)
+    x / super::arithmetic::clamp(&norm, Some(eps), None)
 }
 
 /// Divides by `(k + alpha * mean of squares over neighbouring channels) ^ beta`.

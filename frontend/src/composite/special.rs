@@ -238,7 +238,7 @@ pub fn erfinv<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
         }
         // Infinite at the ends, NaN beyond.
         let end = x.abs().eq(1.0);
-        let outside = (x * f64::INFINITY).keep_where(&end, f64::NAN);
+        let outside = (x.detach() * f64::INFINITY).keep_where(&end, f64::NAN);
         y.keep_where(&inside, outside)
     })
 }

@@ -17,7 +17,10 @@ use ttk_ir::{Builder, DType, Shape};
 pub enum Returned {
     Tensor(Tensor),
     /// A tuple, or a named tuple when names are given.
-    Tuple { names: &'static [&'static str], items: Vec<Tensor> },
+    Tuple {
+        names: &'static [&'static str],
+        items: Vec<Tensor>,
+    },
     /// A list of tensors.
     List(Vec<Tensor>),
     Number(Number),

@@ -18,7 +18,9 @@ pub enum ParamType {
     Numbers,
     Int,
     /// A list of integers; a single integer is taken where the expected length is given.
-    Ints { broadcast: bool },
+    Ints {
+        broadcast: bool,
+    },
     Floats,
     Float,
     Bool,

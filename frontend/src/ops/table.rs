@@ -115,7 +115,7 @@ macro_rules! rows {
 use rows;
 
 /// The families.
-pub static ROWS: &[&[Row]] = &[creation::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
+static ROWS: &[&[Row]] = &[creation::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     let rows = ROWS.iter().flat_map(|family| family.iter());

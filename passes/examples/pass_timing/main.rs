@@ -43,6 +43,9 @@ fn report(name: &str, graph: &Graph) {
     }
     println!("  all            {:>10.2?}", best(|| optimize(graph, &options).expect("passes")));
     println!("  result: {}", summary(&graphs[graphs.len() - 1]));
+    if std::env::var_os("PRINT").is_some() {
+        println!("{}", ttk_ir::text::print(&graphs[graphs.len() - 1]));
+    }
 }
 
 /// The least of several runs: what the work takes when nothing disturbs it.
@@ -52,7 +55,7 @@ fn best<T>(mut run: impl FnMut() -> T) -> Duration {
         std::hint::black_box(run());
         start.elapsed()
     };
-    (0..10).map(|_| once(&mut run)).min().unwrap_or_default()
+    (0..60).map(|_| once(&mut run)).min().unwrap_or_default()
 }
 
 fn operations(graph: &Graph) -> usize {

@@ -3,7 +3,7 @@
 use super::Rewriter;
 use super::views::unit_reshape;
 use smallvec::SmallVec;
-use ttk_ir::op::{PadDim, SliceDim};
+use ttk_ir::op::{PadDim, SliceDim, WindowDim};
 use ttk_ir::{Builder, Dim, Op, Scalar, Shape, ValueId};
 
 pub(super) fn slice(r: &mut Rewriter<'_>, dims: &[SliceDim], x: ValueId) -> Option<ValueId> {
@@ -73,9 +73,51 @@ pub(super) fn slice(r: &mut Rewriter<'_>, dims: &[SliceDim], x: ValueId) -> Opti
         }
         Op::Pad { dims: pads, value } => slice_of_pad(r, dims, &pads, value, x),
         Op::Concat { axis } => slice_of_concat(r, dims, axis as usize, x),
+        Op::Window(windows) => slice_of_window(r, dims, &windows, x),
         Op::Update(written) if *written == *dims => Some(r.input(x, 1)),
         _ => None,
     }
+}
+
+/// Some of the windows, all elements of each, are windows of a part.
+fn slice_of_window(
+    r: &mut Rewriter<'_>,
+    dims: &[SliceDim],
+    windows: &[WindowDim],
+    x: ValueId,
+) -> Option<ValueId> {
+    let shape = r.shape(&x);
+    let source = r.input(x, 0);
+    let rank = r.type_of(source).rank();
+    let whole = |i: usize| dims[i].is_all(&shape[i]);
+    if (rank..dims.len()).any(|i| !whole(i)) {
+        return None;
+    }
+    let mut inner: Vec<SliceDim> = dims[..rank].to_vec();
+    let mut taken: Vec<WindowDim> = windows.to_vec();
+    for w in &mut taken {
+        let axis = w.axis as usize;
+        if whole(axis) {
+            inner[axis] = SliceDim::all(r.type_of(source).shape[axis].clone());
+            continue;
+        }
+        if dims[axis].step < 1 {
+            return None;
+        }
+        let stride = w.stride * dims[axis].step;
+        let span = (w.size - 1) * w.dilation + 1;
+        inner[axis] = SliceDim {
+            start: dims[axis].start.mul(&Dim::Fixed(w.stride)),
+            len: dims[axis].len.offset(-1).mul(&Dim::Fixed(stride)).offset(span),
+            step: 1,
+        };
+        w.stride = stride;
+    }
+    if inner.iter().zip(&r.type_of(source).shape).all(|(d, n)| d.is_all(n)) {
+        return None;
+    }
+    let part = r.slice(&source, inner);
+    Some(r.emit(&Op::Window(taken.into()), &[part]))
 }
 
 /// What an axis of `slice(pad(x))` takes: a part of `x` and padding around it.

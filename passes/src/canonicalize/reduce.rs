@@ -1,6 +1,8 @@
 //! Reductions, scans, sorts and products whose extent is trivial.
 
 use super::Rewriter;
+use smallvec::SmallVec;
+use ttk_ir::infer::dot_free_axes;
 use ttk_ir::op::Axes;
 use ttk_ir::{DType, Dim, Op, ReduceOp, Scalar, ValueId};
 
@@ -55,7 +57,7 @@ pub(super) fn argsort(r: &mut Rewriter<'_>, axis: u8, x: ValueId) -> Option<Valu
     Some(r.emit(&Op::Const { value: Scalar::zero(DType::I64), shape }, &[]))
 }
 
-type Pairs = smallvec::SmallVec<[(u8, u8); 2]>;
+type Pairs = SmallVec<[(u8, u8); 2]>;
 
 pub(super) fn dot(
     r: &mut Rewriter<'_>,
@@ -67,8 +69,40 @@ pub(super) fn dot(
     // The order of the contracted axes is only the order of a sum's terms.
     if !contract.is_sorted() {
         let mut contract = contract.clone();
-        contract.sort();
+        contract.sort_unstable();
         return Some(r.emit(&Op::Dot { batch: batch.clone(), contract }, &[x, y]));
+    }
+    permuted_operand(r, batch, contract, [x, y])
+}
+
+/// A product of a permutation is a product of what it permutes, with other axis numbers, when its free
+/// axes stay in order. (When they do not, the result is permuted, and whether that is better depends on
+/// what reads it: a rule of the e-graph.)
+fn permuted_operand(
+    r: &mut Rewriter<'_>,
+    batch: &Pairs,
+    contract: &Pairs,
+    operands: [ValueId; 2],
+) -> Option<ValueId> {
+    let (left, right) =
+        dot_free_axes(batch, contract, r.type_of(operands[0]).rank(), r.type_of(operands[1]).rank());
+    for (side, free) in [left, right].into_iter().enumerate() {
+        let Op::Permute(perm) = r.op_of(operands[side]) else { continue };
+        let moved: Axes = free.iter().map(|&a| perm[a as usize]).collect();
+        if !moved.is_sorted() {
+            continue;
+        }
+        let rename = |pairs: &Pairs| -> Pairs {
+            let one = |&(a, b): &(u8, u8)| match side {
+                0 => (perm[a as usize], b),
+                _ => (a, perm[b as usize]),
+            };
+            pairs.iter().map(one).collect()
+        };
+        let op = Op::Dot { batch: rename(batch), contract: rename(contract) };
+        let mut operands = operands;
+        operands[side] = r.input(operands[side], 0);
+        return Some(r.emit(&op, &operands));
     }
     None
 }

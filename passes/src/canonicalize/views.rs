@@ -133,22 +133,50 @@ pub(super) fn window(r: &mut Rewriter<'_>, dims: &[WindowDim], x: ValueId) -> Op
 }
 
 pub(super) fn fold(r: &mut Rewriter<'_>, dims: &[WindowDim], sizes: &[Dim], x: ValueId) -> Option<ValueId> {
-    if dims.iter().any(|d| d.size != 1) {
+    // Where no two windows overlap each element has one place: they are spread out, with zeros between
+    // where the windows leave gaps.
+    if dims.iter().any(|d| d.size != 1 && (d.dilation != 1 || d.stride < d.size)) {
         return None;
     }
-    let mut shape = r.shape(&x);
-    shape.truncate(shape.len() - dims.len());
-    let mut pads = vec![PadDim::none(); shape.len()];
-    for (d, size) in dims.iter().zip(sizes) {
-        let axis = d.axis as usize;
-        // No window at all leaves only the padding.
-        if shape[axis] == Dim::Fixed(0) {
-            return None;
-        }
-        let covered = shape[axis].offset(-1).mul(&Dim::Fixed(d.stride)).offset(1);
-        pads[axis] = PadDim { low: Dim::Fixed(0), high: size.sub(&covered), interior: d.stride - 1 };
+    let shape = r.shape(&x);
+    let rank = shape.len() - dims.len();
+    // No window at all leaves only zeros.
+    if shape.contains(&Dim::Fixed(0)) {
+        return None;
     }
     let value = Scalar::zero(r.type_of(x).dtype);
-    let x = r.reshape(&x, shape);
+    // Each window with its gap: `stride` elements.
+    let mut gaps = vec![PadDim::none(); shape.len()];
+    for (i, d) in dims.iter().enumerate() {
+        gaps[rank + i].high = Dim::Fixed(if d.size == 1 { 0 } else { d.stride - d.size });
+    }
+    let x = r.emit(&Op::Pad { dims: gaps.into(), value }, &[x]);
+    // Each window beside its axis, and the two made one.
+    let (mut perm, mut joined) = (Vec::new(), Shape::new());
+    for axis in 0..rank {
+        perm.push(axis);
+        let mut len = shape[axis].clone();
+        if let Some(i) = dims.iter().position(|d| d.axis as usize == axis) {
+            perm.push(rank + i);
+            len = len.mul(&r.type_of(x).shape[rank + i]);
+        }
+        joined.push(len);
+    }
+    let x = r.permute(&x, &perm);
+    let x = r.reshape(&x, joined.clone());
+    // Windows of one element take the gap as padding between; what no window reaches is zero.
+    let mut pads = vec![PadDim::none(); rank];
+    let mut cut: Vec<SliceDim> = joined.iter().cloned().map(SliceDim::all).collect();
+    for (d, size) in dims.iter().zip(sizes) {
+        let axis = d.axis as usize;
+        let interior = if d.size == 1 { d.stride - 1 } else { 0 };
+        let reached = shape[axis].offset(-1).mul(&Dim::Fixed(d.stride)).offset(d.size);
+        pads[axis] = PadDim { low: Dim::Fixed(0), high: size.sub(&reached), interior };
+        if d.size != 1 {
+            // The gap after the last window may reach past the end.
+            cut[axis].len = reached;
+        }
+    }
+    let x = r.slice(&x, cut);
     Some(r.emit(&Op::Pad { dims: pads.into(), value }, &[x]))
 }

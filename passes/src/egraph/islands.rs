@@ -105,12 +105,7 @@ pub(super) fn split(graph: &Graph, ops: &mut OpTable) -> Vec<Item> {
             Role::Fence => fences.push(id),
         }
     }
-    let mut uses = vec![0u32; graph.len()];
-    for id in graph.ids().filter(|id| live[id.index()]) {
-        graph.node(id).inputs.iter().for_each(|v| uses[v.index()] += 1);
-    }
-    graph.outputs.iter().for_each(|v| uses[v.index()] += 1);
-
+    let uses = uses(graph, &live);
     // The inputs come first and in order, used or not.
     let mut items: Vec<Item> = graph.params().iter().map(|&p| Item::Fixed(p)).collect();
     for (pure, fences) in levels {
@@ -120,6 +115,24 @@ pub(super) fn split(graph: &Graph, ops: &mut OpTable) -> Vec<Item> {
         items.extend(fences.into_iter().map(Item::Fixed));
     }
     items
+}
+
+/// All live operations as one island, fences too.
+pub(super) fn whole(graph: &Graph, ops: &mut OpTable) -> Outline {
+    let live = graph.live();
+    let inside = |id: &ValueId| live[id.index()] && role(&graph.node(*id).op) != Role::Leaf;
+    let nodes: Vec<ValueId> = graph.ids().filter(inside).collect();
+    outline(graph, &nodes, &uses(graph, &live), ops)
+}
+
+/// How often live operations and outputs use each value.
+fn uses(graph: &Graph, live: &[bool]) -> Vec<u32> {
+    let mut uses = vec![0u32; graph.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        graph.node(id).inputs.iter().for_each(|v| uses[v.index()] += 1);
+    }
+    graph.outputs.iter().for_each(|v| uses[v.index()] += 1);
+    uses
 }
 
 /// Cuts a list of operations, so that a network's layers, which repeat, are cut alike.

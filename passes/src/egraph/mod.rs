@@ -65,6 +65,42 @@ pub fn rewrite(graph: &Graph, options: &Options) -> Result<Graph, PassError> {
     out.finish()
 }
 
+/// The graphs that one rule alone makes of a graph, each by one of its matches: what a test of the rule
+/// looks at. They may cost more; nothing is chosen.
+///
+/// # Errors
+/// None but [`PassError::Type`], which means a defect.
+pub fn apply_rule(rule: &rules::Rule, graph: &Graph) -> Result<Vec<Graph>, PassError> {
+    let mut facts = Facts::default();
+    let outline = islands::whole(graph, &mut facts.ops);
+    let mut island = Island::new(facts);
+    let Some(loaded) = load(&mut island, graph, &outline) else { return Ok(Vec::new()) };
+    let roots: Vec<Id> = outline.outputs.iter().map(|&n| loaded.nodes[n]).collect();
+    let mut results = Vec::new();
+    for (&class, &id) in loaded.nodes.iter().zip(&outline.nodes) {
+        let node = graph.node(id);
+        if !(rule.begins)(&node.op) {
+            continue;
+        }
+        let args = island.egraph[class].nodes[0].args.clone();
+        let mut found = rules::Found::new();
+        (rule.rewrite)(&mut island, &node.op, &args, &mut found);
+        for new in found {
+            // Nothing was joined, so every class has one term; this one gets that of its equal.
+            let mut choice: extract::Choice =
+                island.egraph.classes().map(|c| (c.id, c.nodes[0].clone())).collect();
+            choice.insert(class, island.egraph[new].nodes[0].clone());
+            if let Some(recipe) = write_down(&island, &outline, &loaded, &choice, &roots) {
+                let mut out = Stitch::new(graph);
+                graph.params().iter().try_for_each(|&p| out.copy(p).map(drop))?;
+                out.follow(&outline, &recipe)?;
+                results.push(out.finish()?);
+            }
+        }
+    }
+    Ok(results)
+}
+
 /// The cheaper form of an island, over its inputs.
 #[derive(Debug)]
 struct Recipe {
@@ -158,6 +194,7 @@ fn write_down(
         origins.entry(find(id)).or_insert(i);
     }
     let mut steps: Vec<Step> = Vec::with_capacity(choice.len());
+    let mut open = rustc_hash::FxHashSet::default();
     // `(class, next operand, origin)`: what has no origin of its own takes that of its user.
     let mut stack: Vec<(Id, usize, usize)> = Vec::new();
     for (&root, &output) in roots.iter().zip(&outline.outputs) {
@@ -165,6 +202,9 @@ fn write_down(
         while let Some((class, next, origin)) = stack.pop() {
             if done.contains_key(&class) {
                 continue;
+            }
+            if next == 0 && !open.insert(class) {
+                return None;
             }
             let node = choice.get(&class)?;
             match node.args.get(next) {

@@ -10,28 +10,27 @@ class _SavedOutput:
     While the result itself is alive it is given back, so that second derivatives can go through it.
     """
 
-    __slots__ = ("reference", "data")
+    __slots__ = ("position", "reference", "data")
 
-    def __init__(self, tensor):
-        import weakref
-
-        self.reference = weakref.ref(tensor)
+    def __init__(self, position, tensor):
+        self.position = position
         self.data = tensor.detach()
+        self.reference = None
 
     def unpack(self):
-        tensor = self.reference()
+        tensor = None if self.reference is None else self.reference()
         return self.data if tensor is None else tensor
 
 
 class FunctionCtx:
     """What `forward` leaves for `backward`. Any attribute may be set on it besides what the methods keep.
 
-    The native side reads `dirty_tensors` and `non_differentiable` once `forward` has returned.
+    The native side reads `_dirty` and `_non_differentiable` once `forward` has returned.
     """
 
     def __init__(self):
-        self.dirty_tensors = ()
-        self.non_differentiable = ()
+        self._dirty = ()
+        self._non_differentiable = ()
         self.materialize_grads = True
         self.needs_input_grad = ()
         self._saved = ()
@@ -67,11 +66,12 @@ class FunctionCtx:
         unpacked = []
         for saved, version in zip(self._saved, self._versions):
             tensor = saved.unpack() if isinstance(saved, _SavedOutput) else saved
-            if tensor is not None and tensor._version != version:
+            guarded = saved.data if isinstance(saved, _SavedOutput) else saved
+            if guarded is not None and guarded._version != version:
                 kind = tensor.type() if hasattr(tensor, "type") else "torch.Tensor"
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"[{kind} {list(tensor.shape)}] is at version {tensor._version}; expected version {version} instead. "
+                    f"[{kind} {list(tensor.shape)}] is at version {guarded._version}; expected version {version} instead. "
                     "Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
                     "with torch.autograd.set_detect_anomaly(True)."
                 )
@@ -82,11 +82,11 @@ class FunctionCtx:
 
     def mark_dirty(self, *args):
         """Says which inputs `forward` changed in place. They must be returned too."""
-        self.dirty_tensors = args
+        self._dirty = args
 
     def mark_non_differentiable(self, *args):
         """Says which results have no gradient."""
-        self.non_differentiable = args
+        self._non_differentiable = args
 
     def mark_shared_storage(self, *pairs):
         """Older interface; sharing is found out without it."""
@@ -99,19 +99,32 @@ class FunctionCtx:
         return type(self).__name__
 
     def _finish_forward(self, outputs):
+        """Notes what the results are, before they are tied to this context."""
         from .._tensor import Tensor
 
         results = outputs if isinstance(outputs, tuple) else (outputs,)
         self._output_meta = [(tuple(t.shape), t.dtype, t.device) if isinstance(t, Tensor) else None for t in results]
-        inputs_changed = {id(t) for t in self.dirty_tensors}
-        made = {id(t) for t in results} - inputs_changed
+        changed = {id(t) for t in self._dirty}
+        made = {id(t): i for i, t in enumerate(results) if isinstance(t, Tensor) and id(t) not in changed}
+        # What `forward` changed in place counts from where it left it.
+        self._versions = tuple(
+            t._version if id(t) in changed else version for t, version in zip(self._saved, self._versions)
+        )
         if made and self._saved:
-            self._saved = tuple(_SavedOutput(t) if id(t) in made and t.is_leaf else t for t in self._saved)
-            # What `forward` changed in place counts from where it left it.
-        if inputs_changed:
-            self._versions = tuple(
-                t._version if id(t) in inputs_changed else version for t, version in zip(self._saved, self._versions)
+            kept = {id(t) for t in self._inputs}
+            self._saved = tuple(
+                _SavedOutput(made[id(t)], t) if id(t) in made and id(t) not in kept else t for t in self._saved
             )
+        self._inputs = ()
+
+    def _attach(self, outputs):
+        """Tells saved results where their tied selves are."""
+        import weakref
+
+        results = outputs if isinstance(outputs, tuple) else (outputs,)
+        for saved in self._saved:
+            if isinstance(saved, _SavedOutput):
+                saved.reference = weakref.ref(results[saved.position])
 
 
 class BackwardCFunction(FunctionCtx):
@@ -196,7 +209,10 @@ class Function(metaclass=_FunctionMeta):
             return outputs
 
         ctx._takes = [isinstance(a, Tensor) for a in args]
-        return _C._apply_custom_function(ctx, forward, _backward, args)
+        ctx._inputs = args
+        outputs = _C._apply_custom_function(ctx, forward, _backward, args)
+        ctx._attach(outputs)
+        return outputs
 
 
 def _backward(ctx, *grads):

@@ -66,3 +66,57 @@ def register_multi_grad_hook(tensors, fn, *, mode="all"):
         return hook
 
     return _Handle([tensor.register_hook(hook_for(i)) for i, tensor in enumerate(tensors)])
+
+
+# Names of derivatives in PyTorch that do not follow from the operator's name.
+_NAMES = {
+    "linear": "AddmmBackward0",
+    "matmul": "MmBackward0",
+    "cross_entropy": "NllLossBackward0",
+    "max_pool2d": "MaxPool2DWithIndicesBackward0",
+    "conv1d": "ConvolutionBackward0",
+    "conv2d": "ConvolutionBackward0",
+    "conv3d": "ConvolutionBackward0",
+    "layer_norm": "NativeLayerNormBackward0",
+    "batch_norm": "NativeBatchNormBackward0",
+    "group_norm": "NativeGroupNormBackward0",
+    "true_divide": "DivBackward0",
+    "subtract": "SubBackward0",
+    "multiply": "MulBackward0",
+    "concat": "CatBackward0",
+    "index": "IndexBackward0",
+    "to": "ToCopyBackward0",
+    "type": "ToCopyBackward0",
+    "contiguous": "CloneBackward0",
+    "flatten": "ViewBackward0",
+    "reshape": "ViewBackward0",
+    "dropout": "MulBackward0",
+    "scaled_dot_product_attention": "ScaledDotProductFlashAttentionForCpuBackward0",
+}
+
+
+class Node:
+    """What made a tensor: `tensor.grad_fn`. It has a name, and no more; `ttk inspect` shows whole graphs."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, made_by):
+        if made_by.endswith("Backward") or made_by[:1].isupper():
+            self._name = made_by  # a Function of the user's
+        else:
+            words = made_by.rstrip("_").split("_")
+            self._name = _NAMES.get(made_by) or "".join(word[:1].upper() + word[1:] for word in words) + "Backward0"
+
+    def name(self):
+        return self._name
+
+    @property
+    def next_functions(self):
+        return ()
+
+    @property
+    def metadata(self):
+        return {}
+
+    def __repr__(self):
+        return f"<{self._name} object at {id(self):#x}>"

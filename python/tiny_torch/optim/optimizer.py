@@ -8,6 +8,7 @@ from itertools import chain
 
 import tiny_torch as torch
 from tiny_torch import _C
+from tiny_torch.utils.hooks import RemovableHandle
 
 __all__ = ["Optimizer", "ParamsT", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -27,8 +28,6 @@ required = _RequiredParameter()
 
 
 def _add_hook(hooks, hook, prepend=False):
-    from ..nn.modules._hooks import RemovableHandle
-
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     if prepend:
@@ -326,16 +325,16 @@ class Optimizer:
         """Drops the gradients of all parameters, or fills them with zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is None:
-                    continue
                 if set_to_none:
                     p.grad = None
-                else:
-                    if p.grad.grad_fn is not None:
-                        p.grad.detach_()
+                    continue
+                grad = p.grad
+                if grad is not None:
+                    if grad.grad_fn is not None:
+                        grad.detach_()
                     else:
-                        p.grad.requires_grad_(False)
-                    p.grad.zero_()
+                        grad.requires_grad_(False)
+                    grad.zero_()
 
     def step(self, closure=None):
         """One update of every parameter that has a gradient; returns the closure's loss."""

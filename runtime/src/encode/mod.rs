@@ -221,12 +221,26 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    /// Bytes that are a text.
+    pub fn string(&mut self) -> Result<String> {
+        let at = self.at;
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Text { at })?;
+        Ok(text.to_string())
+    }
+
+    /// Bytes of which there must be `N`.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let at = self.at;
+        let bytes = self.bytes()?;
+        let value = bytes.len() as u64;
+        bytes.try_into().map_err(|_| DecodeError::Value { what: "a length", value, at })
+    }
+
     pub fn text(&mut self) -> Result<Arc<str>> {
         let at = self.at;
         match self.number()? {
             0 => {
-                let text = std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Text { at })?;
-                let text: Arc<str> = text.into();
+                let text: Arc<str> = self.string()?.into();
                 self.texts.push(text.clone());
                 Ok(text)
             }

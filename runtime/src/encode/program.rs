@@ -84,7 +84,7 @@ impl Writer {
         self.list(exprs, Writer::expr);
     }
 
-    fn ty(&mut self, ty: &Type) {
+    pub(crate) fn ty(&mut self, ty: &Type) {
         self.dtype(ty.dtype);
         self.list(&ty.shape, |w, d| w.expr(&d.expr()));
     }
@@ -211,7 +211,7 @@ impl Reader<'_> {
         self.list(Reader::expr)
     }
 
-    fn ty(&mut self) -> Result<Type> {
+    pub(crate) fn ty(&mut self) -> Result<Type> {
         let dtype = self.dtype()?;
         let mut shape = Shape::new();
         for _ in 0..self.count()? {

@@ -1,65 +1,75 @@
 //! Batches of matrix products on the team of threads.
 
 use super::Context;
-use super::multiply::{Matrix, convert_block, multiply, sum_into, zero};
-use crate::plan::{Call, GemmWork, Route, Side, Source};
+use super::multiply::{Matrix, convert_block, multiply, prepack, sum_into, zero};
+use super::product::Product;
+use crate::plan::{Block, Call, GemmWork, Route, Side, Source};
 use crate::threads;
 use std::ops::Range;
 
 /// Computes all products, sums and the epilogue of one step.
 pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
-    prepack(cx, &w.a, w.shared_out);
-    prepack(cx, &w.b, w.shared_out);
-    let (down, right) = (w.m.div_ceil(w.rows), w.n.div_ceil(w.cols));
-    let item_groups = w.items.div_ceil(w.group);
-    let block = |i: usize| {
-        let (row, col) = (i / right * w.rows, i % right * w.cols);
-        (row..(row + w.rows).min(w.m), col..(col + w.cols).min(w.n))
-    };
+    pack_operand(cx, &w.a, w.shared_out);
+    pack_operand(cx, &w.b, w.shared_out);
+    pack_lanes(cx, w);
+    let blocks = w.blocks();
     match w.route {
         Route::Direct => {
             // The epilogue joins the task that finishes what it runs on.
-            let whole = right == 1 && (down == 1 || matches!(w.epilogue, Some((_, true))));
-            each(cx, w, item_groups * down * right, &|slot, task| {
-                let (group, at) = (task / (down * right), task % (down * right));
-                let (rows, cols) = block(at);
+            let joined = blocks == 1 || matches!(w.epilogue, Some((_, true))) && w.whole_rows();
+            each(cx, w, w.items.div_ceil(w.group) * blocks, &|slot, task| {
+                let (group, block) = (task / blocks, w.block(task % blocks));
                 for item in group * w.group..((group + 1) * w.group).min(w.items) {
-                    direct(cx, w, slot, item, rows.clone(), cols.clone());
-                    if whole {
-                        epilogue(cx, w, slot, item, rows.clone());
+                    direct(cx, w, slot, item, &block);
+                    if joined {
+                        epilogue(cx, w, slot, item, block.rows.clone());
                     }
                 }
             });
-            if !whole {
+            if !joined {
                 epilogues(cx, w);
             }
         }
         Route::Partial { groups, at } => {
             let sums = Sums { at, groups, w };
-            each(cx, w, w.items * groups * down * right, &|slot, task| {
-                let (rest, at) = (task / (down * right), task % (down * right));
-                let (rows, cols) = block(at);
+            each(cx, w, w.items * groups * blocks, &|slot, task| {
+                let (rest, block) = (task / blocks, w.block(task % blocks));
                 let (item, group) = (rest / groups, rest % groups);
                 let terms = w.terms() * group / groups..w.terms() * (group + 1) / groups;
-                let sum = sums.matrix(cx, item, group).at(rows.start, cols.start);
-                terms_into(cx, w, slot, item, terms, rows, cols, sum);
+                let sum = sums.matrix(cx, item, group).at(block.rows.start, block.cols.start);
+                terms_into(cx, w, slot, item, terms, &block, sum);
             });
-            // Few rows at a time, so that a block of sums is still in cache for the epilogue.
-            let rows = (16_384 / w.n).clamp(1, w.m);
-            let whole = rows == w.m || matches!(w.epilogue, Some((_, true)));
-            each(cx, w, w.items * w.m.div_ceil(rows), &|slot, task| {
-                let (item, at) = (task / w.m.div_ceil(rows), task % w.m.div_ceil(rows) * rows);
-                let range = at..(at + rows).min(w.m);
+            // A few rows (or columns) at a time, so that a block of sums is still in cache for the
+            // epilogue.
+            let (lines, width) = if w.style.on_rows() { (w.n, w.m) } else { (w.m, w.n) };
+            let some = (16_384 / width).clamp(1, lines);
+            let joined = some == lines || matches!(w.epilogue, Some((_, true))) && !w.style.on_rows();
+            each(cx, w, w.items * lines.div_ceil(some), &|slot, task| {
+                let (item, at) = (task / lines.div_ceil(some), task % lines.div_ceil(some) * some);
+                let range = at..(at + some).min(lines);
                 join(cx, w, &sums, item, range.clone());
-                if whole {
-                    epilogue(cx, w, slot, item, range);
+                if joined {
+                    epilogue(cx, w, slot, item, if some == lines { 0..w.m } else { range });
                 }
             });
-            if !whole {
+            if !joined {
                 epilogues(cx, w);
             }
         }
     }
+}
+
+/// Packs the panels of the operand on the lanes that tasks share.
+fn pack_lanes(cx: &Context<'_>, w: &GemmWork) {
+    let Some((at, bytes)) = w.lanes_packed else { return };
+    let panels = w.panels.count();
+    each(cx, w, w.items * panels, &|slot, task| {
+        let (item, panel) = (task / panels, task % panels);
+        let side = if w.style.on_rows() { &w.a } else { &w.b };
+        let x = operand(cx, w, side, slot, item, 0, &mut None);
+        // SAFETY: room for all panels of all items was reserved from `at`; each is packed by one task.
+        unsafe { prepack(w.style, w.k, x, &w.panels, panel, cx.shared.add(at + item * bytes)) };
+    });
 }
 
 /// Runs tasks on the team, if together they are worth it.
@@ -71,7 +81,8 @@ fn each(cx: &Context<'_>, w: &GemmWork, tasks: usize, task: &threads::Work<'_>) 
     }
 }
 
-fn prepack(cx: &Context<'_>, side: &Side, shared_out: bool) {
+/// Runs the pack kernel of an operand for all its items.
+fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
     let Source::Prepacked { call, items, at, stride } = side.source else { return };
     let pack = |slot: usize, item: usize| {
         // SAFETY: room for all items was reserved in the shared scratch from `at`.
@@ -105,35 +116,32 @@ fn pack_item(cx: &Context<'_>, call: &Call, slot: usize, item: usize, to: *mut u
 }
 
 /// The whole sum of a block, into `C`.
-fn direct(cx: &Context<'_>, w: &GemmWork, slot: usize, item: usize, rows: Range<usize>, cols: Range<usize>) {
-    let c = target(cx, w, item).at(rows.start, cols.start);
-    let (m, n) = (rows.len(), cols.len());
+fn direct(cx: &Context<'_>, w: &GemmWork, slot: usize, item: usize, block: &Block) {
+    let c = target(cx, w, item).at(block.rows.start, block.cols.start);
     if w.dtype == w.sum_type() {
-        terms_into(cx, w, slot, item, 0..w.terms(), rows, cols, c);
+        terms_into(cx, w, slot, item, 0..w.terms(), block, c);
         return;
     }
-    let depth = w.piece.min(crate::plan::PANEL_DEPTH);
-    // SAFETY: the conversion area ends with room for such a block.
-    let sum = unsafe { cx.scratch(slot).add(w.conversion_at + (w.rows * depth + depth * w.cols) * 4) };
+    let (m, n) = (block.rows.len(), block.cols.len());
+    // SAFETY: room for such a block was reserved there.
+    let sum = unsafe { cx.scratch(slot).add(w.sum_at) };
     let sum = Matrix::new(sum, w.sum_type(), n as isize, 1);
-    terms_into(cx, w, slot, item, 0..w.terms(), rows, cols, sum);
+    terms_into(cx, w, slot, item, 0..w.terms(), block, sum);
     // SAFETY: the block lies in `C` and in scratch of this thread.
     unsafe { convert_block(m, n, sum, c) };
 }
 
 /// Sums some terms of a block into `sum`, which need not hold anything before.
-#[expect(clippy::too_many_arguments)]
 fn terms_into(
     cx: &Context<'_>,
     w: &GemmWork,
     slot: usize,
     item: usize,
     terms: Range<usize>,
-    rows: Range<usize>,
-    cols: Range<usize>,
+    block: &Block,
     sum: Matrix,
 ) {
-    let (m, n) = (rows.len(), cols.len());
+    let (m, n) = (block.rows.len(), block.cols.len());
     if terms.is_empty() {
         // SAFETY: the block is this task's.
         unsafe { zero(m, n, sum) };
@@ -143,14 +151,25 @@ fn terms_into(
     for term in terms {
         let (reduced, piece) = (term / w.pieces, term % w.pieces);
         let deep = (piece * w.piece).min(w.k)..((piece + 1) * w.piece).min(w.k);
-        let a = operand(cx, w, &w.a, slot, item, reduced, &mut packed[0]).at(rows.start, deep.start);
-        let b = operand(cx, w, &w.b, slot, item, reduced, &mut packed[1]).at(deep.start, cols.start);
+        let product = Product {
+            style: w.style,
+            m,
+            n,
+            k: deep.len(),
+            a: operand(cx, w, &w.a, slot, item, reduced, &mut packed[0]).at(block.rows.start, deep.start),
+            b: operand(cx, w, &w.b, slot, item, reduced, &mut packed[1]).at(deep.start, block.cols.start),
+            c: sum,
+            add: term > first,
+            packed: w.lanes_packed.map(|(at, bytes)| {
+                // SAFETY: the item's panels, which were packed there.
+                (unsafe { cx.shared.add(at + item * bytes) }.cast_const(), w.panels, block.panel)
+            }),
+            // SAFETY: room was reserved there.
+            scratch: unsafe { cx.scratch(slot).add(w.product_at) },
+        };
         // SAFETY: all accesses were checked when the sizes were bound; the block of the sum is this
         // task's, and operands are not written while products are computed.
-        unsafe {
-            let conversion = cx.scratch(slot).add(w.conversion_at);
-            multiply(m, n, deep.len(), sum, a, b, term > first, conversion.cast());
-        }
+        unsafe { multiply(&product) };
     }
 }
 
@@ -225,25 +244,33 @@ impl Sums<'_> {
         let bytes = w.m * w.n * w.sum_type().size();
         // SAFETY: room for all groups of all items was reserved from `at`.
         let start = unsafe { cx.shared.add(self.at + (item * self.groups + group) * bytes) };
-        Matrix::new(start, w.sum_type(), w.n as isize, 1)
+        // Lanes are contiguous.
+        let (rs, cs) = if w.style.on_rows() { (1, w.m) } else { (w.n, 1) };
+        Matrix::new(start, w.sum_type(), rs as isize, cs as isize)
     }
 }
 
-/// Joins the groups' sums of some rows as a balanced tree, into `C`.
-fn join(cx: &Context<'_>, w: &GemmWork, sums: &Sums<'_>, item: usize, rows: Range<usize>) {
+/// Joins the groups' sums of some rows (columns, when lanes lie along rows) as a balanced tree, into `C`.
+fn join(cx: &Context<'_>, w: &GemmWork, sums: &Sums<'_>, item: usize, range: Range<usize>) {
+    let on_rows = w.style.on_rows();
+    let line = |m: Matrix| {
+        let m = if on_rows { Matrix { rs: m.cs, cs: m.rs, ..m } } else { m };
+        m.at(range.start, 0)
+    };
+    let (lines, width) = (range.len(), if on_rows { w.m } else { w.n });
     let mut step = 1;
     while step < sums.groups {
         for group in (0..sums.groups - step).step_by(2 * step) {
-            let into = sums.matrix(cx, item, group).at(rows.start, 0);
-            let from = sums.matrix(cx, item, group + step).at(rows.start, 0);
-            // SAFETY: rows of sums are dense, of this task alone, and the two groups' are apart.
-            unsafe { sum_into(rows.len() * w.n, into, from) };
+            let into = line(sums.matrix(cx, item, group));
+            let from = line(sums.matrix(cx, item, group + step));
+            // SAFETY: lines of sums are dense, of this task alone, and the two groups' are apart.
+            unsafe { sum_into(lines * width, into, from) };
         }
         step *= 2;
     }
-    let sum = sums.matrix(cx, item, 0).at(rows.start, 0);
-    // SAFETY: these rows of `C` are this task's.
-    unsafe { convert_block(rows.len(), w.n, sum, target(cx, w, item).at(rows.start, 0)) };
+    let sum = line(sums.matrix(cx, item, 0));
+    // SAFETY: these lines of `C` are this task's.
+    unsafe { convert_block(lines, width, sum, line(target(cx, w, item))) };
 }
 
 /// The position of a flattened index under strides.

@@ -2,7 +2,8 @@
 
 pub(crate) mod argsort;
 mod gemm;
-mod multiply;
+pub(crate) mod multiply;
+pub(crate) mod product;
 
 use crate::custom::{CustomInput, CustomOutput};
 use crate::error::RunError;

@@ -1,9 +1,10 @@
 //! One matrix product on one thread.
 
+use super::product::{self, Number, Panels, Product, Style};
+use crate::plan::PANEL_DEPTH;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use ttk_ir::DType;
-
-use crate::plan::PANEL_DEPTH;
 
 /// A strided matrix somewhere in memory. Strides count elements.
 #[derive(Clone, Copy, Debug)]
@@ -26,35 +27,50 @@ impl Matrix {
     }
 }
 
-/// `c = a * b`, or `c += a * b` when `add`. `a` is `m x k` and `b` is `k x n`, of one type; `c` has that
-/// type, or `f32` for 16-bit operands, which are converted in `conversion`.
+/// Computes a product. Operands have one type; `c` has that type, or `f32` for 16-bit operands, which
+/// are converted in `scratch`.
 ///
 /// # Safety
-/// The matrices must be in memory as said and `c` overlap nothing; `conversion` must have room for
-/// `m * d + d * n` floats, `d = min(k, PANEL_DEPTH)`, when operands have 16 bits.
-#[expect(clippy::too_many_arguments)]
-pub(super) unsafe fn multiply(
-    m: usize,
-    n: usize,
-    k: usize,
-    c: Matrix,
-    a: Matrix,
-    b: Matrix,
-    add: bool,
-    conversion: *mut f32,
-) {
+/// The matrices must be in memory as said and `c` overlap nothing; `scratch` must have what [`scratch`]
+/// says.
+pub(super) unsafe fn multiply(p: &Product) {
     // SAFETY: in all arms, passed on from the caller; the types are those of the matrices.
     unsafe {
-        match a.dtype {
-            DType::F32 => float::<f32>(m, n, k, c, a, b, add),
-            DType::F64 => float::<f64>(m, n, k, c, a, b, add),
-            DType::F16 => narrow::<f16>(m, n, k, c, a, b, add, conversion),
-            DType::BF16 => narrow::<bf16>(m, n, k, c, a, b, add, conversion),
-            DType::U8 | DType::Bool => integer::<u8>(m, n, k, c, a, b, add),
-            DType::I8 => integer::<i8>(m, n, k, c, a, b, add),
-            DType::I16 => integer::<i16>(m, n, k, c, a, b, add),
-            DType::I32 => integer::<i32>(m, n, k, c, a, b, add),
-            DType::I64 => integer::<i64>(m, n, k, c, a, b, add),
+        match p.a.dtype {
+            DType::F32 => float::<f32>(p),
+            DType::F64 => float::<f64>(p),
+            DType::F16 => narrow::<f16>(p, |from, to| from.convert_to_f32_slice(to)),
+            DType::BF16 => narrow::<bf16>(p, |from, to| from.convert_to_f32_slice(to)),
+            DType::U8 | DType::Bool => integer::<u8>(p),
+            DType::I8 => integer::<i8>(p),
+            DType::I16 => integer::<i16>(p),
+            DType::I32 => integer::<i32>(p),
+            DType::I64 => integer::<i64>(p),
+        }
+    }
+}
+
+/// Bytes of scratch that products of blocks of so many rows and columns need.
+pub(crate) fn scratch(dtype: DType, m: usize, n: usize, k: usize) -> usize {
+    let pack = product::scratch(dtype.compute().size(), k);
+    if dtype == dtype.compute() {
+        return pack;
+    }
+    let depth = k.min(PANEL_DEPTH);
+    pack.next_multiple_of(64) + (m * depth + depth * n) * size_of::<f32>()
+}
+
+/// Packs one panel of the operand on the lanes; does nothing where there are no tiles of our own.
+///
+/// # Safety
+/// As of [`multiply`]; `to` must have room for all panels.
+pub(super) unsafe fn prepack(style: Style, k: usize, x: Matrix, panels: &Panels, panel: usize, to: *mut u8) {
+    // SAFETY: in all arms, passed on from the caller; the types are those of the matrix.
+    unsafe {
+        match (x.dtype, f32::tiles(), f64::tiles()) {
+            (DType::F32, Some(tiles), _) => product::prepack(tiles, style, k, x, panels, panel, to.cast()),
+            (DType::F64, _, Some(tiles)) => product::prepack(tiles, style, k, x, panels, panel, to.cast()),
+            _ => {}
         }
     }
 }
@@ -133,7 +149,7 @@ pub(super) unsafe fn sum_into(n: usize, into: Matrix, from: Matrix) {
     }
 }
 
-trait Float: Copy + 'static {
+trait Float: Number {
     const ONE: Self;
     const ZERO: Self;
 }
@@ -148,10 +164,25 @@ impl Float for f64 {
     const ZERO: f64 = 0.0;
 }
 
+/// By our own tiles, or by the crate `gemm` on machines for which we have none.
+///
 /// # Safety
 /// As of [`multiply`].
-unsafe fn float<T: Float>(m: usize, n: usize, k: usize, c: Matrix, a: Matrix, b: Matrix, add: bool) {
-    let start = if add { T::ONE } else { T::ZERO };
+unsafe fn float<T: Float>(p: &Product) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match T::tiles() {
+            Some(tiles) => product::multiply(tiles, p),
+            None => by_crate::<T>(p),
+        }
+    }
+}
+
+/// # Safety
+/// As of [`multiply`].
+unsafe fn by_crate<T: Float>(p: &Product) {
+    let Product { m, n, k, a, b, c, add, .. } = *p;
+    let keep = if add { T::ONE } else { T::ZERO };
     // SAFETY: passed on from the caller.
     unsafe {
         gemm::gemm(
@@ -168,7 +199,7 @@ unsafe fn float<T: Float>(m: usize, n: usize, k: usize, c: Matrix, a: Matrix, b:
             b.start.cast::<T>(),
             b.cs,
             b.rs,
-            start,
+            keep,
             T::ONE,
             false,
             false,
@@ -182,33 +213,33 @@ unsafe fn float<T: Float>(m: usize, n: usize, k: usize, c: Matrix, a: Matrix, b:
 ///
 /// # Safety
 /// As of [`multiply`].
-#[expect(clippy::too_many_arguments)]
-unsafe fn narrow<T: Copy + Into<f32>>(
-    m: usize,
-    n: usize,
-    k: usize,
-    c: Matrix,
-    a: Matrix,
-    b: Matrix,
-    add: bool,
-    conversion: *mut f32,
-) {
+unsafe fn narrow<T: Copy + Into<f32>>(p: &Product, dense: impl Fn(&[T], &mut [f32])) {
+    let Product { m, n, k, a, b, .. } = *p;
     let depth = k.min(PANEL_DEPTH);
-    let wide_a = Matrix::new(conversion.cast(), DType::F32, depth as isize, 1);
-    let wide_b = Matrix::new(conversion.wrapping_add(m * depth).cast(), DType::F32, n as isize, 1);
+    let pack = product::scratch(size_of::<f32>(), k).next_multiple_of(64);
+    let wide_a = p.scratch.wrapping_add(pack);
+    let wide_b = wide_a.wrapping_add(m * depth * size_of::<f32>());
+    let wide_a = Matrix::new(wide_a, DType::F32, depth as isize, 1);
+    let wide_b = Matrix::new(wide_b, DType::F32, n as isize, 1);
+    let widen = |n: usize, from: Matrix, to: Matrix| {
+        // SAFETY: a row of a panel, and of the room for it.
+        unsafe {
+            if from.cs == 1 {
+                let from = std::slice::from_raw_parts(from.start.cast::<T>(), n);
+                dense(from, std::slice::from_raw_parts_mut(to.start.cast::<f32>(), n));
+            } else {
+                convert_row::<T, f32>(n, from, to, T::into);
+            }
+        }
+    };
     let mut at = 0;
     loop {
         let d = depth.min(k - at);
-        // SAFETY: panels of the operands, and the room the caller promised.
-        unsafe {
-            for i in 0..m {
-                convert_row::<T, f32>(d, a.at(i, at), wide_a.at(i, 0), T::into);
-            }
-            for p in 0..d {
-                convert_row::<T, f32>(n, b.at(at + p, 0), wide_b.at(p, 0), T::into);
-            }
-            float::<f32>(m, n, d, c, wide_a, wide_b, add || at > 0);
-        }
+        (0..m).for_each(|i| widen(d, a.at(i, at), wide_a.at(i, 0)));
+        (0..d).for_each(|q| widen(n, b.at(at + q, 0), wide_b.at(q, 0)));
+        let part = Product { k: d, a: wide_a, b: wide_b, add: p.add || at > 0, ..*p };
+        // SAFETY: panels in scratch, and `c` of the caller.
+        unsafe { float::<f32>(&part) };
         at += d;
         if at >= k {
             return;
@@ -244,7 +275,8 @@ integers! { u8 i8 i16 i32 i64 }
 
 /// # Safety
 /// As of [`multiply`].
-unsafe fn integer<T: Integer>(m: usize, n: usize, k: usize, c: Matrix, a: Matrix, b: Matrix, add: bool) {
+unsafe fn integer<T: Integer>(p: &Product) {
+    let Product { m, n, k, a, b, c, add, .. } = *p;
     // SAFETY: every access is an element of one of the matrices.
     unsafe {
         if !add {

@@ -5,6 +5,9 @@
 
 use super::bind::{Binder, Call, WORTH_SHARING, Work, checked};
 use crate::error::Defect;
+use crate::execute::multiply;
+use crate::execute::product::{self, Panels, Style};
+use std::ops::Range;
 use ttk_ir::DType;
 use ttk_ir::program::{BufferId, Epilogue, Gemm, Matrix, Operand};
 
@@ -28,17 +31,23 @@ pub(crate) struct GemmWork {
     pub(crate) b: Side,
     pub(crate) c: Side,
     pub(crate) epilogue: Option<(Call, bool)>,
+    pub(crate) style: Style,
     pub(crate) route: Route,
-    /// A task computes a block of `C` of so many rows and columns, for so many items of the batch.
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
+    /// A task computes a block of `C`, for `group` items of the batch: so many panels of lanes, and
+    /// `across` of the rows or columns that are not lanes.
+    pub(crate) panels: Panels,
+    pub(crate) panels_each: usize,
+    pub(crate) across: usize,
     pub(crate) group: usize,
+    /// Where in the shared scratch the operand on the lanes is packed beforehand, so that tasks with the
+    /// same lanes share it, and how many bytes an item takes.
+    pub(crate) lanes_packed: Option<(usize, usize)>,
     /// Whether the tasks are worth more than one thread.
     pub(crate) shared_out: bool,
     /// Byte offsets in a thread's scratch: after the locals of kernels come the packed operands, then
-    /// the arguments of pack kernels, then room for conversions.
-    pub(crate) arguments_at: usize,
-    pub(crate) conversion_at: usize,
+    /// room for products, then for the sum of a block whose type is not that of `C`.
+    pub(crate) product_at: usize,
+    pub(crate) sum_at: usize,
 }
 
 /// One of the three matrices.
@@ -81,14 +90,65 @@ pub(crate) enum Route {
     Partial { groups: usize, at: usize },
 }
 
+/// A block of `C`.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) rows: Range<usize>,
+    pub(crate) cols: Range<usize>,
+    /// The first panel of its lanes.
+    pub(crate) panel: usize,
+}
+
 impl GemmWork {
+    /// Whether tasks pack an operand by a kernel, each for itself; a task is a whole item then.
+    fn packs_in_tasks(&self) -> bool {
+        [&self.a, &self.b].iter().any(|s| matches!(s.source, Source::Packed { .. }))
+    }
+
     pub(crate) fn terms(&self) -> usize {
         self.summed * self.pieces
     }
 
-    /// Bytes of an element of a sum: 16-bit floats accumulate in `f32`.
+    /// 16-bit floats accumulate in `f32`.
     pub(crate) fn sum_type(&self) -> DType {
         self.dtype.compute()
+    }
+
+    /// How many blocks an item's `C` is cut into.
+    pub(crate) fn blocks(&self) -> usize {
+        self.panels.count().div_ceil(self.panels_each) * self.blocks_across()
+    }
+
+    pub(crate) fn block(&self, index: usize) -> Block {
+        let (along, across) = (index / self.blocks_across(), index % self.blocks_across());
+        let panel = along * self.panels_each;
+        let lanes = self.panels.start(panel)..self.panels.start(panel + self.panels_each);
+        let others = across * self.across..((across + 1) * self.across).min(self.others());
+        if self.style.on_rows() {
+            Block { rows: lanes, cols: others, panel }
+        } else {
+            Block { rows: others, cols: lanes, panel }
+        }
+    }
+
+    /// Rows or columns of `C`, whichever are not lanes.
+    pub(crate) fn others(&self) -> usize {
+        if self.style.on_rows() { self.n } else { self.m }
+    }
+
+    /// Whether each block has whole rows of `C`.
+    pub(crate) fn whole_rows(&self) -> bool {
+        if self.style.on_rows() { self.blocks_across() == 1 } else { self.panels_each >= self.panels.count() }
+    }
+
+    fn blocks_across(&self) -> usize {
+        self.others().div_ceil(self.across)
+    }
+
+    /// The most rows and columns of a block.
+    fn largest(&self) -> (usize, usize) {
+        let lanes = self.panels.start(self.panels_each).max(self.panels.start(1));
+        if self.style.on_rows() { (lanes, self.across) } else { (self.across, lanes) }
     }
 }
 
@@ -112,9 +172,12 @@ const PREPACKED_BYTES: usize = 64 << 20;
 /// The shortest piece of `k`.
 const PIECE: usize = 1024;
 
-/// 16-bit matrices are converted in panels of so many rows or columns, and terms.
-const PANEL: usize = 1024;
+/// 16-bit matrices are converted in blocks of about so many rows and columns, and so many terms.
+const CONVERTED: usize = 1024;
 pub(crate) const PANEL_DEPTH: usize = 512;
+
+/// A thin product reads its large operand in pieces of so many lanes at least: memory is slow otherwise.
+const LANES_READ: usize = 1024;
 
 const ALIGN: usize = 64;
 
@@ -237,18 +300,24 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         b: bb,
         c,
         epilogue,
+        style: Style::Columns,
         route: Route::Direct,
-        rows: m,
-        cols: n,
+        panels: Panels::new(n, g.dtype.compute().size()),
+        panels_each: 1,
+        across: m,
         group: 1,
+        lanes_packed: None,
         shared_out: false,
-        arguments_at: 0,
-        conversion_at: 0,
+        product_at: 0,
+        sum_at: 0,
     };
     let mut shared = 0;
     prepack(&mut work.a, a_items, a_bytes, items * summed, &mut shared);
     prepack(&mut work.b, b_items, b_bytes, items * summed, &mut shared);
-    cut(&mut work, &mut shared);
+    style(&mut work);
+    cut(&mut work);
+    split_sums(&mut work, &mut shared);
+    pack_lanes(&mut work, &mut shared);
     scratch(b, &mut work, a_bytes, b_bytes, shared);
     Ok(Work::Gemm(Box::new(work)))
 }
@@ -280,10 +349,24 @@ fn prepack(side: &mut Side, items: usize, bytes: usize, products: usize, shared:
     }
 }
 
-/// Decides how the products are cut into tasks.
-fn cut(w: &mut GemmWork, shared: &mut usize) {
+/// Decides which operand lies along the lanes.
+fn style(w: &mut GemmWork) {
+    let size = w.sum_type().size();
+    let strides = |s: &Side| [s.rs, s.cs];
+    let (mut a, mut b, mut c) = (strides(&w.a), strides(&w.b), strides(&w.c));
+    if w.dtype != w.sum_type() {
+        // They are converted to these.
+        (a, b, c) = ([w.k as i64, 1], [w.n as i64, 1], [w.n as i64, 1]);
+    }
+    w.style = product::choose([w.m, w.n, w.piece], a, b, c, product::vector(size));
+    w.panels = Panels::new(if w.style.on_rows() { w.m } else { w.n }, size);
+    w.panels_each = w.panels.count();
+    w.across = w.others();
+}
+
+/// Operations of an item's product, and units of [`WORTH_SHARING`] that all products take.
+fn work(w: &GemmWork) -> (f64, f64, f64) {
     let per_item = 2.0 * w.m as f64 * w.n as f64 * (w.k as f64 * w.summed as f64).max(1.0);
-    let total = per_item * w.items as f64;
     // A product with a vector runs at the speed of memory, not of arithmetic.
     let narrow = (w.m.min(w.n) as f64 / 16.0).min(1.0);
     let slow = match w.dtype {
@@ -291,43 +374,55 @@ fn cut(w: &mut GemmWork, shared: &mut usize) {
         DType::F64 | DType::F16 | DType::BF16 => 2.0,
         DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => 30.0,
     };
-    let per_task = (total / TASKS).max(TASK_FLOPS * narrow / slow);
+    let total = per_item * w.items as f64;
     // A tenth of a nanosecond is about ten operations at 100 GFLOP/s.
-    w.shared_out = total / 10.0 / narrow * slow >= WORTH_SHARING;
+    (per_item, (total / TASKS).max(TASK_FLOPS * narrow / slow), total / 10.0 / narrow * slow)
+}
 
-    let packed = [&w.a, &w.b].iter().any(|s| matches!(s.source, Source::Packed { .. }));
-    let rows_together = matches!(w.epilogue, Some((_, true)));
-    if per_item <= 1.5 * per_task || packed {
+/// Decides how the products are cut into tasks.
+fn cut(w: &mut GemmWork) {
+    let (per_item, per_task, units) = work(w);
+    w.shared_out = units >= WORTH_SHARING;
+    if per_item <= 1.5 * per_task || w.packs_in_tasks() {
         w.group = ((per_task / per_item) as usize).clamp(1, w.items);
     } else {
-        let wanted = (per_item / per_task).ceil();
-        let (most_rows, most_cols) = (w.m.div_ceil(32) as f64, w.n.div_ceil(96) as f64);
-        let full = rows_together && (most_rows * w.items as f64 >= 8.0 || most_rows >= wanted);
-        let (down, right) = if full {
-            (wanted.min(most_rows), 1.0)
-        } else {
-            let down = (wanted * w.m as f64 / w.n as f64).sqrt().round().clamp(1.0, most_rows);
-            let right = (wanted / down).ceil().clamp(1.0, most_cols);
-            ((wanted / right).ceil().clamp(1.0, most_rows), right)
+        let wanted = (per_item / per_task).ceil() as usize;
+        let rows_together = matches!(w.epilogue, Some((_, true)));
+        let (most_along, most_across) = match w.style {
+            Style::Rows | Style::Columns | Style::Dots => (w.panels.count(), w.others().div_ceil(32)),
+            Style::RowStreams | Style::ColumnStreams => {
+                (w.panels.start(w.panels.count()).div_ceil(LANES_READ), 1)
+            }
         };
-        w.rows = w.m.div_ceil(down as usize).next_multiple_of(8).min(w.m);
-        w.cols = w.n.div_ceil(right as usize).next_multiple_of(16).min(w.n);
+        let enough = |parts: usize| parts * w.items >= FEW_TASKS || parts >= wanted;
+        // An epilogue of rows wants blocks of whole rows, if there are enough of those.
+        let (along, across) = if rows_together && w.style.on_rows() && enough(most_along) {
+            (wanted.min(most_along), 1)
+        } else if rows_together && !w.style.on_rows() && enough(most_across / 2) {
+            (1, wanted.min(most_across / 2))
+        } else {
+            let along = wanted.min(most_along);
+            (along, wanted.div_ceil(along).min(most_across))
+        };
+        w.panels_each = w.panels.count().div_ceil(along);
+        w.across = w.others().div_ceil(across).next_multiple_of(8).min(w.others());
     }
     if w.dtype != w.sum_type() {
-        w.rows = w.rows.min(PANEL);
-        if !(rows_together && w.cols == w.n) {
-            w.cols = w.cols.min(PANEL);
-        }
+        w.across = w.across.min(CONVERTED);
+        let most = CONVERTED / w.panels.start(1).max(1);
+        w.panels_each = w.panels_each.min(most.max(1));
     }
+}
 
-    let blocks = w.m.div_ceil(w.rows) * w.n.div_ceil(w.cols);
-    let tasks = w.items.div_ceil(w.group) * blocks;
+/// Splits sums where there would be too few tasks otherwise.
+fn split_sums(w: &mut GemmWork, shared: &mut usize) {
+    let tasks = w.items.div_ceil(w.group) * w.blocks();
     if tasks >= FEW_TASKS || !w.shared_out {
         return;
     }
     let one = w.items * w.m * w.n * w.sum_type().size();
     let most = (GROUP_BYTES / one.max(1)).min(GROUPS).min(GROUPS.div_ceil(tasks));
-    if w.summed == 1 && w.k >= 2 * PIECE && !packed {
+    if w.summed == 1 && w.k >= 2 * PIECE && !w.packs_in_tasks() {
         w.pieces = (w.k / PIECE).min(most).max(1);
         w.piece = w.k.div_ceil(w.pieces).next_multiple_of(16);
         w.pieces = w.k.div_ceil(w.piece);
@@ -340,6 +435,19 @@ fn cut(w: &mut GemmWork, shared: &mut usize) {
     }
 }
 
+/// Packs the operand on the lanes beforehand where several blocks would pack the same.
+fn pack_lanes(w: &mut GemmWork, shared: &mut usize) {
+    let side = if w.style.on_rows() { &w.a } else { &w.b };
+    let plain = matches!(side.source, Source::Buffer { .. } | Source::Prepacked { .. });
+    let bytes = product::packed_bytes(&w.panels, w.dtype.size(), w.k).next_multiple_of(ALIGN);
+    let repeated = w.blocks_across() > 1 && w.style.packs() && w.terms() == 1 && product::has_tiles();
+    let float = matches!(w.dtype, DType::F32 | DType::F64);
+    if repeated && float && plain && w.items * bytes <= PREPACKED_BYTES {
+        w.lanes_packed = Some((*shared, bytes));
+        *shared += w.items * bytes;
+    }
+}
+
 fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize, shared: usize) {
     let calls = [&w.a, &w.b].into_iter().filter_map(|s| match s.source {
         Source::Packed { call, .. } | Source::Prepacked { call, .. } => Some(call),
@@ -347,7 +455,6 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
     });
     let calls: Vec<Call> = calls.chain(w.epilogue.map(|e| e.0)).collect();
     let locals = calls.iter().map(|c| b.locals_bytes(c)).max().unwrap_or(0);
-    let arguments = calls.iter().map(|c| c.n_arguments as usize * 8).max().unwrap_or(0);
     let mut at = locals.next_multiple_of(ALIGN);
     for (side, bytes) in [(&mut w.a, a_bytes), (&mut w.b, b_bytes)] {
         if let Source::Packed { at: place, .. } = &mut side.source {
@@ -355,12 +462,12 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
             at += bytes;
         }
     }
-    w.arguments_at = at;
-    at = (at + arguments).next_multiple_of(ALIGN);
-    w.conversion_at = at;
+    let (rows, cols) = w.largest();
+    w.product_at = at;
+    at += multiply::scratch(w.dtype, rows, cols, w.piece).next_multiple_of(ALIGN);
+    w.sum_at = at;
     if w.dtype != w.sum_type() {
-        let depth = w.piece.min(PANEL_DEPTH);
-        at += (w.rows * depth + depth * w.cols + w.rows * w.cols) * 4;
+        at += rows * cols * w.sum_type().size();
     }
     b.reserve(at, shared);
 }

@@ -5,7 +5,7 @@ mod check;
 mod gemm;
 
 pub(crate) use bind::{Bound, Call, Launch, Place, Sort, TensorRef, Work};
-pub(crate) use gemm::{GemmWork, PANEL_DEPTH, Route, Side, Source};
+pub(crate) use gemm::{Block, GemmWork, PANEL_DEPTH, Route, Side, Source};
 
 use crate::code::CodeModule;
 use crate::custom::{self, CustomKernel};

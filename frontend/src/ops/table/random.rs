@@ -1,7 +1,7 @@
 //! Random tensors and in-place random fills.
 
-use super::rows;
 use super::creation::check_sizes;
+use super::rows;
 use crate::error::{Error, Result};
 use crate::ops::call::{Call, Returned};
 use crate::ops::promote::default_float;

@@ -170,7 +170,7 @@ impl Polish<'_> {
         for &operand in &self.terms.nodes[old].operands {
             saved = saved.saturating_add(self.release(operand));
         }
-        if added < saved {
+        if added < saved || (added == saved && self.operand_cost(node) < self.operand_cost(old)) {
             self.choice[class] = Some(node);
             return true;
         }
@@ -181,6 +181,14 @@ impl Polish<'_> {
             self.release(operand);
         }
         false
+    }
+
+    /// What the operands of a term cost by themselves. Of two terms that come to the same, the one with the
+    /// cheaper operands: where several terms use one dear value and could do without, none gains by
+    /// leaving it alone, but the last to leave does.
+    fn operand_cost(&self, node: usize) -> Cost {
+        let of = |&o: &usize| self.choice[o].map_or(Cost::ZERO, |n| self.terms.nodes[n].cost);
+        self.terms.nodes[node].operands.iter().map(of).sum()
     }
 
     /// What it would add to compute `class`, for use in `target`: nothing if it is there, `NEVER` if it

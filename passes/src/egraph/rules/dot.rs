@@ -294,7 +294,7 @@ fn expanded_operand(island: &mut Island, op: &Op, args: &[Id], side: usize, inne
 
 pub(super) const SUM_OF_DOT: Rule = Rule {
     name: "sum-of-dot",
-    doc: "sum(dot(x, y)) over a batch axis contracts it; over a free axis it sums the operand first",
+    doc: "sum(dot(x, y)) over a batch axis contracts it: the gradient of a repeated operand",
     when: When::Always,
     begins: |op| matches!(op, Op::Reduce { op: ReduceOp::Sum, .. }),
     rewrite: |island, op, args, found| {
@@ -308,25 +308,21 @@ fn sum_of_dot(island: &mut Island, op: &Op, dot: (Pairs, Pairs, Id, Id)) -> Opti
     let Op::Reduce { axes, .. } = op else { return None };
     let (batch, contract, lhs, rhs) = dot;
     let n = batch.len();
-    let (left, right) = free(island, &batch, &contract, &[lhs, rhs]);
-    let mut operands = [lhs, rhs];
-    for (side, own, first) in [(0, &left, n), (1, &right, n + left.len())] {
-        let summed = axes.iter().filter_map(|&a| (a as usize).checked_sub(first).and_then(|i| own.get(i)));
-        let mut summed: Axes = summed.copied().collect();
-        summed.sort_unstable();
-        if !summed.is_empty() {
-            operands[side] = island.add(Op::Reduce { op: ReduceOp::Sum, axes: summed }, &[operands[side]])?;
-        }
+    // Of a free axis the operand could be summed first, which is less work but makes a second reader of an
+    // operand that a product otherwise computes as it goes.
+    if axes.iter().any(|&a| a as usize >= n) {
+        return None;
     }
     let contracted = |k: usize| axes.contains(&(k as u8));
     let kept = (0..n).filter(|&k| !contracted(k)).map(|k| batch[k]).collect();
     let mut pairs = contract;
     pairs.extend((0..n).filter(|&k| contracted(k)).map(|k| batch[k]));
-    let dot = product(island, kept, pairs, operands)?;
+    let dot = product(island, kept, pairs, [lhs, rhs])?;
     // The batch axes that went come back with size 1; nothing else moved.
     let mut shape: Shape = SmallVec::new();
     let mut rest = island.shape(dot).into_iter();
-    for k in 0..n + left.len() + right.len() {
+    let rank = rest.len() + axes.len();
+    for k in 0..rank {
         shape.push(if k < n && contracted(k) { Dim::Fixed(1) } else { rest.next()? });
     }
     island.add(Op::Reshape(shape), &[dot])

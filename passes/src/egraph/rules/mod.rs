@@ -31,6 +31,8 @@ pub struct Rule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
     Always,
+    /// [`Options::fast_math`].
+    FastMath,
     /// [`Options::inference`]: moves work from activations to weights.
     Inference,
 }
@@ -52,6 +54,10 @@ pub const RULES: &[Rule] = &[
     expand::HOIST,
     expand::REDUCE_OF_EXPAND,
     expand::SUM_OF_SCALED,
+    expand::RECIPROCAL,
+    reduce::NEG_OUT_OF_PRODUCT,
+    reduce::NEG_OUT_OF_SUM,
+    reduce::NEG_INTO_DIFFERENCE,
     reduce::REDUCE_OF_REDUCE,
     reduce::SUM_OF_PAD,
     reduce::SUM_OF_CONCAT,
@@ -64,6 +70,11 @@ pub const RULES: &[Rule] = &[
     slices::SUM_OF_PADS,
 ];
 
+/// The rule of that name.
+pub fn find(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name)
+}
+
 /// The rules that begin at an operation, as bits over [`RULES`].
 pub(super) fn beginning_at(op: &Op) -> u64 {
     bits(|rule| (rule.begins)(op))
@@ -73,6 +84,7 @@ pub(super) fn beginning_at(op: &Op) -> u64 {
 pub(super) fn enabled(options: &Options) -> u64 {
     bits(|rule| match rule.when {
         When::Always => true,
+        When::FastMath => options.fast_math,
         When::Inference => options.inference,
     })
 }

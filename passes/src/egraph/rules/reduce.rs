@@ -1,10 +1,67 @@
-//! Reductions of reductions and of what is put together.
+//! Reductions of reductions and of what is put together; signs, which a reduction leaves fewer of.
 
 use super::{Rule, When};
 use crate::egraph::saturate::Island;
 use egg::Id;
 use ttk_ir::op::Axes;
-use ttk_ir::{Binary, Op, ReduceOp};
+use ttk_ir::{Binary, Op, ReduceOp, Unary};
+
+fn is_neg(op: &Op) -> bool {
+    matches!(op, Op::Unary(Unary::Neg))
+}
+
+pub(super) const NEG_OUT_OF_PRODUCT: Rule = Rule {
+    name: "neg-out-of-product",
+    doc: "x * neg y = neg(x * y), and of quotients: on its way to a sum, or to a difference that takes it in",
+    when: When::Always,
+    begins: |op| matches!(op, Op::Binary(Binary::Mul | Binary::Div)),
+    rewrite: |island, op, args, found| {
+        // The quotient of unsigned integers that wrapped is another.
+        if *op == Op::Binary(Binary::Div) && !island.ty(args[0]).dtype.is_float() {
+            return;
+        }
+        for side in 0..2 {
+            for (_, inner) in island.terms(args[side], is_neg) {
+                let mut operands = [args[0], args[1]];
+                operands[side] = inner[0];
+                let product = island.add(op.clone(), &operands);
+                found.extend(product.and_then(|p| island.add(Op::Unary(Unary::Neg), &[p])));
+            }
+        }
+    },
+};
+
+pub(super) const NEG_OUT_OF_SUM: Rule = Rule {
+    name: "neg-out-of-sum",
+    doc: "sum(neg x) = neg(sum x)",
+    when: When::Always,
+    begins: |op| matches!(op, Op::Reduce { op: ReduceOp::Sum, .. }),
+    rewrite: |island, op, args, found| {
+        for (_, inner) in island.terms(args[0], is_neg) {
+            let sum = island.add(op.clone(), &inner);
+            found.extend(sum.and_then(|s| island.add(Op::Unary(Unary::Neg), &[s])));
+        }
+    },
+};
+
+pub(super) const NEG_INTO_DIFFERENCE: Rule = Rule {
+    name: "neg-into-difference",
+    doc: "x + neg y = x - y, x - neg y = x + y",
+    when: When::Always,
+    begins: |op| matches!(op, Op::Binary(Binary::Add | Binary::Sub)),
+    rewrite: |island, op, args, found| {
+        let sum = *op == Op::Binary(Binary::Add);
+        for side in 0..2 {
+            if side == 0 && !sum {
+                continue;
+            }
+            for (_, inner) in island.terms(args[side], is_neg) {
+                let other = if sum { Binary::Sub } else { Binary::Add };
+                found.extend(island.add(Op::Binary(other), &[args[1 - side], inner[0]]));
+            }
+        }
+    },
+};
 
 pub(super) const REDUCE_OF_REDUCE: Rule = Rule {
     name: "reduce-of-reduce",

@@ -326,6 +326,18 @@ def fractional_max_pool3d(
     return _fractional(3, input, kernel_size, output_size, output_ratio, return_indices, _random_samples)
 
 
+def fractional_max_pool2d_with_indices(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices: bool = False, _random_samples=None
+):
+    return _fractional(2, input, kernel_size, output_size, output_ratio, True, _random_samples)
+
+
+def fractional_max_pool3d_with_indices(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices: bool = False, _random_samples=None
+):
+    return _fractional(3, input, kernel_size, output_size, output_ratio, True, _random_samples)
+
+
 def _unpool_output_size(input, kernel_size, stride, padding, output_size):
     n = len(kernel_size)
     default = [(input.size(-n + d) - 1) * stride[d] + kernel_size[d] - 2 * padding[d] for d in range(n)]

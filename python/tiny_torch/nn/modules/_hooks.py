@@ -1,49 +1,11 @@
-"""Handles that take hooks off again, and the backward hooks of modules."""
+"""The backward hooks of modules."""
 
 from __future__ import annotations
 
-import weakref
-from collections import OrderedDict
-
 import tiny_torch as torch
+from tiny_torch.utils.hooks import RemovableHandle
 
 __all__ = ["BackwardHook", "RemovableHandle"]
-
-
-class RemovableHandle:
-    """Takes one hook out of its dictionary; also a context manager that does so at the end."""
-
-    next_id: int = 0
-
-    def __init__(self, hooks_dict, *, extra_dict=None):
-        self.hooks_dict_ref = weakref.ref(hooks_dict)
-        self.id = RemovableHandle.next_id
-        RemovableHandle.next_id += 1
-        extra = () if extra_dict is None else extra_dict if isinstance(extra_dict, list) else (extra_dict,)
-        self.extra_dict_ref = tuple(weakref.ref(d) for d in extra)
-
-    def remove(self) -> None:
-        for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
-            hooks = ref()
-            if hooks is not None:
-                hooks.pop(self.id, None)
-
-    def __getstate__(self):
-        return (self.hooks_dict_ref(), self.id, tuple(ref() for ref in self.extra_dict_ref))
-
-    def __setstate__(self, state):
-        # A dead dictionary is replaced by a fresh one, so that remove() stays harmless.
-        self.hooks_dict_ref = weakref.ref(OrderedDict() if state[0] is None else state[0])
-        self.id = state[1]
-        RemovableHandle.next_id = max(RemovableHandle.next_id, self.id + 1)
-        extra = state[2] if len(state) > 2 else ()
-        self.extra_dict_ref = tuple(weakref.ref(OrderedDict() if d is None else d) for d in extra)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.remove()
 
 
 _tap = None

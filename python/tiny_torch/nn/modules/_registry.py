@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import tiny_torch as torch
 
 from ..parameter import Parameter
 
 # Hooks that see every registration in every module; see `module.register_module_*_registration_hook`.
-_global_registration_hooks = {"parameter": {}, "buffer": {}, "module": {}}
+_global_registration_hooks = {kind: OrderedDict() for kind in ("parameter", "buffer", "module")}
 
 
 def _seen_by_hooks(kind, module, name, value):

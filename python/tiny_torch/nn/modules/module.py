@@ -426,15 +426,16 @@ class Module(Registry, StateDict):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of the parameters, or fills them with zeros."""
         for p in self.parameters():
-            if p.grad is not None:
-                if set_to_none:
-                    p.grad = None
+            if set_to_none:
+                p.grad = None
+                continue
+            grad = p.grad
+            if grad is not None:
+                if grad.grad_fn is not None:
+                    grad.detach_()
                 else:
-                    if p.grad.grad_fn is not None:
-                        p.grad.detach_()
-                    else:
-                        p.grad.requires_grad_(False)
-                    p.grad.zero_()
+                    grad.requires_grad_(False)
+                grad.zero_()
 
     def apply(self, fn):
         """Calls `fn(module)` on everything below the module, then on the module itself; returns the module."""

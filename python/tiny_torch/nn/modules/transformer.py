@@ -42,7 +42,7 @@ class Transformer(Module):
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048, dropout: float = 0.1, activation=F.relu, custom_encoder=None,
+        dim_feedforward: int = 2048, dropout: float = 0.1, activation="relu", custom_encoder=None,
         custom_decoder=None, layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False,
         bias: bool = True, device=None, dtype=None,
     ) -> None:  # fmt: skip
@@ -150,7 +150,7 @@ class TransformerEncoderLayer(Module):
     """Self-attention, then a feed-forward network, each with a residual connection and a norm after (or before) it."""
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation=F.relu,
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation="relu",
         layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True,
         device=None, dtype=None,
     ) -> None:  # fmt: skip
@@ -200,7 +200,7 @@ class TransformerDecoderLayer(Module):
     """Self-attention, attention to the encoder's output, then a feed-forward network, each residual and normed."""
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation=F.relu,
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation="relu",
         layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True,
         device=None, dtype=None,
     ) -> None:  # fmt: skip

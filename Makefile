@@ -1,0 +1,124 @@
+# Two commands to begin with:
+#
+#   make train         trains a network on MNIST, writes it to a file, runs the file without Python
+#   make test          every test that needs no other framework
+#
+# and the rest:
+#
+#   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
+#   make bench         speed, against PyTorch where there is one
+#   make wheel         the wheel, in target/wheels
+#   make develop       an editable install of the package in .venv
+#   make lint          formatting and lints
+#   make clean         removes the environments; cargo's own folder stays
+
+# Python 3.10 or later; the first of these that is.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WHEELS := $(TARGET)/wheels
+SOURCES := $(shell find ir autograd passes codegen-cpu codegen-cuda runtime frontend python/src cli -name '*.rs' -o -name Cargo.toml) \
+	Cargo.toml Cargo.lock python/pyproject.toml $(shell find python/tiny_torch -name '*.py' -o -name '*.txt' -o -name '*.pyi' -o -name py.typed)
+# An interpreter that has torch already: `make conformance TORCH_PYTHON=/path/to/python` installs nothing into it.
+TORCH_PYTHON ?=
+TORCH_VERSION := 2.15.0
+OUT := $(TARGET)/train
+
+.PHONY: train test conformance bench wheel develop lint clean rust-test python-test
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,/^$$/{/^$$/!p;};/^  make/p' | awk '!seen[$$0]++'
+.PHONY: help
+
+# The environment, and the wheel in it.
+
+$(VENV)/.tools:
+	@test -n "$(PYTHON)" || { echo "Python 3.10 or later is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.16,<2' 'numpy>=1.23' 'pytest>=8' tqdm
+	@touch $@
+
+$(WHEELS)/.built: $(SOURCES) | $(VENV)/.tools
+	@rm -f $(WHEELS)/*.whl
+	$(BIN)/maturin build --release --quiet --manifest-path python/Cargo.toml --out $(WHEELS)
+	@ls -l $(WHEELS)/*.whl | awk '{printf "wheel %.1f MB %s\n", $$5 / 1e6, $$9}'
+	@touch $@
+
+$(VENV)/.installed: $(WHEELS)/.built
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+$(TARGET)/release/ttk: $(SOURCES)
+	cargo build --release --quiet -p ttk-cli
+	@touch $@
+
+wheel: $(WHEELS)/.built
+
+develop: $(VENV)/.tools
+	$(BIN)/maturin develop --manifest-path python/Cargo.toml
+	@rm -f $(VENV)/.installed
+
+# Training, and the trained network without Python.
+
+train: $(VENV)/.installed $(TARGET)/release/ttk
+	@mkdir -p $(OUT)
+	$(BIN)/ttk run examples/mnist/main.py --out $(OUT)
+	@echo "--- the written file, run by the native program: no Python"
+	$(TARGET)/release/ttk run $(OUT)/mnist.ttk --input $(OUT)/test_images.npy --output $(OUT)/scores.npy
+	$(BIN)/python examples/mnist/compare.py $(OUT)
+	@echo "--- the graph as it was recorded"
+	$(TARGET)/release/ttk inspect $(OUT)/mnist.ttk
+	@echo "--- and after optimisation"
+	$(TARGET)/release/ttk inspect $(OUT)/mnist.ttk --after rewrite
+
+# Tests
+
+test: rust-test python-test
+
+rust-test:
+	cargo test --workspace --exclude ttk-python
+
+python-test: $(VENV)/.installed
+	cd python && ../$(BIN)/python -m pytest
+
+# Comparisons with PyTorch
+
+ifeq ($(TORCH_PYTHON),)
+TORCH_SITE :=
+TORCH_RUN := .venv-torch/bin/python
+TORCH_READY := .venv-torch/.installed
+else
+TORCH_SITE := $(TARGET)/conformance-site
+TORCH_RUN := PYTHONPATH=$(abspath $(TORCH_SITE)) $(TORCH_PYTHON)
+TORCH_READY := $(TORCH_SITE)/.installed
+endif
+
+.venv-torch/.tools: | $(VENV)/.tools
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION) numpy 'pytest>=8' expecttest
+	@touch $@
+
+.venv-torch/.installed: $(WHEELS)/.built .venv-torch/.tools
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+$(TARGET)/conformance-site/.installed: $(WHEELS)/.built
+	@rm -rf $(TARGET)/conformance-site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(TARGET)/conformance-site $(WHEELS)/*.whl
+	@touch $@
+
+conformance: $(TORCH_READY)
+	cd python && $(if $(TORCH_SITE),$(TORCH_RUN),../$(TORCH_RUN)) -m pytest tests/conformance
+
+bench: $(TORCH_READY)
+	$(TORCH_RUN) benchmarks/compare_with_pytorch.py
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+clean:
+	rm -rf $(VENV) .venv-torch $(WHEELS) $(OUT)

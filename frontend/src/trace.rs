@@ -1,0 +1,176 @@
+//! Traces: a recorded computation as a graph of its own, with its weights.
+
+use crate::compile::cache::graph_of;
+use crate::compile::extract::extract_roots;
+use crate::compile::generalize::Pattern;
+use crate::compile::signature::Signature;
+use crate::error::{Error, Result};
+use crate::node::Value;
+use crate::random::default_generator;
+use crate::record::Recorder;
+use crate::tensor::Tensor;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use ttk_ir::op::RandomStream;
+use ttk_ir::{Builder, Graph, Op, Type, ValueId};
+
+/// A graph and the tensors it closes over.
+///
+/// The graph's inputs are the arguments, then the weights.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    pub graph: Graph,
+    pub n_arguments: usize,
+    /// Names and tensors, in the order of the graph's inputs.
+    pub weights: Vec<(String, Tensor)>,
+}
+
+/// The recorded computation of `outputs` from `arguments`, as a graph.
+///
+/// `named` gives names to tensors that it reads besides; others are named by their number.
+///
+/// # Errors
+/// What goes wrong while building the graph.
+pub fn trace(arguments: &[Tensor], outputs: &[Tensor], named: &[(String, Tensor)]) -> Result<Traced> {
+    let roots: Vec<Value> = outputs.iter().map(Tensor::value).collect();
+    let mut recording = extract_roots(&roots);
+    recording.donate.iter_mut().for_each(|d| *d = false);
+    let pattern = Pattern::exact(Signature::of(&recording));
+    let graph = graph_of(&recording, &pattern)
+        .ok_or_else(|| Error::Internal { detail: "a trace is not a well-formed graph".into() })?;
+
+    let storage_value = |t: &Tensor| t.with_body(|b| b.storage.value.lock().clone());
+    let key = |v: &Value| Arc::as_ptr(v) as usize;
+    let arguments: Vec<usize> = arguments.iter().map(|t| key(&storage_value(t))).collect();
+    let names: FxHashMap<usize, (&String, &Tensor)> =
+        named.iter().map(|(n, t)| (key(&storage_value(t)), (n, t))).collect();
+
+    // Inputs anew: arguments in their order, used or not, then everything else that is read.
+    let mut out = Graph::like(&graph);
+    out.name = "forward".into();
+    let leaf_of = |a: usize| recording.leaves.iter().position(|l| key(l) == a);
+    let mut params: FxHashMap<usize, ValueId> = FxHashMap::default();
+    for (&a, t) in arguments.iter().zip(outputs_types(&arguments, &recording.leaves, key)) {
+        let ty = match leaf_of(a) {
+            Some(i) => graph.ty(graph.params()[i]).clone(),
+            None => t,
+        };
+        let id = out.param(ty);
+        if let Some(i) = leaf_of(a) {
+            params.insert(i, id);
+        }
+    }
+    let mut weights = Vec::new();
+    for (i, leaf) in recording.leaves.iter().enumerate() {
+        if params.contains_key(&i) {
+            continue;
+        }
+        params.insert(i, out.param(graph.ty(graph.params()[i]).clone()));
+        weights.push(match names.get(&key(leaf)) {
+            Some((name, _)) => ((*name).clone(), Tensor::from_value(leaf.clone())),
+            None => (format!("constant{i}"), Tensor::from_value(leaf.clone())),
+        });
+    }
+    let mut ids: Vec<ValueId> = Vec::with_capacity(graph.len());
+    for node in graph.nodes() {
+        let id = match &node.op {
+            Op::Param { index, .. } => params[&(*index as usize)],
+            op => {
+                let inputs: Vec<ValueId> = node.inputs.iter().map(|v| ids[v.index()]).collect();
+                out.add_at(op.clone(), &inputs, node.loc)
+                    .map_err(|e| Error::Internal { detail: e.to_string() })?
+            }
+        };
+        ids.push(id);
+    }
+    // An output may be an input, or occur twice: the recording lists only what is computed.
+    for root in &roots {
+        let computed = recording.outputs.iter().position(|(_, v)| Arc::ptr_eq(v, root));
+        let id = match computed {
+            Some(i) => ids[graph.outputs[i].index()],
+            None => resolve_output(root, &recording, &graph, &ids, &params)?,
+        };
+        out.outputs.push(id);
+    }
+    Ok(Traced { graph: out, n_arguments: arguments.len(), weights })
+}
+
+/// The type of an argument that nothing reads is not in the recording; a placeholder stands for it.
+fn outputs_types(arguments: &[usize], leaves: &[Value], key: impl Fn(&Value) -> usize) -> Vec<Type> {
+    arguments
+        .iter()
+        .map(|&a| {
+            let leaf = leaves.iter().find(|l| key(l) == a);
+            leaf.map_or_else(|| Type::fixed(ttk_ir::DType::F32, &[]), |l| l.ty.clone())
+        })
+        .collect()
+}
+
+fn resolve_output(
+    root: &Value,
+    recording: &crate::compile::extract::Recording,
+    graph: &Graph,
+    ids: &[ValueId],
+    params: &FxHashMap<usize, ValueId>,
+) -> Result<ValueId> {
+    if let Some((_, at)) = recording.aliases.iter().find(|(v, _)| Arc::ptr_eq(v, root)) {
+        return Ok(match &recording.nodes[*at as usize] {
+            crate::compile::extract::Entry::Leaf(i) => params[&(*i as usize)],
+            crate::compile::extract::Entry::Op { value, .. } => {
+                let i = recording.outputs.iter().position(|(_, v)| Arc::ptr_eq(v, value));
+                let i = i.ok_or_else(|| Error::Internal { detail: "an output is missing".into() })?;
+                ids[graph.outputs[i].index()]
+            }
+        });
+    }
+    let leaf = recording.leaves.iter().position(|l| Arc::ptr_eq(l, root));
+    leaf.map(|i| params[&i]).ok_or_else(|| Error::Internal { detail: "an output is missing".into() })
+}
+
+impl Traced {
+    /// Records the graph on other arguments: derivatives flow, and it fuses with what is around it.
+    ///
+    /// Random numbers are drawn anew.
+    ///
+    /// # Errors
+    /// Arguments of other sizes or types than were traced.
+    pub fn call(&self, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+        if arguments.len() != self.n_arguments {
+            return Err(Error::type_error(format!(
+                "forward() takes {} arguments, {} were given",
+                self.n_arguments,
+                arguments.len()
+            )));
+        }
+        let mut b = Recorder::new();
+        let mut values: Vec<Value> = Vec::with_capacity(self.graph.len());
+        for node in self.graph.nodes() {
+            let value = match &node.op {
+                Op::Param { index, shape, dtype } => {
+                    let i = *index as usize;
+                    let t = arguments.get(i).unwrap_or_else(|| &self.weights[i - self.n_arguments].1);
+                    let v = t.value();
+                    if v.ty.shape != *shape || v.ty.dtype != *dtype {
+                        return Err(Error::runtime(format!(
+                            "argument {i}: expected {dtype} of sizes {:?}, got {} of sizes {:?}",
+                            shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect::<Vec<_>>(),
+                            v.ty.dtype,
+                            v.dims().as_slice()
+                        )));
+                    }
+                    v
+                }
+                Op::RandomBits { stream: RandomStream::Mt19937, .. } => {
+                    let sizes: Vec<i64> = node.ty.shape.iter().map(|d| d.fixed().unwrap_or(0)).collect();
+                    default_generator().words(&mut b, &sizes)?
+                }
+                op => {
+                    let inputs: Vec<Value> = node.inputs.iter().map(|v| values[v.index()].clone()).collect();
+                    b.op(op.clone(), &inputs)
+                }
+            };
+            values.push(value);
+        }
+        Ok(self.graph.outputs.iter().map(|v| Tensor::from_value(values[v.index()].clone())).collect())
+    }
+}

@@ -1,0 +1,308 @@
+//! The operators of the table as Python functions and methods.
+//!
+//! A function is a `PyCFunction` whose `self` is the operator's number. A method's C function gets the
+//! tensor as `self` and nothing else, so there is one C function for each number: an instance of a generic.
+
+use crate::errors::guard;
+use crate::object::{PyTensor, wrap};
+use crate::parse::{Given, parse};
+use crate::source;
+use crate::types::{dtype_object, size_object};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString, PyTuple};
+use smallvec::SmallVec;
+use std::ffi::CString;
+use ttk_frontend::ops::{Form, Number, Operator, Returned, Space, invoke, operators};
+
+/// How many operators can have methods.
+const CAPACITY: usize = 1024;
+
+fn number_object<'py>(py: Python<'py>, n: Number) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match n {
+        Number::Bool(b) => pyo3::types::PyBool::new(py, b).to_owned().into_any(),
+        Number::Int(i) => i.into_pyobject(py)?.into_any(),
+        Number::Float(f) => f.into_pyobject(py)?.into_any(),
+    })
+}
+
+/// What an operator gave back, as Python objects.
+fn returned_object<'py>(py: Python<'py>, operator: &Operator, r: Returned) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match r {
+        Returned::Tensor(t) => wrap(py, t)?,
+        Returned::Tuple { names, items } => {
+            let items: Vec<Bound<'py, PyAny>> =
+                items.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
+            if names.is_empty() {
+                PyTuple::new(py, items)?.into_any()
+            } else {
+                named_tuple(py, operator.row.name, names)?.call1(PyTuple::new(py, items)?)?
+            }
+        }
+        Returned::List(items) => {
+            let items: Vec<Bound<'py, PyAny>> =
+                items.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
+            PyTuple::new(py, items)?.into_any()
+        }
+        Returned::Number(n) => number_object(py, n)?,
+        Returned::DType(d) => dtype_object(py, d).into_bound(py),
+        Returned::Ints(sizes) => size_object(py, &sizes)?,
+        Returned::None => py.None().into_bound(py),
+    })
+}
+
+/// The named tuple class of an operator's results (`torch.return_types.max`), made once.
+fn named_tuple<'py>(
+    py: Python<'py>,
+    operator: &'static str,
+    names: &'static [&'static str],
+) -> PyResult<Bound<'py, PyAny>> {
+    use parking_lot::Mutex;
+    static CLASSES: Mutex<Vec<(&str, Py<PyAny>)>> = Mutex::new(Vec::new());
+    if let Some((_, class)) = CLASSES.lock().iter().find(|(n, _)| *n == operator) {
+        return Ok(class.bind(py).clone());
+    }
+    let make = py.import("tiny_torch._return_types")?.getattr("make")?;
+    let class = make.call1((operator, PyList::new(py, names)?))?;
+    CLASSES.lock().push((operator, class.clone().unbind()));
+    Ok(class)
+}
+
+/// Parses, calls and wraps; `method` is the tensor of a method call.
+///
+/// # Safety
+/// As CPython calls a `METH_FASTCALL | METH_KEYWORDS` function.
+unsafe fn call<'py>(
+    py: Python<'py>,
+    operator: &'static Operator,
+    in_place: bool,
+    method: Option<Bound<'py, PyAny>>,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> PyResult<Bound<'py, PyAny>> {
+    let mut positional: SmallVec<[Bound<'py, PyAny>; 6]> = SmallVec::new();
+    positional.extend(method);
+    // SAFETY: CPython passes `nargs` positional arguments, then one for each of `kwnames`.
+    unsafe {
+        for i in 0..nargs as usize {
+            positional.push(Bound::from_borrowed_ptr(py, *args.add(i)));
+        }
+    }
+    let mut keywords: SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>); 4]> = SmallVec::new();
+    let mut out: Option<Bound<'py, PyAny>> = None;
+    if !kwnames.is_null() {
+        // SAFETY: as above; `kwnames` is a tuple of strings.
+        let names = unsafe { Bound::from_borrowed_ptr(py, kwnames) }.cast_into::<PyTuple>()?;
+        for (i, name) in names.iter().enumerate() {
+            let name = name.cast_into::<PyString>()?;
+            // SAFETY: as above.
+            let value = unsafe { Bound::from_borrowed_ptr(py, *args.add(nargs as usize + i)) };
+            if operator.row.variants.out && !value.is_none() && name.to_str()? == "out" {
+                out = Some(value);
+            } else {
+                keywords.push((name, value));
+            }
+        }
+    }
+    let (overload, parsed) = parse(operator, &Given { positional: &positional, keywords: &keywords })?;
+    let form = match (&out, in_place) {
+        (Some(targets), _) => Form::Out(out_tensors(targets)?),
+        (None, true) => Form::InPlace,
+        (None, false) => Form::Function,
+    };
+    // SAFETY: the lock is held.
+    unsafe { source::note_line() };
+    let returned = guard(|| invoke(operator, overload, &parsed, &form))?;
+    crate::state::after_operator(py)?;
+    if in_place && let Some(first) = positional.first() {
+        return Ok(first.clone());
+    }
+    if let Some(targets) = out {
+        return Ok(targets);
+    }
+    returned_object(py, operator, returned)
+}
+
+fn out_tensors(v: &Bound<'_, PyAny>) -> PyResult<Vec<ttk_frontend::Tensor>> {
+    if let Ok(t) = v.cast::<PyTensor>() {
+        return Ok(vec![t.get().0.clone()]);
+    }
+    v.try_iter()
+        .map_err(|_| PyTypeError::new_err("argument 'out' must be Tensor or tuple of Tensors"))?
+        .map(|t| Ok(t?.cast::<PyTensor>()?.get().0.clone()))
+        .collect()
+}
+
+fn give<'py>(py: Python<'py>, result: PyResult<Bound<'py, PyAny>>) -> *mut ffi::PyObject {
+    match result {
+        Ok(v) => v.into_ptr(),
+        Err(e) => {
+            e.restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// The C function of every operator's function form; `slf` is twice the operator's number, plus 1 for
+/// the in-place form.
+unsafe extern "C" fn function(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this with the lock held and a Python integer as `slf`.
+    unsafe {
+        let py = Python::assume_attached();
+        let number = ffi::PyLong_AsLong(slf) as usize;
+        give(py, call(py, &operators()[number / 2], number % 2 == 1, None, args, nargs, kwnames))
+    }
+}
+
+/// The C function of the method with number `N`, as in [`function`].
+unsafe extern "C" fn method<const N: usize>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this with the lock held and a tensor as `slf`.
+    unsafe {
+        let py = Python::assume_attached();
+        let tensor = Bound::from_borrowed_ptr(py, slf);
+        give(py, call(py, &operators()[N / 2], N % 2 == 1, Some(tensor), args, nargs, kwnames))
+    }
+}
+
+macro_rules! methods {
+    (@8 $base:expr) => {
+        [method::<{ $base }>, method::<{ $base + 1 }>, method::<{ $base + 2 }>, method::<{ $base + 3 }>,
+         method::<{ $base + 4 }>, method::<{ $base + 5 }>, method::<{ $base + 6 }>, method::<{ $base + 7 }>]
+    };
+    (@64 $base:expr) => {
+        [methods!(@8 $base), methods!(@8 $base + 8), methods!(@8 $base + 16), methods!(@8 $base + 24),
+         methods!(@8 $base + 32), methods!(@8 $base + 40), methods!(@8 $base + 48), methods!(@8 $base + 56)]
+    };
+    (@512 $base:expr) => {
+        [methods!(@64 $base), methods!(@64 $base + 64), methods!(@64 $base + 128), methods!(@64 $base + 192),
+         methods!(@64 $base + 256), methods!(@64 $base + 320), methods!(@64 $base + 384), methods!(@64 $base + 448)]
+    };
+}
+
+type Method = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+static METHODS: [[[[Method; 8]; 8]; 8]; CAPACITY * 2 / 512] =
+    [methods!(@512 0), methods!(@512 512), methods!(@512 1024), methods!(@512 1536)];
+
+fn method_of(number: usize) -> Method {
+    METHODS[number / 512][number / 64 % 8][number / 8 % 8][number % 8]
+}
+
+/// A definition that lives as long as the process, as CPython requires.
+fn definition(name: &str, doc: &str, f: Method) -> PyResult<*mut ffi::PyMethodDef> {
+    let text = |s: &str| CString::new(s).map_err(|e| PyRuntimeError::new_err(e.to_string()));
+    Ok(Box::into_raw(Box::new(ffi::PyMethodDef {
+        ml_name: text(name)?.into_raw(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: text(doc)?.into_raw(),
+    })))
+}
+
+/// The doc of an operator: its signatures, then its text.
+fn doc_of(operator: &Operator) -> String {
+    let mut doc = String::new();
+    for s in operator.row.signatures {
+        doc.push_str(operator.row.name);
+        doc.push_str(s);
+        doc.push('\n');
+    }
+    doc.push('\n');
+    doc.push_str(operator.row.doc);
+    doc
+}
+
+fn add_function(m: &Bound<'_, PyAny>, name: &str, operator: &Operator, number: usize) -> PyResult<()> {
+    let py = m.py();
+    let def = definition(name, &doc_of(operator), function)?;
+    let slf = (number as i64).into_pyobject(py)?;
+    // SAFETY: the definition lives for ever; `slf` is a live object.
+    let object = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(def, slf.as_ptr(), std::ptr::null_mut()))?
+    };
+    m.setattr(name, object)
+}
+
+fn add_method(class: &Bound<'_, PyAny>, name: &str, operator: &Operator, number: usize) -> PyResult<()> {
+    let py = class.py();
+    let def = definition(name, &doc_of(operator), method_of(number))?;
+    // SAFETY: the definition lives for ever; `class` is a type object.
+    let object =
+        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_ptr().cast(), def))? };
+    class.setattr(name, object)
+}
+
+/// Puts every operator of the table where Python looks for it.
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    let class = py.get_type::<PyTensor>();
+    let spaces = [
+        (Space::Torch, m.clone()),
+        (Space::Nn, PyModule::new(py, "_nn")?),
+        (Space::Linalg, PyModule::new(py, "_linalg")?),
+        (Space::Special, PyModule::new(py, "_special")?),
+        (Space::Fft, PyModule::new(py, "_fft")?),
+    ];
+    for (i, operator) in operators().iter().enumerate() {
+        let row = operator.row;
+        let Some((_, space)) = spaces.iter().find(|(s, _)| *s == row.space) else { continue };
+        let in_place = format!("{}_", row.name);
+        if row.variants.function {
+            add_function(space, row.name, operator, 2 * i)?;
+            if row.variants.in_place {
+                add_function(space, &in_place, operator, 2 * i + 1)?;
+            }
+        }
+        if i < CAPACITY {
+            if row.variants.method {
+                add_method(&class, row.name, operator, 2 * i)?;
+            }
+            if row.variants.in_place {
+                add_method(&class, &in_place, operator, 2 * i + 1)?;
+            }
+        }
+    }
+    for (space, module) in &spaces {
+        match space {
+            Space::Torch => {}
+            Space::Nn => m.add("_nn", module)?,
+            Space::Linalg => m.add("_linalg", module)?,
+            Space::Special => m.add("_special", module)?,
+            Space::Fft => m.add("_fft", module)?,
+        }
+    }
+    Ok(())
+}
+
+/// Calls an operator by name from native code, as Python would.
+pub(crate) fn call_named<'py>(
+    py: Python<'py>,
+    name: &str,
+    positional: &[Bound<'py, PyAny>],
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(operator) = ttk_frontend::ops::find(Space::Torch, name) else {
+        return Err(PyRuntimeError::new_err(format!("there is no operator {name}")));
+    };
+    let (overload, parsed) = parse(operator, &Given { positional, keywords: &[] })?;
+    // SAFETY: the lock is held.
+    unsafe { source::note_line() };
+    let returned = guard(|| invoke(operator, overload, &parsed, &Form::Function))?;
+    returned_object(py, operator, returned)
+}

@@ -1,0 +1,90 @@
+//! Traced graphs.
+
+use crate::errors::guard;
+use crate::object::{PyTensor, wrap};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use ttk_frontend::Tensor;
+use ttk_frontend::trace::{self, Traced};
+
+/// A recorded computation that can be called, saved and shown.
+#[pyclass(frozen, module = "torch._C")]
+struct CompiledGraph(Traced);
+
+fn tensors(args: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+    args.try_iter()?.map(|t| Ok(t?.cast::<PyTensor>()?.get().0.clone())).collect()
+}
+
+#[pymethods]
+impl CompiledGraph {
+    #[pyo3(signature = (*args))]
+    fn __call__<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let args = tensors(args.as_any())?;
+        let results = guard(|| self.0.call(&args))?;
+        let mut items: Vec<Bound<'py, PyAny>> =
+            results.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
+        match (items.len(), items.pop()) {
+            (1, Some(one)) => Ok(one),
+            (_, last) => {
+                items.extend(last);
+                Ok(PyTuple::new(py, items)?.into_any())
+            }
+        }
+    }
+
+    /// The graph's text.
+    fn graph_text(&self) -> String {
+        ttk_ir::text::print(&self.0.graph)
+    }
+
+    /// Sizes of the results.
+    #[getter]
+    fn outputs(&self) -> Vec<Vec<i64>> {
+        let sizes =
+            |v: &ttk_ir::ValueId| self.0.graph.ty(*v).shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect();
+        self.0.graph.outputs.iter().map(sizes).collect()
+    }
+
+    /// Names and tensors that the graph closes over.
+    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let d = PyDict::new(py);
+        for (name, t) in &self.0.weights {
+            d.set_item(name, wrap(py, t.clone())?)?;
+        }
+        Ok(d)
+    }
+}
+
+/// Runs `callable` on tensors of the examples' sizes and records what it does.
+#[pyfunction]
+fn _trace(
+    py: Python<'_>,
+    callable: &Bound<'_, PyAny>,
+    example_inputs: &Bound<'_, PyAny>,
+    state: &Bound<'_, PyDict>,
+) -> PyResult<CompiledGraph> {
+    let mut arguments = Vec::new();
+    for t in tensors(example_inputs)? {
+        // Copies, so that an argument that is also a weight is told apart.
+        let bytes = crate::errors::guard_unlocked(py, || ttk_frontend::host::bytes(&t))?;
+        arguments.push(guard(|| ttk_frontend::host::from_bytes(&bytes, t.dtype(), &t.sizes()))?);
+    }
+    let mut named = Vec::new();
+    for (name, t) in state.iter() {
+        let t = t.cast::<PyTensor>()?.get().0.clone();
+        crate::errors::guard_unlocked(py, || ttk_frontend::host::computed(&t).map(drop))?;
+        named.push((name.extract::<String>()?, t));
+    }
+    let objects: Vec<Bound<'_, PyAny>> =
+        arguments.iter().map(|t| wrap(py, t.clone())).collect::<PyResult<_>>()?;
+    let result = callable.call1(PyTuple::new(py, objects)?)?;
+    let outputs =
+        if let Ok(t) = result.cast::<PyTensor>() { vec![t.get().0.clone()] } else { tensors(&result)? };
+    Ok(CompiledGraph(guard(|| trace::trace(&arguments, &outputs, &named))?))
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<CompiledGraph>()?;
+    m.add_function(wrap_pyfunction!(_trace, m)?)?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Modes and counters of the process.
+
+use crate::errors::{guard, guard_unlocked};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::cell::Cell;
+use std::sync::LazyLock;
+use ttk_frontend::{counters, materialize, record};
+
+/// `TTK_EAGER=1`: every operator is computed at once, for debugging.
+static EAGER: LazyLock<bool> = LazyLock::new(|| std::env::var("TTK_EAGER").is_ok_and(|v| v == "1"));
+
+thread_local! {
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+    static INFERENCE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What follows every operator: eager computation if asked for, and the safety net under loops that never
+/// look at a result.
+pub(crate) fn after_operator(py: Python<'_>) -> PyResult<()> {
+    let n = CALLS.get().wrapping_add(1);
+    CALLS.set(n);
+    if *EAGER || (n.is_multiple_of(4096) && materialize::over_limit()) {
+        guard_unlocked(py, materialize::flush)?;
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn is_grad_enabled() -> bool {
+    record::grad_enabled()
+}
+
+#[pyfunction]
+fn _set_grad_enabled(on: bool) -> bool {
+    record::set_grad_enabled(on)
+}
+
+#[pyfunction]
+fn is_inference_mode_enabled() -> bool {
+    INFERENCE.get()
+}
+
+#[pyfunction]
+fn _set_inference_mode(on: bool) -> bool {
+    INFERENCE.replace(on)
+}
+
+#[pyfunction]
+fn set_num_threads(n: usize) -> PyResult<()> {
+    if n == 0 {
+        return Err(pyo3::exceptions::PyRuntimeError::new_err("set_num_threads expects a positive integer"));
+    }
+    ttk_runtime::threads::set_num_threads(n);
+    Ok(())
+}
+
+#[pyfunction]
+fn get_num_threads() -> usize {
+    ttk_runtime::threads::num_threads()
+}
+
+/// What the lazy machinery did: counts since the last reset, and memory now.
+#[pyfunction]
+fn _counters(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let d = PyDict::new(py);
+    for (name, value) in counters::all() {
+        d.set_item(name, value)?;
+    }
+    d.set_item("plans", materialize::plan_count())?;
+    let memory = ttk_runtime::memory::stats();
+    d.set_item("live_bytes", memory.live)?;
+    d.set_item("peak_bytes", memory.peak)?;
+    d.set_item("system_allocations", memory.system_allocations)?;
+    d.set_item("live_nodes", ttk_frontend::node::live_nodes())?;
+    Ok(d)
+}
+
+#[pyfunction]
+fn _reset_counters() {
+    counters::reset();
+}
+
+/// Forgets every compiled plan.
+#[pyfunction]
+fn _clear_plans() {
+    materialize::clear_plans();
+}
+
+/// Runs the `ttk` program; its exit code.
+#[pyfunction]
+fn _cli_main(py: Python<'_>, argv: Vec<String>) -> PyResult<i32> {
+    guard(|| Ok(py.detach(|| ttk_cli::main_with(argv))))
+}
+
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(_set_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(is_inference_mode_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(_set_inference_mode, m)?)?;
+    m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(_counters, m)?)?;
+    m.add_function(wrap_pyfunction!(_reset_counters, m)?)?;
+    m.add_function(wrap_pyfunction!(_clear_plans, m)?)?;
+    m.add_function(wrap_pyfunction!(_cli_main, m)?)?;
+    Ok(())
+}

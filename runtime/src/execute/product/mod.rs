@@ -1,0 +1,429 @@
+//! Matrix products on one thread, over register tiles.
+//!
+//! One operand lies along vector lanes (its panels are packed so that lanes are contiguous), the other is
+//! read a number at a time and broadcast, in whatever layout it has. A tile is a few vectors of lanes by
+//! a few broadcast rows; it stays in registers for a whole stretch of `k`. Packing costs as much as some
+//! tens of products with each number, so which operand lies along lanes is chosen by [`choose`]: with
+//! few rows of `A` it pays to pack those and leave a large `B` as it is.
+//!
+//! Every element of a product is summed in one order (stretches of `k`, each from its first term on),
+//! however the matrix is cut into tiles and tasks.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(not(target_arch = "x86_64"))]
+mod none {
+    use super::{Number, Tiles};
+
+    impl Number for f32 {
+        fn tiles() -> Option<&'static Tiles<f32>> {
+            None
+        }
+    }
+
+    impl Number for f64 {
+        fn tiles() -> Option<&'static Tiles<f64>> {
+            None
+        }
+    }
+}
+
+use super::multiply::Matrix;
+use std::ops::Add;
+
+/// The longest stretch of `k` that a tile sums in registers; longer ones are cut evenly.
+const STRETCH: usize = 512;
+
+/// With so few broadcast rows, contiguous lanes are used in place and not packed.
+const NOT_PACKED: usize = 16;
+
+/// A product with fewer rows or columns than this reads its large operand as it lies in memory.
+const THIN: usize = 4;
+
+/// How many lanes of a thin product are under way at once: their sums stay in the nearest cache.
+const STREAM: usize = 2048;
+
+/// Whether this machine has tiles of our own.
+pub(crate) fn has_tiles() -> bool {
+    f32::tiles().is_some()
+}
+
+/// How a product is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Style {
+    /// Lanes along the columns of `B` and `C`.
+    Columns,
+    /// Lanes along the rows of `A` and `C`.
+    Rows,
+    /// Both operands are read along `k`.
+    Dots,
+    /// As `Columns` and `Rows`, but a few rows of the operand on the lanes are added up at a time.
+    ColumnStreams,
+    RowStreams,
+}
+
+impl Style {
+    /// Whether lanes lie along rows, and not along columns.
+    pub(crate) fn on_rows(self) -> bool {
+        match self {
+            Style::Rows | Style::RowStreams => true,
+            Style::Columns | Style::ColumnStreams | Style::Dots => false,
+        }
+    }
+
+    /// Whether one operand is packed in panels of lanes.
+    pub(crate) fn packs(self) -> bool {
+        match self {
+            Style::Rows | Style::Columns => true,
+            Style::RowStreams | Style::ColumnStreams | Style::Dots => false,
+        }
+    }
+}
+
+/// A number type with register tiles.
+pub(super) trait Number: Copy + Default + Add<Output = Self> + 'static {
+    /// The tiles for this machine; `None` where there are none of our own.
+    fn tiles() -> Option<&'static Tiles<Self>>;
+}
+
+/// The register tiles of a machine.
+pub(super) struct Tiles<T: 'static> {
+    /// Numbers in a vector.
+    lanes: usize,
+    /// `kernels[v - 1][r - 1]` makes a tile of `v` vectors of lanes by `r` broadcast rows.
+    kernels: &'static [&'static [Kernel<T>]],
+    /// Packs lanes that are contiguous along `k`: `(lanes, depth, from, stride, to, width)`.
+    transpose: unsafe fn(usize, usize, *const T, isize, *mut T, usize),
+    /// Dot products: `(depth, x, y)`, `y` being four rows at a stride.
+    dots: unsafe fn(usize, *const T, *const T, isize) -> [T; 4],
+    /// `c = (c +) sum of x[q] * y[q]` over eight rows, and over one: `(lanes, x, stride, y, c, add)`.
+    stream: unsafe fn(usize, *const T, isize, &[T; 8], *mut T, bool),
+    stream_one: unsafe fn(usize, *const T, isize, &[T; 8], *mut T, bool),
+}
+
+/// Sums terms of a tile, `(depth, x, x_step, y, y_row, y_step, tile)`: `x` is read in vectors, `x_step` numbers further for each term; `y` is
+/// broadcast from row `r` at `r * y_row`, `y_step` further for each term.
+type Kernel<T> = unsafe fn(usize, *const T, usize, *const T, isize, isize, &Tile<T>);
+
+/// Where a tile goes.
+struct Tile<T> {
+    start: *mut T,
+    /// Strides between lanes and between broadcast rows.
+    lane: isize,
+    row: isize,
+    /// Lanes that are part of the matrix; the rest of the last vector is not stored.
+    width: usize,
+    /// Whether to add to what is there.
+    add: bool,
+}
+
+/// The better style for a product, by an estimate of what there is besides the arithmetic: packing,
+/// lanes that are computed for nothing, and storing lanes that are not contiguous.
+pub(crate) fn choose([m, n, k]: [usize; 3], a: [i64; 2], b: [i64; 2], c: [i64; 2], lanes: usize) -> Style {
+    if m.min(n) < THIN && k >= lanes {
+        if a[1] == 1 && b[0] == 1 {
+            return Style::Dots;
+        }
+        if m < THIN && b[1] == 1 && c[1] == 1 {
+            return Style::ColumnStreams;
+        }
+        if n < THIN && a[0] == 1 && c[0] == 1 {
+            return Style::RowStreams;
+        }
+    }
+    let cost = |lane_size: usize, rows: usize, lane: i64, c_lane: i64| {
+        let (l, r, k) = (lane_size as f64, rows as f64, k as f64);
+        let padded = lane_size.next_multiple_of(lanes) as f64;
+        let arithmetic = padded * r * k / lanes as f64 / 4.0;
+        let pack =
+            if lane == 1 && rows <= NOT_PACKED { 0.0 } else { l * k * if lane == 1 { 0.1 } else { 0.25 } };
+        arithmetic + pack + l * r * if c_lane == 1 { 0.05 } else { 0.4 }
+    };
+    if cost(n, m, b[1], c[1]) <= cost(m, n, a[0], c[0]) { Style::Columns } else { Style::Rows }
+}
+
+/// How lanes are cut into panels: as many of the widest tile as possible, and no panel of one vector
+/// beside others, because so narrow a tile is slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Panels {
+    lanes: usize,
+    /// Numbers in a vector, vectors in the widest tile, vectors altogether.
+    vector: usize,
+    widest: usize,
+    vectors: usize,
+}
+
+impl Panels {
+    /// For a type of so many bytes on this machine.
+    pub(crate) fn new(lanes: usize, bytes: usize) -> Panels {
+        let (vector, widest) = if bytes == 8 { shape::<f64>() } else { shape::<f32>() };
+        Panels { lanes, vector, widest, vectors: lanes.div_ceil(vector) }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.vectors.div_ceil(self.widest)
+    }
+
+    /// The first lane of a panel; of the one after the last, the number of lanes.
+    pub(crate) fn start(&self, panel: usize) -> usize {
+        (self.first_vector(panel) * self.vector).min(self.lanes)
+    }
+
+    /// Lanes with those that fill up the last vector.
+    fn padded(&self) -> usize {
+        self.vectors * self.vector
+    }
+
+    fn first_vector(&self, panel: usize) -> usize {
+        let even = panel * self.widest;
+        // The last two share what would be a widest one and a single vector.
+        let lonely = self.vectors % self.widest == 1 && self.vectors > self.widest;
+        (if lonely && panel + 1 == self.count() { even - 1 } else { even }).min(self.vectors)
+    }
+}
+
+fn shape<T: Number>() -> (usize, usize) {
+    T::tiles().map_or((8, 2), |t| (t.lanes, t.kernels.len()))
+}
+
+/// Numbers in a vector of this machine, for a type of so many bytes.
+pub(crate) fn vector(bytes: usize) -> usize {
+    Panels::new(1, bytes).vector
+}
+
+/// Bytes of scratch that a product needs, for `k` terms of a type of so many bytes.
+pub(crate) fn scratch(bytes: usize, k: usize) -> usize {
+    let p = Panels::new(1, bytes);
+    p.vector * p.widest * k.min(STRETCH) * bytes
+}
+
+/// Bytes of all panels, packed.
+pub(crate) fn packed_bytes(panels: &Panels, bytes: usize, k: usize) -> usize {
+    panels.padded() * k * bytes
+}
+
+/// A product to compute: `c = a * b`, or `c += a * b` when `add`.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub(super) style: Style,
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) a: Matrix,
+    pub(super) b: Matrix,
+    pub(super) c: Matrix,
+    pub(super) add: bool,
+    /// All panels of the operand on the lanes, and the panel that this product begins with; it is
+    /// packed here otherwise.
+    pub(super) packed: Option<(*const u8, Panels, usize)>,
+    pub(super) scratch: *mut u8,
+}
+
+/// # Safety
+/// The matrices must be in memory as said, with numbers of type `T`, and `c` overlap nothing; `scratch`
+/// must have what [`scratch`] says.
+pub(super) unsafe fn multiply<T: Number>(tiles: &Tiles<T>, p: &Product) {
+    let Product { m, n, k, a, b, c, .. } = *p;
+    let side = |m: Matrix, lane, step| Side { start: m.start.cast::<T>(), lane, step };
+    let columns = [side(b, b.cs, b.rs), side(a, a.rs, a.cs), side(c, c.cs, c.rs)];
+    let rows = [side(a, a.rs, a.cs), side(b, b.cs, b.rs), side(c, c.rs, c.cs)];
+    // SAFETY: in all arms, passed on from the caller.
+    unsafe {
+        match p.style {
+            Style::Columns => blocked(tiles, p, [n, m, k], columns),
+            Style::Rows => blocked(tiles, p, [m, n, k], rows),
+            Style::ColumnStreams => streams(tiles, [n, m, k], columns, p.add),
+            Style::RowStreams => streams(tiles, [m, n, k], rows, p.add),
+            Style::Dots => dots(tiles, [n, m, k], columns, p.add),
+        }
+    }
+}
+
+/// Packs one panel of the operand on the lanes, all stretches of it.
+///
+/// # Safety
+/// As of [`multiply`]; `to` must have what [`packed_bytes`] says.
+pub(super) unsafe fn prepack<T: Number>(
+    tiles: &Tiles<T>,
+    style: Style,
+    k: usize,
+    x: Matrix,
+    panels: &Panels,
+    panel: usize,
+    to: *mut T,
+) {
+    let (lane, step) = if style == Style::Rows { (x.rs, x.cs) } else { (x.cs, x.rs) };
+    let side = Side { start: x.start.cast::<T>(), lane, step };
+    let (start, end) = (panels.start(panel), panels.start(panel + 1));
+    let width = (end - start).next_multiple_of(panels.vector);
+    for (from, d) in stretches(k) {
+        // SAFETY: passed on from the caller; panels and stretches have each their own place.
+        unsafe {
+            let to = to.add(from * panels.padded() + panels.first_vector(panel) * panels.vector * d);
+            pack(tiles, end - start, width, d, side.at(start, from), side, to);
+        }
+    }
+}
+
+/// Where the stretches of `k` begin, and their lengths; one of length 0 for none.
+fn stretches(k: usize) -> impl Iterator<Item = (usize, usize)> {
+    let n = k.div_ceil(STRETCH).max(1);
+    let depth = k.div_ceil(n);
+    (0..n).map(move |i| (i * depth, depth.min(k - (i * depth).min(k))))
+}
+
+/// An operand or the result, seen from the lanes: `lane` is the stride along them (or, of the broadcast
+/// operand, along its rows), `step` that along `k` (or, of the result, along rows).
+#[derive(Clone, Copy)]
+struct Side<T> {
+    start: *mut T,
+    lane: isize,
+    step: isize,
+}
+
+impl<T> Side<T> {
+    fn at(self, lane: usize, step: usize) -> *mut T {
+        self.start.wrapping_offset(lane as isize * self.lane + step as isize * self.step)
+    }
+}
+
+/// # Safety
+/// As of [`multiply`].
+unsafe fn blocked<T: Number>(
+    tiles: &Tiles<T>,
+    p: &Product,
+    [lanes, rows, k]: [usize; 3],
+    [x, y, c]: [Side<T>; 3],
+) {
+    let own = Panels::new(lanes, size_of::<T>());
+    for (from, d) in stretches(k) {
+        let add = p.add || from > 0;
+        for i in 0..own.count() {
+            let (lane, width) = (own.start(i), own.start(i + 1) - own.start(i));
+            let padded = width.next_multiple_of(tiles.lanes);
+            let in_place = x.lane == 1 && rows <= NOT_PACKED && width == padded;
+            // SAFETY: lanes and terms of the operand; `scratch` has room for the widest panel, and a
+            // packed operand has all panels.
+            let (panel, step) = unsafe {
+                if let Some((packed, panels, first)) = p.packed {
+                    let at = from * panels.padded() + panels.first_vector(first + i) * tiles.lanes * d;
+                    (packed.cast::<T>().add(at), padded)
+                } else if in_place {
+                    (x.at(lane, from).cast_const(), x.step as usize)
+                } else {
+                    let to = p.scratch.cast::<T>();
+                    pack(tiles, width, padded, d, x.at(lane, from), x, to);
+                    (to.cast_const(), padded)
+                }
+            };
+            let kernels = tiles.kernels[padded / tiles.lanes - 1];
+            let mut row = 0;
+            while row < rows {
+                let r = kernels.len().min(rows - row);
+                let tile = Tile { start: c.at(lane, row), lane: c.lane, row: c.step, width, add };
+                // SAFETY: the tile is part of `c`, and its operands are where they were put.
+                unsafe { kernels[r - 1](d, panel, step, y.at(row, from), y.lane, y.step, &tile) };
+                row += r;
+            }
+        }
+    }
+}
+
+/// Packs `depth` terms of some lanes, with zeros up to `padded` lanes.
+///
+/// # Safety
+/// As of [`multiply`].
+unsafe fn pack<T: Number>(
+    tiles: &Tiles<T>,
+    width: usize,
+    padded: usize,
+    depth: usize,
+    from: *const T,
+    x: Side<T>,
+    to: *mut T,
+) {
+    // SAFETY: passed on from the caller; `to` has room for `depth` rows of `padded` numbers.
+    unsafe {
+        if x.lane != 1 && x.step == 1 {
+            (tiles.transpose)(width, depth, from, x.lane, to, padded);
+        } else {
+            for p in 0..depth {
+                let (from, to) = (from.wrapping_offset(p as isize * x.step), to.add(p * padded));
+                if x.lane == 1 {
+                    to.copy_from_nonoverlapping(from, width);
+                } else {
+                    for l in 0..width {
+                        *to.add(l) = *from.wrapping_offset(l as isize * x.lane);
+                    }
+                }
+            }
+        }
+        if padded > width {
+            for p in 0..depth {
+                to.add(p * padded + width).write_bytes(0, padded - width);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As of [`multiply`]; both operands are contiguous along `k`.
+unsafe fn dots<T: Number>(
+    tiles: &Tiles<T>,
+    [lanes, rows, k]: [usize; 3],
+    [x, y, c]: [Side<T>; 3],
+    add: bool,
+) {
+    for row in 0..rows {
+        let mut lane = 0;
+        while lane < lanes {
+            let n = if lanes - lane < 4 { 1 } else { 4 };
+            let stride = if n == 4 { x.lane } else { 0 };
+            // SAFETY: a row of one operand and four of the other, or one four times.
+            let sums = unsafe { (tiles.dots)(k, y.at(row, 0), x.at(lane, 0), stride) };
+            for (i, sum) in sums.into_iter().enumerate().take(n) {
+                let to = c.at(lane + i, row);
+                // SAFETY: an element of `c`.
+                unsafe { *to = if add { *to + sum } else { sum } };
+            }
+            lane += n;
+        }
+    }
+}
+
+/// # Safety
+/// As of [`multiply`]; lanes of `x` and `c` are contiguous.
+unsafe fn streams<T: Number>(
+    tiles: &Tiles<T>,
+    [lanes, rows, k]: [usize; 3],
+    [x, y, c]: [Side<T>; 3],
+    add: bool,
+) {
+    for lane in (0..lanes).step_by(STREAM) {
+        let width = STREAM.min(lanes - lane);
+        for from in (0..k).step_by(8) {
+            let terms = 8.min(k - from);
+            for row in 0..rows {
+                let mut factors = [T::default(); 8];
+                for (q, f) in factors.iter_mut().enumerate().take(terms) {
+                    // SAFETY: a number of the operand.
+                    *f = unsafe { *y.at(row, from + q) };
+                }
+                let to = c.at(lane, row);
+                // SAFETY: eight rows of `x`; fewer at the end, one by one.
+                unsafe {
+                    if terms == 8 {
+                        (tiles.stream)(width, x.at(lane, from), x.step, &factors, to, add || from > 0);
+                    } else {
+                        for q in 0..terms {
+                            factors.rotate_left(usize::from(q > 0));
+                            let add = add || from + q > 0;
+                            (tiles.stream_one)(width, x.at(lane, from + q), 0, &factors, to, add);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
