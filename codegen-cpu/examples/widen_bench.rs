@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 use ttk_codegen_cpu::{Compiler, CpuFeatures, Target, Width};
-use ttk_ir::kernel::{Access, AccId, BufferParam, BufferRef, Inst, Kernel, LoopKind, Stmt, Val, VarId};
+use ttk_ir::kernel::{AccId, Access, BufferParam, BufferRef, Inst, Kernel, LoopKind, Stmt, Val, VarId};
 use ttk_ir::{Binary, DType, Expr, ReduceOp, Scalar};
 
 const F: DType = DType::F32;
@@ -156,13 +156,8 @@ fn kernel(name: &str) -> Kernel {
     if !b.stmts.is_empty() {
         body.push(inner(b.stmts, 1));
     }
-    let parallel = Stmt::For {
-        var: VarId(0),
-        begin: Expr::constant(0),
-        end: rows,
-        kind: LoopKind::Parallel,
-        body,
-    };
+    let parallel =
+        Stmt::For { var: VarId(0), begin: Expr::constant(0), end: rows, kind: LoopKind::Parallel, body };
     Kernel {
         name: name.into(),
         n_symbols: 2,

@@ -57,7 +57,9 @@ impl Gen<'_> {
             Binary::Sub if float => self.b.ins().fsub(x, y),
             Binary::Mul if float => self.b.ins().fmul(x, y),
             Binary::Div if float => self.b.ins().fdiv(x, y),
-            Binary::Max | Binary::Min if float => return Ok(self.float_extreme(op == Binary::Max, a, b, known)),
+            Binary::Max | Binary::Min if float => {
+                return Ok(self.float_extreme(op == Binary::Max, a, b, known));
+            }
             Binary::Add => self.b.ins().iadd(x, y),
             Binary::Sub => self.b.ins().isub(x, y),
             Binary::Mul => self.multiply(x, y),
@@ -161,14 +163,18 @@ impl Gen<'_> {
         let is_number = |s: Option<Scalar>| s.is_some_and(|s| !s.as_f64().is_nan());
         let certain = known.map(is_number);
         let (x, y) = if certain[1] && !certain[0] { (y, x) } else { (x, y) };
+        if self.lanes.is_none() {
+            let max_or_min = if larger {
+                self.b.ins().fmax(x.value, y.value)
+            } else {
+                self.b.ins().fmin(x.value, y.value)
+            };
+            return V { value: max_or_min, kind: x.kind };
+        }
         let (a, b) = if larger { (y, x) } else { (x, y) };
         let less = self.b.ins().fcmp(FloatCC::LessThan, a.value, b.value);
-        let value = if self.lanes.is_some() {
-            let less = self.cast(less, x.kind.vector_type());
-            self.b.ins().bitselect(less, x.value, y.value)
-        } else {
-            self.b.ins().select(less, x.value, y.value)
-        };
+        let less = self.cast(less, x.kind.vector_type());
+        let value = self.b.ins().bitselect(less, x.value, y.value);
         if certain[0] || certain[1] {
             return V { value, kind: x.kind };
         }
@@ -286,7 +292,14 @@ impl Gen<'_> {
     pub(super) fn select(&mut self, c: V, a: V, b: V) -> V {
         let (a, b) = self.same_mask(a, b);
         if self.lanes.is_none() {
-            return V { value: self.b.ins().select(c.value, a.value, b.value), kind: a.kind };
+            // Cranelift selects floats by a jump, which data mispredicts; integers by a move.
+            let bits = a.kind.bits().scalar_type();
+            let float = matches!(a.kind, Kind::F32 | Kind::F64);
+            let (x, y) =
+                if float { (self.cast(a.value, bits), self.cast(b.value, bits)) } else { (a.value, b.value) };
+            let chosen = self.b.ins().select(c.value, x, y);
+            let value = if float { self.cast(chosen, a.kind.scalar_type()) } else { chosen };
+            return V { value, kind: a.kind };
         }
         let c = self.mask(c, self.mask_kind(a.kind));
         let ty = a.kind.vector_type();

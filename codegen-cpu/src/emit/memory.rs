@@ -1,6 +1,8 @@
 //! Buffers: addresses, scalar and vector loads and stores of every element type.
 
+use super::analysis::{Clamped, clamped};
 use super::value::{Kind, V};
+use super::vector::{Lanes, Masked};
 use super::{Gen, Result};
 use crate::widen::{Intrinsic, Tag};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
@@ -126,8 +128,60 @@ impl Gen<'_> {
         }
     }
 
-    /// Neighbouring elements from the index of lane 0 on.
+    /// Elements for the lanes from the index of lane 0 on.
     pub(super) fn load_vector(&mut self, buffer: BufferRef, index: &Expr) -> Result<V> {
+        match self.lane_var.and_then(|v| clamped(v.0, index)) {
+            Some(c) => self.load_clamped(buffer, &c),
+            None => self.load_contiguous(buffer, index),
+        }
+    }
+
+    /// Neighbouring elements where the index is in range, and the first or the last of the range in the
+    /// lanes before and behind: a load under a mask, and two blends. At 512 bits only.
+    fn load_clamped(&mut self, buffer: BufferRef, c: &Clamped) -> Result<V> {
+        let Some(lanes) = self.lanes.take() else { return self.malformed("a clamped load in scalar code") };
+        let dtype = self.element(buffer)?;
+        let all = i64::from(lanes.count * self.scale());
+        let (start, extent) = (self.expr(&c.inner)?, self.expr(&c.extent)?);
+        let zero = self.b.ins().iconst(types::I64, 0);
+        let all = self.b.ins().iconst(types::I64, all);
+        let before = self.b.ins().isub(zero, start);
+        let before = self.b.ins().smax(before, zero);
+        let before = self.b.ins().smin(before, all);
+        let inside = self.b.ins().isub(extent, start);
+        let inside = self.b.ins().smax(inside, zero);
+        let inside = self.b.ins().smin(inside, all);
+        let first_lanes = |g: &mut Self, n: Value| {
+            let one = g.b.ins().iconst(types::I32, 1);
+            let bit = g.b.ins().ishl(one, n);
+            g.b.ins().iadd_imm_s(bit, -1)
+        };
+        let (skip, keep) = (first_lanes(self, before), first_lanes(self, inside));
+        let mut bits = self.b.ins().band_not(keep, skip);
+        if let Some(m) = &lanes.masked {
+            bits = self.b.ins().band(bits, m.bits);
+        }
+        // The ends of the range, for lanes outside it.
+        let low = self.load_scalar(buffer, &c.rest)?;
+        let high = self.load_scalar(buffer, &c.rest.add(&c.extent).offset(-1))?;
+        self.set_mask(bits);
+        let masked = Masked { count: all, bits };
+        self.lanes = Some(Lanes { masked: Some(masked), ..lanes });
+        let v = self.load_contiguous(buffer, &c.rest.add(&c.inner))?;
+        if let Some(m) = &lanes.masked {
+            self.set_mask(m.bits);
+        }
+        self.lanes = Some(lanes);
+        let (low, high) = (self.splat(low), self.splat(high));
+        let kind = if dtype == DType::Bool { Kind::I32 } else { v.kind };
+        let after_low = self.inside(kind, before);
+        let v = self.select(after_low, low, v);
+        let kept = self.inside(kind, inside);
+        Ok(self.select(kept, v, high))
+    }
+
+    /// Neighbouring elements from the index of lane 0 on.
+    fn load_contiguous(&mut self, buffer: BufferRef, index: &Expr) -> Result<V> {
         let (dtype, address, offset) = self.place(buffer, index)?;
         let size = dtype.size();
         let bytes = size as u32 * self.lane_count();

@@ -171,7 +171,12 @@ enum Key {
 type Result<T> = std::result::Result<T, CodegenError>;
 
 impl<'a> Gen<'a> {
-    fn new(kernel: &'a Kernel, mut b: FunctionBuilder<'a>, is_x86: bool, wide: Option<Wide>) -> Result<Gen<'a>> {
+    fn new(
+        kernel: &'a Kernel,
+        mut b: FunctionBuilder<'a>,
+        is_x86: bool,
+        wide: Option<Wide>,
+    ) -> Result<Gen<'a>> {
         let start = b.create_block();
         b.append_block_params_for_function_params(start);
         b.switch_to_block(start);
@@ -179,8 +184,9 @@ impl<'a> Gen<'a> {
         let [buffers, symbols, begin, end, scratch, constants, errors] =
             [p[0], p[1], p[2], p[3], p[4], p[5], p[6]];
         let unchanging = MemFlagsData::trusted().with_readonly().with_can_move();
-        let mut table =
-            |at: Value, n: usize| (0..n as i32).map(|k| b.ins().load(types::I64, unchanging, at, 8 * k)).collect();
+        let mut table = |at: Value, n: usize| {
+            (0..n as i32).map(|k| b.ins().load(types::I64, unchanging, at, 8 * k)).collect()
+        };
         let entry = Entry {
             buffers: table(buffers, kernel.params.len()),
             symbols: table(symbols, kernel.n_symbols as usize),
