@@ -53,7 +53,7 @@ pub fn cov<'r, B: Builder>(x: &Val<'r, B>, correction: f64, weights: &Weights<'r
 pub fn corrcoef<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
     let c = cov(x, 1.0, &Weights::default());
     if c.rank() == 0 {
-        return &c / &c;
+        return c.binary(ttk_ir::Binary::Div, &c);
     }
     let deviation = super::layout::diagonal(&c, 0, 0, 1).sqrt();
     let scaled = c / deviation.unsqueeze(1) / deviation.unsqueeze(0);
