@@ -161,11 +161,20 @@ pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
                     }
                 } else {
                     let inputs: Vec<ValueId> = inputs.iter().map(|&i| ids[i as usize]).collect();
-                    graph.add_at(op, &inputs, loc).ok()?
+                    match graph.add_at(op, &inputs, loc) {
+                        Ok(id) => id,
+                        Err(e) => {
+                            crate::log::say("cache", || format!("the guess at sizes does not hold: {e}"));
+                            return None;
+                        }
+                    }
                 };
                 let recorded = value.ty.shape.iter().map(|d| d.fixed());
                 let symbolic = graph.ty(id).shape.iter().map(|d| Some(d.eval(&symbols)));
                 if !recorded.eq(symbolic) {
+                    crate::log::say("cache", || {
+                        format!("sizes of {} are not what was recorded", value.ty.dtype)
+                    });
                     return None;
                 }
                 id

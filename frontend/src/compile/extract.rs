@@ -5,7 +5,9 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use ttk_autograd::worth_saving;
 use ttk_ir::Op;
+use ttk_ir::op::Family;
 
 /// A position in [`Recording::nodes`].
 pub type Index = u32;
@@ -49,8 +51,8 @@ pub fn extract_roots(roots: &[Value]) -> Recording {
 fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     let mut r = Recording::default();
     let mut seen: FxHashMap<usize, Index> = FxHashMap::default();
-    // References to each entry's value from inside the recording.
-    let mut edges: Vec<usize> = Vec::new();
+    // References to each value, alias or not, from inside the recording.
+    let mut internal: FxHashMap<usize, usize> = FxHashMap::default();
     let key = |v: &Value| Arc::as_ptr(v) as usize;
 
     enum Visit {
@@ -69,7 +71,6 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
                     drop(state);
                     seen.insert(key(&value), r.nodes.len() as u32);
                     r.nodes.push(Entry::Leaf(r.leaves.len() as u32));
-                    edges.push(0);
                     r.leaves.push(value);
                     continue;
                 }
@@ -83,8 +84,8 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
                     continue;
                 }
                 let positions: SmallVec<[Index; 3]> = inputs.iter().map(|v| seen[&key(v)]).collect();
-                for &p in &positions {
-                    edges[p as usize] += 1;
+                for v in &inputs {
+                    *internal.entry(key(v)).or_default() += 1;
                 }
                 match &value.kind {
                     Kind::Op(Op::Detach) | Kind::Alias(_) => {
@@ -94,7 +95,6 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
                     Kind::Op(_) => {
                         seen.insert(key(&value), r.nodes.len() as u32);
                         r.nodes.push(Entry::Op { value, inputs: positions });
-                        edges.push(0);
                     }
                     Kind::Leaf => unreachable!("a leaf always has its elements"),
                 }
@@ -114,18 +114,29 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             r.outputs.push((at, value));
         }
     }
+    // Whether someone outside holds a value: one reference is the recording's own.
+    let seen_outside = |v: &Value| Arc::strong_count(v) > internal.get(&key(v)).copied().unwrap_or(0) + 1;
+    let mut held: Vec<bool> = r
+        .nodes
+        .iter()
+        .map(|entry| match entry {
+            Entry::Leaf(i) => seen_outside(&r.leaves[*i as usize]),
+            Entry::Op { value, .. } => seen_outside(value),
+        })
+        .collect();
+    for (alias, at) in &r.aliases {
+        held[*at as usize] |= seen_outside(alias);
+    }
     let mut tape_alive = false;
     for (at, entry) in r.nodes.iter().enumerate() {
         let Entry::Op { value, .. } = entry else { continue };
         let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
-        // One reference is the entry's own.
-        let held = Arc::strong_count(value) > edges[at] + 1;
-        tape_alive |= on_tape && held;
-        if taken[at] || !held && !on_tape {
-            continue;
-        }
+        tape_alive |= on_tape && held[at];
         let Kind::Op(op) = &value.kind else { continue };
-        if keep_dear && ttk_autograd::worth_saving(op) {
+        // What a tensor holds is computed with the rest, but for views, which cost nothing to take again.
+        let wanted =
+            if held[at] && !on_tape { op.family() != Family::View } else { on_tape && worth_saving(op) };
+        if keep_dear && wanted && !taken[at] {
             taken[at] = true;
             r.outputs.push((at as u32, value.clone()));
         }
@@ -133,6 +144,17 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     tape_alive |= r.aliases.iter().any(|(v, _)| {
         matches!(v.kind, Kind::Alias(Alias::Custom { .. })) && !v.tape_freed.load(Ordering::Relaxed)
     });
+    // What stays uncomputed and is held will be computed later from these leaves: they must stay.
+    let mut kept = vec![false; r.nodes.len()];
+    for at in (0..r.nodes.len()).rev() {
+        let Entry::Op { value, inputs } = &r.nodes[at] else { continue };
+        kept[at] |= held[at];
+        if kept[at] && !taken[at] {
+            for &i in inputs {
+                kept[i as usize] = true;
+            }
+        }
+    }
     r.donate = r
         .nodes
         .iter()
@@ -141,7 +163,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             Entry::Leaf(i) => {
                 let value = &r.leaves[*i as usize];
                 let exclusive = || value.state.lock().buffer.as_ref().is_some_and(|b| b.is_exclusive());
-                Some(!tape_alive && Arc::strong_count(value) == edges[at] + 1 && exclusive())
+                Some(!tape_alive && !kept[at] && !held[at] && exclusive())
             }
             Entry::Op { .. } => None,
         })
