@@ -16,10 +16,12 @@ pub mod error;
 mod expand;
 pub mod fold;
 mod fuse;
+pub mod layout;
 pub mod lower;
 mod memory;
 pub mod options;
 pub mod pipeline;
+pub mod reciprocal;
 
 pub use error::PassError;
 pub use lower::{LowerOptions, lower};
