@@ -143,13 +143,27 @@ pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
     }
 }
 
-/// From now on someone outside sees the memory of a computed storage.
-pub fn share_memory(storage: &Storage) {
-    let buffer = storage.value.lock().buffer();
+/// Memory of a computed storage for someone outside, who sees what is written to the storage from now on.
+///
+/// Values share memory when they are known to be equal, so the storage gets memory of its own first. A
+/// value that a derivative flows through stays as it is, and the memory given is a copy.
+///
+/// # Errors
+/// No memory for the copy.
+pub fn share_memory(storage: &Storage) -> Result<Option<Buffer>> {
     let mut shared = storage.shared.lock();
-    if shared.is_none() {
-        *shared = buffer;
+    if let Some(memory) = &*shared {
+        return Ok(Some(memory.clone()));
     }
+    let mut value = storage.value.lock();
+    let Some(buffer) = value.buffer() else { return Ok(None) };
+    let own = buffer.duplicate()?;
+    if value.requires_grad {
+        return Ok(Some(own));
+    }
+    *value = Node::leaf(own.clone(), value.ty.clone());
+    *shared = Some(own.clone());
+    Ok(Some(own))
 }
 
 /// Computes a storage that shares its memory and puts the elements where the sharer looks.

@@ -297,7 +297,14 @@ pub fn integers(b: &mut Recorder, g: &Generator, low: i64, high: i64, shape: &[i
             "random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )));
     }
-    let range = high.wrapping_sub(low) as u64;
+    integers_from(b, g, low, high.wrapping_sub(low) as u64, shape)
+}
+
+/// `range` integers from `low` on: a word (or two, from a range of 2^28 on) modulo the range.
+///
+/// # Errors
+/// No memory.
+pub fn integers_from(b: &mut Recorder, g: &Generator, low: i64, range: u64, shape: &[i64]) -> Result<Value> {
     let dims = ttk_ir::shape::shape(shape);
     let number = |b: &mut Recorder, v: i64| b.constant(Scalar::from_i64(DType::I64, v), dims.clone());
     if range >= 1 << 28 {

@@ -75,7 +75,12 @@ impl Tensor {
         if !computed {
             materialize::add_pending(&storage);
         }
-        Tensor::from_body(storage, view, None)
+        // An operator may hand back an operand as it is; with derivatives off it carries none.
+        let stop = {
+            let value = storage.value.lock();
+            (value.requires_grad && !grad_enabled()).then_some((0, Stop::Detach))
+        };
+        Tensor::from_body(storage, view, stop)
     }
 
     /// A tensor over given elements, dense and row-major.

@@ -152,9 +152,9 @@ fn _to_numpy<'py>(py: Python<'py>, t: &Bound<'py, PyTensor>) -> PyResult<Bound<'
         return numpy.call_method1("empty", (PyTuple::new(py, &sizes)?, typestr));
     }
     let (buffer, view) = guard_unlocked(py, || {
-        let found = host::computed(t)?;
-        materialize::share_memory(&t.storage());
-        Ok(found)
+        let (computed, view) = host::computed(t)?;
+        let shared = materialize::share_memory(&t.storage())?;
+        Ok((shared.unwrap_or(computed), view))
     })?;
     let size = dtype.size() as i64;
     let d = PyDict::new(py);

@@ -647,8 +647,14 @@ impl PyTensor {
 
     /// The name of the operation that made the tensor, or `None` for a leaf.
     #[getter]
-    fn _made_by(&self) -> Option<&'static str> {
-        if self.0.is_leaf() { None } else { Some(self.0.with_body(|b| b.made_by).unwrap_or("view")) }
+    fn _made_by(&self) -> Option<String> {
+        if self.0.is_leaf() {
+            return None;
+        }
+        if let ttk_frontend::node::Kind::Alias(ttk_frontend::node::Alias::Custom { function, .. }) = &self.0.value().kind {
+            return Some(function.name.clone());
+        }
+        Some(self.0.with_body(|b| b.made_by).unwrap_or("view").to_owned())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::composite::convolution::{Convolution, conv_transpose, convolution};
 use crate::composite::loss::{self, Reduction};
 use crate::composite::padding::{self, Padding};
 use crate::composite::pooling::{self, Pool};
-use crate::composite::{Scope, embedding, linear, loss_margin as lm, normalization as norm};
+use crate::composite::{Scope, embedding, linear, normalization as norm};
 use crate::error::{Error, Result, scalar_type_name};
 use crate::node::Value;
 use crate::ops::args::Arg;
@@ -1000,35 +1000,20 @@ rows! {
     "normalize" Nn "f" Inputs ["(Tensor self, float p=2.0, int dim=1, float eps=1e-12) -> Tensor"]
         "Vectors along an axis divided by their p-norm." => normalize;
     "dropout" Nn "f" Nothing ["(Tensor self, float p=0.5, bool training=True, bool inplace=False) -> Tensor"]
-        "Elements set to 0 with probability p, the others divided by 1 - p." => |c| { let (p, t) = (c.float(1)?, c.bool(2)?); let y = dropout(c, p, t, false)?; finish_in_place(c, y) };
+        "Elements set to 0 with probability p, the others divided by 1 - p." => |c| {
+            let (p, training) = (c.float(1)?, c.bool(2)?);
+            let y = dropout(c, p, training, false)?;
+            if !training || p == 0.0 {
+                return Ok(c.tensor(0)?.into());
+            }
+            finish_in_place(c, y)
+        };
     "dropout" Torch "f" Nothing ["(Tensor self, float p, bool train) -> Tensor"]
         "Elements set to 0 with probability p, the others divided by 1 - p." => |c| { let (p, t) = (c.float(1)?, c.bool(2)?); Ok(dropout(c, p, t, false)?.into()) };
     "nll_loss" Nn "f" Inputs ["(Tensor self, Tensor target, Tensor? weight=None, bool? size_average=None, int ignore_index=-100, bool? reduce=None, str reduction='mean') -> Tensor"]
         "Minus the log-probability of the target class." => nll_loss;
     "cross_entropy" Nn "f" Inputs ["(Tensor self, Tensor target, Tensor? weight=None, bool? size_average=None, int ignore_index=-100, bool? reduce=None, str reduction='mean', float label_smoothing=0.0) -> Tensor"]
         "Minus the log-softmax of the target class, or its mean over target probabilities." => cross_entropy;
-    "mse_loss" Nn "f" Inputs ["(Tensor self, Tensor target, bool? size_average=None, bool? reduce=None, str reduction='mean', Tensor? weight=None) -> Tensor"]
-        "The squared difference." => |c| pair_loss(c, 4, loss::mse_loss);
-    "l1_loss" Nn "f" Inputs ["(Tensor self, Tensor target, bool? size_average=None, bool? reduce=None, str reduction='mean', Tensor? weight=None) -> Tensor"]
-        "The absolute difference." => |c| pair_loss(c, 4, loss::l1_loss);
-    "smooth_l1_loss" Nn "f" Inputs ["(Tensor self, Tensor target, bool? size_average=None, bool? reduce=None, str reduction='mean', float beta=1.0) -> Tensor"]
-        "The squared difference near 0, the absolute one beyond." => |c| { let b = c.float(5)?; if b < 0.0 { return Err(Error::runtime("smooth_l1_loss does not support negative values for beta.")); } pair_loss(c, 4, |x, y, r| loss::smooth_l1_loss(x, y, r, b)) };
-    "huber_loss" Nn "f" Inputs ["(Tensor self, Tensor target, str reduction='mean', float delta=1.0, Tensor? weight=None) -> Tensor"]
-        "Half the squared difference near 0, the absolute one beyond." => |c| { let d = c.float(3)?; if d <= 0.0 { return Err(Error::runtime("huber_loss does not support non-positive values for delta.")); } pair_loss(c, 2, |x, y, r| loss::huber_loss(x, y, r, d)) };
-    "kl_div" Nn "f" Inputs ["(Tensor self, Tensor target, bool? size_average=None, bool? reduce=None, str reduction='mean', bool log_target=False) -> Tensor"]
-        "The Kullback-Leibler divergence from log-probabilities." => |c| {
-            let log_target = c.bool(5)?;
-            if c.str(4)? == "batchmean" {
-                let (x, y) = paired(c)?;
-                let n = x.dims().first().copied().unwrap_or(1);
-                return Ok(with2(&mut c.b, &x, &y, |x, y| loss::kl_div(x, y, Reduction::Sum, log_target) / n as f64).into());
-            }
-            pair_loss(c, 4, |x, y, r| loss::kl_div(x, y, r, log_target))
-        };
-    "soft_margin_loss" Nn "f" Inputs ["(Tensor self, Tensor target, bool? size_average=None, bool? reduce=None, str reduction='mean') -> Tensor"]
-        "log(1 + exp(-target * x))." => |c| pair_loss(c, 4, loss::soft_margin_loss);
-    "hinge_embedding_loss" Nn "f" Inputs ["(Tensor self, Tensor target, float margin=1.0, bool? size_average=None, bool? reduce=None, str reduction='mean') -> Tensor"]
-        "x where the target is 1, max(0, margin - x) where it is -1." => |c| { let m = c.float(2)?; pair_loss(c, 5, |x, y, r| lm::hinge_embedding_loss(x, y, m, r)) };
     "binary_cross_entropy" Nn "f" Inputs ["(Tensor self, Tensor target, Tensor? weight=None, bool? size_average=None, bool? reduce=None, str reduction='mean') -> Tensor"]
         "The cross entropy of probabilities of two classes." => |c| bce(c, false);
     "binary_cross_entropy_with_logits" Nn "f" Inputs ["(Tensor self, Tensor target, Tensor? weight=None, bool? size_average=None, bool? reduce=None, str reduction='mean', Tensor? pos_weight=None) -> Tensor"]

@@ -256,6 +256,10 @@ fn random_in_place(c: &mut Call<'_>) -> Result<Returned> {
         DType::F16 => 1 << 11,
         DType::BF16 => 1 << 8,
         DType::Bool => 2,
+        DType::I64 if c.overload == 0 => {
+            let g = c.generator(1)?;
+            return Ok(random::integers_from(&mut c.b, &g, 0, 1 << 63, &t.sizes())?.into());
+        }
         _ => dtype.int_range().map_or(i64::MAX, |(_, high)| high.saturating_add(1)),
     };
     let (low, high, at) = match c.overload {

@@ -583,12 +583,6 @@ rows! {
         "exp(x) / sum(exp(x)) along an axis." => |c| normalized(c, sm::softmax);
     "log_softmax" Torch "fm" Output ["(Tensor self, int dim, dtype? dtype=None) -> Tensor"]
         "log(softmax(x)) along an axis." => |c| normalized(c, sm::log_softmax);
-    "softmax" Nn "f" Output ["(Tensor self, int? dim=None, int _stacklevel=3, dtype? dtype=None) -> Tensor"]
-        "exp(x) / sum(exp(x)) along an axis." => |c| normalized(c, sm::softmax);
-    "log_softmax" Nn "f" Output ["(Tensor self, int? dim=None, int _stacklevel=3, dtype? dtype=None) -> Tensor"]
-        "log(softmax(x)) along an axis." => |c| normalized(c, sm::log_softmax);
-    "softmin" Nn "f" Output ["(Tensor self, int? dim=None, int _stacklevel=3, dtype? dtype=None) -> Tensor"]
-        "softmax(-x) along an axis." => |c| normalized(c, sm::softmin);
     "softmax" Special "f" Output ["(Tensor self, int dim, *, dtype? dtype=None) -> Tensor"]
         "exp(x) / sum(exp(x)) along an axis." => |c| normalized(c, sm::softmax);
     "log_softmax" Special "f" Output ["(Tensor self, int dim, *, dtype? dtype=None) -> Tensor"]

@@ -1,7 +1,7 @@
 //! Views and rearrangements.
 
 use super::rows;
-use super::support::{broadcast2, same1, with1};
+use super::support::with1;
 use crate::composite::{Scope, layout, patches};
 use crate::error::{Error, Result};
 use crate::index::{with_axis, without_axis};
@@ -719,4 +719,24 @@ rows! {
             }
             Ok(c.b.broadcast(&x, &ttk_ir::shape::shape(&sizes)).into())
         };
+    "is_floating_point" Torch "f" Nothing ["(Tensor self) -> bool"] "Whether elements are floats." =>
+        |c| Ok(Returned::Number(crate::ops::Number::Bool(c.tensor(0)?.dtype().is_float())));
+    "is_complex" Torch "f" Nothing ["(Tensor self) -> bool"] "Whether elements are complex: never." =>
+        |_| Ok(Returned::Number(crate::ops::Number::Bool(false)));
+    "is_signed" Torch "f" Nothing ["(Tensor self) -> bool"] "Whether elements can be negative." =>
+        |c| Ok(Returned::Number(crate::ops::Number::Bool(c.tensor(0)?.dtype().is_signed())));
+    "is_nonzero" Torch "fm" Nothing ["(Tensor self) -> bool"] "Whether the one element is not zero." => |c| {
+            let t = c.tensor(0)?;
+            match t.numel() {
+                1 => Ok(Returned::Number(crate::ops::Number::Bool(crate::host::item(&t)?.as_f64() != 0.0))),
+                0 => Err(Error::runtime("Boolean value of Tensor with no values is ambiguous")),
+                _ => Err(Error::runtime("Boolean value of Tensor with more than one value is ambiguous")),
+            }
+        };
+    "is_same_size" Torch "fm" Nothing ["(Tensor self, Tensor other) -> bool"] "Whether two tensors have the same sizes." =>
+        |c| Ok(Returned::Number(crate::ops::Number::Bool(c.tensor(0)?.sizes() == c.tensor(1)?.sizes())));
+    "numel" Torch "f" Nothing ["(Tensor self) -> int"] "How many elements there are." =>
+        |c| Ok(Returned::Number(crate::ops::Number::Int(c.tensor(0)?.numel())));
+    "detach" Torch "f" Nothing ["(Tensor self) -> Tensor"] "The same memory, through which no derivative flows." =>
+        |c| Ok(c.tensor(0)?.detach().into());
 }
