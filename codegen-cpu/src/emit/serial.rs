@@ -10,15 +10,9 @@ use ttk_ir::kernel::{Stmt, Val, VarId};
 
 impl<'a> Gen<'a> {
     /// Runs statements `from..to` of the body for each lane.
-    pub(super) fn serial_run(
-        &mut self,
-        var: VarId,
-        body: &'a [Stmt],
-        from: usize,
-        to: usize,
-        plan: &Plan,
-    ) -> Result<()> {
-        let run = self.with_deferred(body, from, to, plan);
+    pub(super) fn serial_run(&mut self, var: VarId, from: usize, to: usize, plan: &Plan<'a>) -> Result<()> {
+        let body = &plan.body;
+        let run = with_deferred(from, to, plan);
         let mut inputs: Vec<(Val, Kind, i32)> = Vec::new();
         for v in plan.varying.iter().copied() {
             let inside = run.iter().any(|&s| matches!(s, Stmt::Let { dst, .. } if *dst == v));
@@ -33,7 +27,8 @@ impl<'a> Gen<'a> {
         let mut outputs: Vec<(Val, Kind, i32)> = Vec::new();
         for s in &body[from..to] {
             let Stmt::Let { dst, dtype, .. } = s else { continue };
-            let deferred = self.position_of(body, *dst).is_some_and(|k| plan.deferred[k]);
+            let deferred = (from..to)
+                .any(|k| plan.deferred[k] && matches!(body[k], Stmt::Let { dst: d, .. } if d == dst));
             let outside = !deferred && body[to..].iter().any(|s| uses(s, *dst));
             if outside {
                 let kind = match Kind::of(*dtype) {
@@ -90,33 +85,28 @@ impl<'a> Gen<'a> {
         Ok(())
     }
 
-    /// The statements of a run and, before them, the deferred ones they need.
-    fn with_deferred(&self, body: &'a [Stmt], from: usize, to: usize, plan: &Plan) -> Vec<&'a Stmt> {
-        let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
-        let mut at = 0;
-        while at < wanted.len() {
-            let user = &body[wanted[at]];
-            for k in 0..to {
-                let needed =
-                    matches!(&body[k], Stmt::Let { dst, .. } if plan.deferred[k] && uses(user, *dst));
-                if needed && !wanted.contains(&k) {
-                    wanted.push(k);
-                }
-            }
-            at += 1;
-        }
-        wanted.sort_unstable();
-        wanted.into_iter().map(|k| &body[k]).collect()
-    }
-
-    fn position_of(&self, body: &[Stmt], v: Val) -> Option<usize> {
-        body.iter().position(|s| matches!(s, Stmt::Let { dst, .. } if *dst == v))
-    }
-
     fn lane_of(&mut self, kind: Kind, at: i32, lane: cranelift_codegen::ir::Value) -> V {
         let address = self.frame_address(at);
         let offset = self.b.ins().ishl_imm_u(lane, i64::from(kind.size().trailing_zeros()));
         let address = self.b.ins().iadd(address, offset);
         self.load_lane(kind, address, 0)
     }
+}
+
+/// The statements of a run and, before them, the deferred ones they need.
+fn with_deferred<'a>(from: usize, to: usize, plan: &Plan<'a>) -> Vec<&'a Stmt> {
+    let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
+    let mut at = 0;
+    while at < wanted.len() {
+        let user = plan.body[wanted[at]];
+        for k in (0..to).filter(|&k| plan.deferred[k]) {
+            let needed = matches!(plan.body[k], Stmt::Let { dst, .. } if uses(user, *dst));
+            if needed && !wanted.contains(&k) {
+                wanted.push(k);
+            }
+        }
+        at += 1;
+    }
+    wanted.sort_unstable();
+    wanted.into_iter().map(|k| plan.body[k]).collect()
 }

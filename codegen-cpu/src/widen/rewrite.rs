@@ -166,6 +166,16 @@ impl Rewriter<'_> {
 
     /// `kmov k7, register` in place of the tagged store.
     fn set_mask(&mut self, op: &Op) -> Result<(), Declined> {
+        if self.wide == Wide::W512 && op.ins.op_kind(1) != OpKind::Register {
+            // A number: the mask register takes it from the pool.
+            let k7 = Register::K0 + u32::from(TAIL_MASK);
+            let memory = MemoryOperand::with_base_displ(Register::RIP, 1);
+            let ins = Instruction::with2(Code::VEX_Kmovd_kr_km32, k7, memory);
+            let bits = op.ins.immediate(1) as u32;
+            return self
+                .out
+                .emit_with_constant(&ins.map_err(|_| Declined::unknown(&op.ins))?, &bits.to_le_bytes());
+        }
         let source = op.ins.op1_register();
         let code = if source.is_gpr64() { Code::VEX_Kmovq_kr_r64 } else { Code::VEX_Kmovd_kr_r32 };
         if self.wide != Wide::W512 || op.ins.op_kind(1) != OpKind::Register {
