@@ -13,6 +13,10 @@ pub(super) struct Plan<'a> {
     /// The statements in the order to write them: those run lane by lane together, as far as they do
     /// not wait for vector code. What follows is by place in this list.
     pub(super) body: Vec<&'a Stmt>,
+    /// Which statements use a value that this loop makes or varies.
+    pub(super) users: FxHashMap<Val, Vec<usize>>,
+    /// Which statement makes a value.
+    pub(super) made_by: FxHashMap<Val, usize>,
     /// Values that differ from lane to lane.
     pub(super) varying: FxHashSet<Val>,
     /// For each statement: has no vector form and is run lane by lane.
@@ -48,10 +52,18 @@ enum Stride {
     Irregular,
 }
 
+impl Plan<'_> {
+    pub(super) fn users_of(&self, v: Val) -> &[usize] {
+        self.users.get(&v).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl<'a> Gen<'a> {
     pub(super) fn plan(&self, var: VarId, body: &'a [Stmt]) -> Plan<'a> {
         let mut plan = Plan {
             body: Vec::new(),
+            users: FxHashMap::default(),
+            made_by: FxHashMap::default(),
             varying: FxHashSet::default(),
             serial: vec![false; body.len()],
             deferred: vec![false; body.len()],
@@ -65,8 +77,12 @@ impl<'a> Gen<'a> {
         let mut dtypes: Vec<(Val, DType)> = Vec::new();
         let mut inner: Vec<AccId> = Vec::new();
         for (k, stmt) in body.iter().enumerate() {
+            for v in values_used(stmt) {
+                plan.users.entry(v).or_default().push(k);
+            }
             match stmt {
                 Stmt::Let { dst, dtype, inst } => {
+                    plan.made_by.insert(*dst, k);
                     dtypes.push((*dst, *dtype));
                     let (varying, serial) = self.classify(var, inst, *dtype, &plan, &inner, &dtypes);
                     if varying {
@@ -108,12 +124,11 @@ impl<'a> Gen<'a> {
         let mut order: Vec<usize> = (0..body.len()).collect();
         if plan.serial.contains(&true) && plan.straight {
             let mut stage = vec![0u32; body.len()];
-            let mut made_by: FxHashMap<Val, usize> = FxHashMap::default();
             let mut last_in_order: Option<usize> = None;
             for (k, stmt) in body.iter().enumerate() {
                 let mut after = |d: usize| stage[k] = stage[k].max(stage[d] + u32::from(class(d) > class(k)));
                 for v in values_used(stmt) {
-                    if let Some(&d) = made_by.get(&v) {
+                    if let Some(&d) = plan.made_by.get(&v).filter(|d| **d < k) {
                         after(d);
                     }
                 }
@@ -124,15 +139,18 @@ impl<'a> Gen<'a> {
                     }
                     last_in_order = Some(k);
                 }
-                if let Stmt::Let { dst, .. } = stmt {
-                    made_by.insert(*dst, k);
-                }
             }
             order.sort_by_key(|&k| (stage[k], class(k)));
         }
         plan.body = order.iter().map(|&k| &body[k]).collect();
         plan.serial = order.iter().map(|&k| plan.serial[k]).collect();
         plan.deferred = order.iter().map(|&k| plan.deferred[k]).collect();
+        let mut place = vec![0; body.len()];
+        for (to, &from) in order.iter().enumerate() {
+            place[from] = to;
+        }
+        plan.made_by.values_mut().for_each(|k| *k = place[*k]);
+        plan.users.values_mut().flatten().for_each(|k| *k = place[*k]);
     }
 
     /// Whether a statement may change places with any other that does not use its value.
@@ -244,7 +262,7 @@ impl<'a> Gen<'a> {
             .collect();
         let is_candidate = |v: &Val| candidates.iter().any(|(c, _)| c == v);
         for (v, e) in &candidates {
-            let only_compared = body.iter().filter(|s| uses(s, *v)).all(|s| match s {
+            let only_compared = plan.users_of(*v).iter().all(|&u| match &body[u] {
                 Stmt::Let { inst: Inst::Cmp(_, a, b), .. } => {
                     [a, b].into_iter().all(|o| is_candidate(o) || !plan.varying.contains(o))
                 }
@@ -296,8 +314,8 @@ impl<'a> Gen<'a> {
             if !movable || !plan.varying.contains(dst) || plan.positions.contains_key(dst) {
                 continue;
             }
-            let mut users = (0..body.len()).filter(|&u| uses(&body[u], *dst)).peekable();
-            if users.peek().is_some() && users.all(|u| plan.serial[u]) {
+            let users = plan.users_of(*dst);
+            if !users.is_empty() && users.iter().all(|&u| plan.serial[u]) {
                 plan.serial[k] = true;
                 plan.deferred[k] = true;
             }
@@ -309,7 +327,7 @@ impl<'a> Gen<'a> {
         let wide = body.iter().enumerate().any(|(k, stmt)| match stmt {
             Stmt::Let { dst, dtype, .. } => {
                 // What a serial statement makes matters only if vector code takes it up.
-                let taken = || (0..body.len()).any(|u| !plan.serial[u] && uses(&body[u], *dst));
+                let taken = || plan.users_of(*dst).iter().any(|&u| !plan.serial[u]);
                 let position = plan.positions.contains_key(dst);
                 long(*dtype) && !position && plan.varying.contains(dst) && (!plan.serial[k] || taken())
             }
@@ -349,7 +367,7 @@ impl<'a> Gen<'a> {
 }
 
 /// The values a statement that is no loop uses, as operands and in indices.
-fn values_used(stmt: &Stmt) -> Vec<Val> {
+pub(super) fn values_used(stmt: &Stmt) -> Vec<Val> {
     let mut found = Vec::new();
     let mut in_index = |e: &Expr| {
         e.for_each_leaf(&mut |leaf| {
@@ -385,37 +403,6 @@ fn values_used(stmt: &Stmt) -> Vec<Val> {
     };
     found.extend(operands);
     found
-}
-
-/// Whether a statement uses a value, in an index or as an operand.
-pub(super) fn uses(stmt: &Stmt, v: Val) -> bool {
-    let atom = Atom::Value(v.0);
-    match stmt {
-        Stmt::Let { inst, .. } => {
-            inst.operands().any(|o| o == v)
-                || match inst {
-                    Inst::Load { index: e, .. } | Inst::Index(e) => e.mentions(&atom),
-                    Inst::CheckedIndex { extent, .. } => extent.mentions(&atom),
-                    Inst::Const(_)
-                    | Inst::Read(_)
-                    | Inst::Unary(..)
-                    | Inst::Binary(..)
-                    | Inst::Fma(..)
-                    | Inst::Cmp(..)
-                    | Inst::Select(..)
-                    | Inst::Cast(_)
-                    | Inst::Bitcast(_) => false,
-                }
-        }
-        Stmt::Store { index, value, .. } => *value == v || index.mentions(&atom),
-        Stmt::Update { index, value, .. } => *value == v || index.mentions(&atom),
-        Stmt::Accumulate { value, .. } => *value == v,
-        Stmt::If { cond, body } => *cond == v || body.iter().any(|s| uses(s, v)),
-        Stmt::For { begin, end, body, .. } => {
-            begin.mentions(&atom) || end.mentions(&atom) || body.iter().any(|s| uses(s, v))
-        }
-        Stmt::Acc { .. } => false,
-    }
 }
 
 fn stride(var: VarId, e: &Expr, varying: &FxHashSet<Val>) -> Stride {

@@ -2,21 +2,28 @@
 //!
 //! What they need from vectors is put into the frame first, and what they make is read back from there.
 
-use super::analysis::{Plan, uses};
+use super::analysis::{Plan, values_used};
 use super::value::{Kind, V};
 use super::{Binding, Gen, Result};
 use cranelift_codegen::ir::{InstBuilder, types};
+use rustc_hash::FxHashSet;
 use ttk_ir::kernel::{Stmt, Val, VarId};
 
 impl<'a> Gen<'a> {
     /// Runs statements `from..to` of the body for each lane.
     pub(super) fn serial_run(&mut self, var: VarId, from: usize, to: usize, plan: &Plan<'a>) -> Result<()> {
-        let body = &plan.body;
         let run = with_deferred(from, to, plan);
+        let made_here: FxHashSet<Val> = run
+            .iter()
+            .filter_map(|s| match s {
+                Stmt::Let { dst, .. } => Some(*dst),
+                _ => None,
+            })
+            .collect();
         let mut inputs: Vec<(Val, Kind, i32)> = Vec::new();
-        for v in plan.varying.iter().copied() {
-            let inside = run.iter().any(|&s| matches!(s, Stmt::Let { dst, .. } if *dst == v));
-            if !inside && run.iter().any(|s| uses(s, v)) {
+        for v in run.iter().flat_map(|s| values_used(s)) {
+            let known = made_here.contains(&v) || inputs.iter().any(|(i, ..)| *i == v);
+            if plan.varying.contains(&v) && !known {
                 let (value, _) = self.val(v)?;
                 let at = self.frame_vector(value.kind);
                 let address = self.frame_address(at);
@@ -25,12 +32,9 @@ impl<'a> Gen<'a> {
             }
         }
         let mut outputs: Vec<(Val, Kind, i32)> = Vec::new();
-        for s in &body[from..to] {
-            let Stmt::Let { dst, dtype, .. } = s else { continue };
-            let deferred = (from..to)
-                .any(|k| plan.deferred[k] && matches!(body[k], Stmt::Let { dst: d, .. } if d == dst));
-            let outside = !deferred && body[to..].iter().any(|s| uses(s, *dst));
-            if outside {
+        for k in (from..to).filter(|&k| !plan.deferred[k]) {
+            let Stmt::Let { dst, dtype, .. } = plan.body[k] else { continue };
+            if plan.users_of(*dst).iter().any(|&u| u >= to) {
                 let kind = match Kind::of(*dtype) {
                     Kind::Bool => Kind::Mask32,
                     other => other,
@@ -98,11 +102,11 @@ fn with_deferred<'a>(from: usize, to: usize, plan: &Plan<'a>) -> Vec<&'a Stmt> {
     let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
     let mut at = 0;
     while at < wanted.len() {
-        let user = plan.body[wanted[at]];
-        for k in (0..to).filter(|&k| plan.deferred[k]) {
-            let needed = matches!(plan.body[k], Stmt::Let { dst, .. } if uses(user, *dst));
-            if needed && !wanted.contains(&k) {
-                wanted.push(k);
+        for v in values_used(plan.body[wanted[at]]) {
+            if let Some(&k) = plan.made_by.get(&v).filter(|k| plan.deferred[**k]) {
+                if !wanted.contains(&k) {
+                    wanted.push(k);
+                }
             }
         }
         at += 1;
