@@ -103,10 +103,10 @@ fn with_deferred<'a>(from: usize, to: usize, plan: &Plan<'a>) -> Vec<&'a Stmt> {
     let mut at = 0;
     while at < wanted.len() {
         for v in values_used(plan.body[wanted[at]]) {
-            if let Some(&k) = plan.made_by.get(&v).filter(|k| plan.deferred[**k]) {
-                if !wanted.contains(&k) {
-                    wanted.push(k);
-                }
+            if let Some(&k) = plan.made_by.get(&v).filter(|k| plan.deferred[**k])
+                && !wanted.contains(&k)
+            {
+                wanted.push(k);
             }
         }
         at += 1;

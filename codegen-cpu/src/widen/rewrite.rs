@@ -42,10 +42,10 @@ pub(super) fn rewrite(program: &Program, code: &[u8], wide: Wide) -> Result<Wide
     }
     let mut blocks = program.blocks.iter().peekable();
     for (i, op) in program.ops.iter().enumerate() {
-        if let Some(block) = blocks.next_if(|b| b.start == i) {
-            if block.loop_head {
-                w.out.align_loop();
-            }
+        if let Some(block) = blocks.next_if(|b| b.start == i)
+            && block.loop_head
+        {
+            w.out.align_loop();
         }
         w.out.begin_op();
         if !w.plan.dropped[i] {
@@ -307,14 +307,15 @@ impl Rewriter<'_> {
         if op.is_move() {
             return self.movement(i, op, code);
         }
-        if op.ins.mnemonic() == Mnemonic::Vpshufd && op.ins.immediate8() == SPLAT_QUADWORD {
-            if let (Some(to), Some(from)) = (op.xmm(0), self.operand(i, op, 1, Part::Low)) {
-                let code = match self.wide {
-                    Wide::W512 => Code::EVEX_Vpbroadcastq_zmm_k1z_xmmm64,
-                    Wide::W256 => Code::VEX_Vpbroadcastq_ymm_xmmm64,
-                };
-                return self.emit2(op, code, self.register(to as u8, Part::Full), from);
-            }
+        if op.ins.mnemonic() == Mnemonic::Vpshufd
+            && op.ins.immediate8() == SPLAT_QUADWORD
+            && let (Some(to), Some(from)) = (op.xmm(0), self.operand(i, op, 1, Part::Low))
+        {
+            let code = match self.wide {
+                Wide::W512 => Code::EVEX_Vpbroadcastq_zmm_k1z_xmmm64,
+                Wide::W256 => Code::VEX_Vpbroadcastq_ymm_xmmm64,
+            };
+            return self.emit2(op, code, self.register(to as u8, Part::Full), from);
         }
         if row.form == Form::Shuffle && !stays_in_lanes(op.ins.mnemonic(), op.ins.immediate8()) {
             return Err(Declined::unknown(&op.ins));
@@ -353,10 +354,10 @@ impl Rewriter<'_> {
                     | Form::Pack => (Part::Full, Part::Full),
                 };
                 self.set_registers(i, op, &mut ins, to, from);
-                if row.form == Form::ShiftCount {
-                    if let Some(count) = self.operand(i, op, 2, Part::Low) {
-                        ins.set_op2_register(count);
-                    }
+                if row.form == Form::ShiftCount
+                    && let Some(count) = self.operand(i, op, 2, Part::Low)
+                {
+                    ins.set_op2_register(count);
                 }
                 let memory = if row.form == Form::Extend { Part::Half } else { Part::Full };
                 self.finish_memory(op, ins, memory, row.form)
