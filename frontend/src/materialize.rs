@@ -98,7 +98,13 @@ pub fn compute(roots: &[Value]) -> Result<()> {
             inputs.push(Buffer::from_slice(&bytes[..len])?);
         }
         counters::add(&counters::RUNS, 1);
-        results = plan.run(inputs, &arguments.symbols)?;
+        let outcome = plan.run(&mut inputs, &arguments.symbols);
+        if outcome.is_err() {
+            for (leaf, buffer) in recording.leaves.iter().zip(inputs) {
+                leaf.state.lock().buffer.get_or_insert(buffer);
+            }
+        }
+        results = outcome?;
     }
     for ((_, value), buffer) in recording.outputs.iter().zip(results) {
         value.set_computed(buffer);

@@ -150,22 +150,22 @@ impl Expr {
         Expr::collect(terms)
     }
 
-    /// `floor(self / by)`; terms that `by` divides exactly leave the division.
+    /// `floor(self / by)`; terms that `by` divides exactly leave the division, and so do whole multiples in
+    /// the number: `floor((n + 9) / 8)` is `floor((n + 1) / 8) + 1`.
     ///
     /// `by` must be positive for every value of its atoms.
     pub fn floor_div(&self, by: &Expr) -> Expr {
         if by.is_one() {
             return self.clone();
         }
-        if let (Some(a), Some(b)) = (self.as_const(), by.as_const()) {
-            return Expr::constant(a.div_euclid(b.max(1)));
-        }
         let (quotient, rest) = self.split_multiples(by);
         if rest.is_zero() {
             return quotient;
         }
-        if let (Some(a), Some(b)) = (rest.as_const(), by.as_const()) {
-            return quotient.offset(a.div_euclid(b.max(1)));
+        let (whole, rest) = rest.split_number(by);
+        let quotient = quotient.offset(whole);
+        if rest.is_zero() || (rest.as_const().is_some() && by.as_const().is_some()) {
+            return quotient;
         }
         quotient.add(&Expr::atom(Atom::FloorDiv(Arc::new(rest), Arc::new(by.clone()))))
     }
@@ -176,9 +176,9 @@ impl Expr {
             return Expr::default();
         }
         let (_, rest) = self.split_multiples(by);
+        let (_, rest) = rest.split_number(by);
         match (rest.as_const(), by.as_const()) {
-            (Some(a), Some(b)) => Expr::constant(a.rem_euclid(b.max(1))),
-            (Some(0), None) => rest,
+            (Some(_), Some(_)) | (Some(0), None) => rest,
             _ => Expr::atom(Atom::Mod(Arc::new(rest), Arc::new(by.clone()))),
         }
     }
@@ -216,6 +216,14 @@ impl Expr {
             }
         }
         (Expr::collect(quotient), Expr { terms: rest })
+    }
+
+    /// `self = whole * by + rest`, where `by` is a number and that of `rest` lies in `0..by`.
+    fn split_number(&self, by: &Expr) -> (i64, Expr) {
+        let Some(by) = by.as_const().filter(|&b| b > 0) else { return (0, self.clone()) };
+        let number = self.terms.iter().find(|t| t.factors.is_empty()).map_or(0, |t| t.coeff);
+        let whole = number.div_euclid(by);
+        (whole, self.offset((whole.wrapping_mul(by)).wrapping_neg()))
     }
 
     /// `self = quotient * by + rest`, dividing by the leading term of `by` as long as that goes.
@@ -387,6 +395,13 @@ mod tests {
         let e = i.mul(&n).scale(4).add(&Expr::var(1));
         assert_eq!(e.modulo(&n), Expr::var(1).modulo(&n));
         assert_eq!(i.scale(8).offset(3).floor_div(&Expr::constant(8)), i);
+        assert_eq!(
+            n.offset(130).floor_div(&Expr::constant(128)),
+            n.offset(2).floor_div(&Expr::constant(128)).offset(1)
+        );
+        assert_eq!(n.offset(-1).modulo(&Expr::constant(4)), n.offset(3).modulo(&Expr::constant(4)));
+        assert_eq!(Expr::constant(-7).floor_div(&Expr::constant(2)), Expr::constant(-4));
+        assert_eq!(Expr::constant(-7).modulo(&Expr::constant(2)), Expr::constant(1));
         assert_eq!(n.scale(6).div_exact(&n.scale(2)), Some(Expr::constant(3)));
         assert_eq!(n.offset(1).scale(3).div_exact(&n.offset(1)), Some(Expr::constant(3)));
     }

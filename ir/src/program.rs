@@ -4,6 +4,8 @@
 //! view has become an index expression or a stride.
 
 pub mod eval;
+pub mod text;
+pub mod verify;
 
 use crate::dtype::DType;
 use crate::expr::Expr;

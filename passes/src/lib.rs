@@ -20,6 +20,7 @@ pub mod lower;
 mod memory;
 pub mod options;
 pub mod pipeline;
+pub mod reciprocal;
 
 pub use error::PassError;
 pub use lower::{LowerOptions, lower};

@@ -6,6 +6,7 @@ use crate::dce::dce;
 use crate::egraph::rewrite;
 use crate::error::PassError;
 use crate::options::Options;
+use crate::reciprocal::reciprocal;
 use ttk_ir::Graph;
 
 /// A step of the optimiser: a pure function from a graph to an equal graph.
@@ -30,6 +31,9 @@ pub const PIPELINE: &[Pass] = &[
         doc: "identities, constants and one form for equal things",
         run: canonicalize,
     },
+    // After canonicalize, whose forms it looks for; before the e-graph, which may then move the products. It
+    // asks how a divisor came about, so it cannot be a rule there: an island may begin after that.
+    Pass { name: "reciprocal", doc: "multiply by the reciprocal of a repeated divisor", run: reciprocal },
     // Before what takes the cost of operations into account, after what leaves replaced ones behind.
     Pass { name: "dce", doc: "drop operations that no output depends on", run: dce },
     Pass { name: "rewrite", doc: "equality saturation with structural rules", run: rewrite },

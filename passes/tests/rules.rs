@@ -204,11 +204,6 @@ const CASES: &[(&str, Build)] = &[
         let product = c.g.mul(&x, &k);
         c.g.reduce(ReduceOp::Sum, &product, &[1])
     }),
-    ("reciprocal-of-expand", |c| {
-        let dims = c.sizes(2);
-        let (x, s) = (c.input(&dims), c.expanded(&dims, &[1]));
-        c.g.div(&x, &s)
-    }),
     ("neg-out-of-product", |c| {
         let dims = c.sizes(2);
         let (x, y) = (c.input(&dims), c.input(&dims));

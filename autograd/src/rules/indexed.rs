@@ -15,7 +15,20 @@ fn scatter_op<B: Builder>(
     b.op(Op::Scatter { axis, mode }, &[x.clone(), index.clone(), updates.clone()])
 }
 
+/// Where each row of the data gives one element, the cotangent is that element's alone: a mask, which
+/// unlike a scatter joins the kernels around it. (The forward pass has refused positions out of range.)
 pub(crate) fn gather<B: Builder>(b: &mut B, axis: u8, inputs: &[B::Value], g: &B::Value) -> B::Value {
+    let (at, index) = (axis as usize, &inputs[1]);
+    if b.ty(index).shape[at].is_one() {
+        let shape = b.shape(&inputs[0]);
+        let dtype = b.dtype(index);
+        let position = b.iota(dtype, shape.clone(), at);
+        let picked = b.expand(index, shape.clone());
+        let here = b.cmp(Cmp::Eq, &position, &picked);
+        let spread = b.expand(g, shape);
+        let zero = b.full_like(&inputs[0], 0.0);
+        return b.select(&here, &spread, &zero);
+    }
     let zeros = b.full_like(&inputs[0], 0.0);
     scatter_op(b, axis, ScatterOp::Add, &zeros, &inputs[1], g)
 }

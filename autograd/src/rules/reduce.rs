@@ -33,8 +33,8 @@ pub(crate) fn reduce<B: Builder>(
 }
 
 /// The product of the other elements: `out / x` where `x` is not 0; at the only 0 of a row, the product
-/// without it; at one of several, 0. (The second derivative with respect to two zeros of a row comes
-/// out as 0, as it does in PyTorch.)
+/// without it; at one of two, that product times the other 0, which matters to the second derivative;
+/// at one of more, 0.
 fn product<B: Builder>(b: &mut B, axes: &[usize], x: &B::Value, out: &B::Value, g: &B::Value) -> B::Value {
     let shape = b.shape(x);
     let (zero, one) = (b.full_like(x, 0.0), b.full_like(x, 1.0));
@@ -43,14 +43,20 @@ fn product<B: Builder>(b: &mut B, axes: &[usize], x: &B::Value, out: &B::Value, 
 
     let flags = b.cast(&is_zero, DType::I32);
     let count = b.reduce(ReduceOp::Sum, &flags, axes);
-    let single = b.full_like(&count, 1.0);
-    let alone = b.cmp(Cmp::Eq, &count, &single);
-    let others = b.reduce(ReduceOp::Prod, &nonzero, axes);
-    let nil = b.full_like(&others, 0.0);
-    let of_zero = b.select(&alone, &others, &nil);
+    let (single, double) = (b.full_like(&count, 1.0), b.full_like(&count, 2.0));
+    let (alone, paired) = (b.cmp(Cmp::Eq, &count, &single), b.cmp(Cmp::Eq, &count, &double));
+    let zeros = b.select(&is_zero, x, &zero);
+    let sum = b.reduce(ReduceOp::Sum, &zeros, axes);
+    let sum = b.expand(&sum, shape.clone());
+    let other = b.sub(&sum, x);
+    let (alone, paired) = (b.expand(&alone, shape.clone()), b.expand(&paired, shape.clone()));
+    let factor = b.select(&paired, &other, &zero);
+    let factor = b.select(&alone, &one, &factor);
 
-    let (of_zero, whole) = (b.mul(g, &of_zero), b.mul(g, out));
-    let (of_zero, whole) = (b.expand(&of_zero, shape.clone()), b.expand(&whole, shape));
+    let others = b.reduce(ReduceOp::Prod, &nonzero, axes);
+    let (others, whole) = (b.mul(g, &others), b.mul(g, out));
+    let (others, whole) = (b.expand(&others, shape.clone()), b.expand(&whole, shape));
+    let of_zero = b.mul(&others, &factor);
     let of_nonzero = b.div(&whole, &nonzero);
     b.select(&is_zero, &of_zero, &of_nonzero)
 }
@@ -81,7 +87,9 @@ fn running<B: Builder>(b: &mut B, op: ReduceOp, x: &B::Value, axis: u8, reverse:
 }
 
 /// The sum of `g * out` from each position on, over `x`. From the first zero on `out` is 0, so that this
-/// holds on both sides of it; at the zero itself, `out` is computed with 1 in its place.
+/// holds on both sides of it; at the zero itself, `out` is computed with 1 in its place. At a second zero
+/// the sum is 0, but its derivative by the first zero is not: there both are replaced, and the first is a
+/// factor.
 fn running_product<B: Builder>(
     b: &mut B,
     axis: u8,
@@ -99,13 +107,26 @@ fn running_product<B: Builder>(
     let sums = running(b, ReduceOp::Sum, &terms, axis, !reverse);
     let of_nonzero = b.div(&sums, &zeros.nonzero);
 
-    b.select(&zeros.first, &of_zero, &of_nonzero)
+    let one = b.full_like(x, 1.0);
+    let both = b.select(&zeros.second, &one, &zeros.replaced);
+    let without = running(b, ReduceOp::Prod, &both, axis, reverse);
+    let terms = b.mul(g, &without);
+    let of_second = running(b, ReduceOp::Sum, &terms, axis, !reverse);
+    let zero = b.full_like(x, 0.0);
+    let firsts = b.select(&zeros.first, x, &zero);
+    let first = running(b, ReduceOp::Sum, &firsts, axis, reverse);
+    let of_second = b.mul(&of_second, &first);
+
+    let rest = b.select(&zeros.second, &of_second, &of_nonzero);
+    b.select(&zeros.first, &of_zero, &rest)
 }
 
 /// Where a row's first zero is, in the direction of a scan.
 pub(crate) struct FirstZeros<V> {
     /// True at the first zero.
     pub(crate) first: V,
+    /// True at the second.
+    pub(crate) second: V,
     /// The operand with 1 in place of every zero.
     pub(crate) nonzero: V,
     /// The operand with 1 in place of the first zero only.
@@ -122,12 +143,14 @@ pub(crate) fn first_zeros<B: Builder>(
     let is_zero = b.cmp(Cmp::Eq, x, &zero);
     let flags = b.cast(&is_zero, DType::I32);
     let count = running(b, ReduceOp::Sum, &flags, axis, reverse);
-    let single = b.full_like(&count, 1.0);
+    let (single, double) = (b.full_like(&count, 1.0), b.full_like(&count, 2.0));
+    let seen_two = b.cmp(Cmp::Eq, &count, &double);
+    let second = b.binary(Binary::And, &is_zero, &seen_two);
     let seen_one = b.cmp(Cmp::Eq, &count, &single);
     let first = b.binary(Binary::And, &is_zero, &seen_one);
     let nonzero = b.select(&is_zero, &one, x);
     let replaced = b.select(&first, &one, x);
-    FirstZeros { first, nonzero, replaced }
+    FirstZeros { first, second, nonzero, replaced }
 }
 
 /// The position of each running maximum or minimum; the latest of equal ones, as in PyTorch's `cummax`.

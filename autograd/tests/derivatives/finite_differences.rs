@@ -135,6 +135,11 @@ fn indexed() {
         let y = g.gather(&p[0], &p[1], 1);
         g.mul(&y, &y)
     }));
+    let single = Tensor::from_i64(DType::I64, &[2, 1], &[3, 1]);
+    check(&Case::new("gather of one", vec![data.clone(), single], |g, p| {
+        let y = g.gather(&p[0], &p[1], 1);
+        g.mul(&y, &y)
+    }));
     let distinct = Tensor::from_i64(DType::I64, &[2, 3], &[3, 0, 2, 1, 3, 2]);
     for mode in ScatterOp::ALL {
         // Positions written twice have a derivative unless one write hides another.
@@ -186,12 +191,20 @@ fn reductions_and_scans() {
     }
 }
 
-/// Two zeros in a row: the first derivative.
+/// Several zeros in a row: the second derivative where there are two, the first where there are more.
 #[test]
 fn products_with_several_zeros() {
     let x = Tensor::from_f64(DType::F64, &[2, 4], &[2.0, 0.0, 3.0, 0.0, 0.0, 1.5, 0.0, 0.0]);
+    let pair = Tensor::from_f64(DType::F64, &[2, 4], &[2.0, 0.0, 3.0, 0.0, 0.0, 1.5, 2.0, 0.0]);
+    let axes = || [1u8].into_iter().collect();
+    let reduce = Op::Reduce { op: ReduceOp::Prod, axes: axes() };
+    check(&Case::new("reduce prod of a pair", vec![pair.clone()], |g, p| g.op(reduce, p)));
+    for reverse in [false, true] {
+        let scan = Op::Scan { op: ReduceOp::Prod, axis: 1, reverse };
+        check(&Case::new("scan prod of a pair", vec![pair.clone()], |g, p| g.op(scan, p)));
+    }
     let build = |op: Op| Case::new(op.name(), vec![x.clone()], |g, p| g.op(op, p));
-    let reduce = build(Op::Reduce { op: ReduceOp::Prod, axes: [1u8].into_iter().collect() });
+    let reduce = build(Op::Reduce { op: ReduceOp::Prod, axes: axes() });
     check_gradient("reduce prod", &reduce.graph, &reduce.inputs, 1);
     for reverse in [false, true] {
         let scan = build(Op::Scan { op: ReduceOp::Prod, axis: 1, reverse });

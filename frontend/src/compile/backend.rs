@@ -1,43 +1,195 @@
-//! A graph made into something that runs.
+//! A graph made into something that runs: the passes, the code generator, the plan, and the disk cache
+//! that lets the next process skip them.
 
+use crate::counters;
 use crate::error::{Error, Result};
+use crate::log;
+use parking_lot::Mutex;
+use std::hash::Hash;
+use std::sync::LazyLock;
+use std::time::Instant;
+use ttk_codegen_cpu::{CompiledKernel, Compiler, CpuFeatures, Target, Width};
 use ttk_ir::eval::{self, EvalError};
+use ttk_ir::kernel::Kernel;
+use ttk_ir::program::Program;
 use ttk_ir::{Graph, Type};
-use ttk_runtime::Buffer;
+use ttk_passes::{LowerOptions, Options};
+use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
+use ttk_runtime::cpu_features::{self, Level};
+use ttk_runtime::{Buffer, CodeModule, KernelCode, Plan, RunError, threads};
 
 /// What the compiler may assume.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
     /// For each input, whether its memory may be written over once it is read for the last time.
     pub donate: Vec<bool>,
+    /// The inputs that are weights change rarely.
+    pub inference: bool,
 }
 
 /// A compiled graph.
 #[derive(Debug)]
 pub struct Compiled {
-    graph: Graph,
+    plan: Plan,
+    /// Kept when every run is to be checked against the interpreter (`TTK_VERIFY=1`).
+    verify: Option<Graph>,
 }
 
-/// Compiles a graph.
+static DISK: LazyLock<Option<CodeCache>> = LazyLock::new(CodeCache::open);
+
+static VERIFY: LazyLock<bool> = LazyLock::new(|| std::env::var("TTK_VERIFY").is_ok_and(|v| v == "1"));
+
+/// Idle compilers, one for each thread that compiled: making one costs more than a kernel does.
+static COMPILERS: Mutex<Vec<Compiler>> = Mutex::new(Vec::new());
+
+/// The machine that kernels are compiled for.
+///
+/// # Errors
+/// A processor that the code generator does not know.
+pub fn target() -> Result<Target> {
+    let found = cpu_features::detect();
+    let features = CpuFeatures { avx2: found.avx2, fma: found.fma, f16c: found.f16c, avx512: found.avx512 };
+    let target = Target::host(features).map_err(internal)?;
+    Ok(target.at_most(match found.level {
+        Level::Baseline => Width::W128,
+        Level::Avx2 => Width::W256,
+        Level::Avx512 => Width::W512,
+    }))
+}
+
+fn internal(e: impl std::fmt::Display) -> Error {
+    Error::Internal { detail: e.to_string() }
+}
+
+/// Compiles a graph, or finds it compiled on disk.
 ///
 /// # Errors
 /// A defect of the compiler.
-pub fn compile_graph(graph: &Graph, _options: &CompileOptions) -> Result<Compiled> {
-    Ok(Compiled { graph: graph.clone() })
+pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled> {
+    let target = target()?;
+    let mut key = KeyBuilder::default();
+    key.graph(graph);
+    options.donate.hash(&mut key);
+    options.inference.hash(&mut key);
+    target.width.bits().hash(&mut key);
+    target.triple.to_string().hash(&mut key);
+    let key = key.finish();
+    let found = DISK.as_ref().and_then(|disk| disk.load(&key));
+    let entry = match found {
+        Some(entry) => {
+            counters::add(&counters::DISK_HITS, 1);
+            entry
+        }
+        None => {
+            let program = program_of(graph, options)?;
+            let kernels = compile_kernels(&program.kernels, &target)?;
+            let kernels = kernels
+                .into_iter()
+                .map(|k| KernelCode { code: k.code, entry: 0, constants: k.constants })
+                .collect();
+            let entry = Entry { program, kernels, extra: Vec::new() };
+            if let Some(disk) = DISK.as_ref() {
+                disk.store(&key, &entry);
+            }
+            entry
+        }
+    };
+    // SAFETY: the code was made of this program's kernels, just now or by this user's earlier process
+    // under a key that names the same compiler and graph.
+    let plan = unsafe {
+        let code = CodeModule::new(&entry.program.name, &entry.kernels).map_err(run_error)?;
+        Plan::new(entry.program, code).map_err(run_error)?
+    };
+    Ok(Compiled { plan, verify: VERIFY.then(|| graph.clone()) })
+}
+
+/// The passes: a graph as a program of kernels.
+///
+/// # Errors
+/// A defect of a pass.
+pub fn program_of(graph: &Graph, options: &CompileOptions) -> Result<Program> {
+    let start = Instant::now();
+    let passes = Options { inference: options.inference, ..Options::default() };
+    let optimized = ttk_passes::optimize(graph, &passes).map_err(internal)?;
+    let lowering = LowerOptions { donate: options.donate.clone(), ..LowerOptions::default() };
+    let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
+    counters::add(&counters::PASSES_RUN, 1);
+    counters::add(&counters::PASS_NS, start.elapsed().as_nanos() as u64);
+    log::say("passes", || {
+        format!(
+            "{} nodes -> {} nodes -> {} steps, {} kernels in {:.1} ms",
+            graph.len(),
+            optimized.len(),
+            program.steps.len(),
+            program.kernels.len(),
+            start.elapsed().as_secs_f64() * 1e3
+        )
+    });
+    Ok(program)
+}
+
+/// Machine code of kernels, several threads at work.
+///
+/// # Errors
+/// A kernel that the code generator does not take.
+pub fn compile_kernels(kernels: &[Kernel], target: &Target) -> Result<Vec<CompiledKernel>> {
+    let start = Instant::now();
+    let done: Vec<Mutex<Option<Result<CompiledKernel>>>> = kernels.iter().map(|_| Mutex::new(None)).collect();
+    threads::parallel(kernels.len(), &|_, i| {
+        let pooled = COMPILERS.lock().pop().filter(|c| c.target() == target);
+        let result = match pooled.map_or_else(|| Compiler::new(target), Ok) {
+            Ok(mut compiler) => {
+                let result = compiler.compile(&kernels[i]).map_err(internal);
+                COMPILERS.lock().push(compiler);
+                result
+            }
+            Err(e) => Err(internal(e)),
+        };
+        *done[i].lock() = Some(result);
+    });
+    counters::add(&counters::KERNELS_COMPILED, kernels.len() as u64);
+    counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
+    log::say("codegen", || {
+        format!("{} kernels in {:.1} ms", kernels.len(), start.elapsed().as_secs_f64() * 1e3)
+    });
+    let missing = || Err(Error::Internal { detail: "a kernel was not compiled".into() });
+    done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(missing)).collect()
+}
+
+fn run_error(e: RunError) -> Error {
+    match e {
+        RunError::OutOfMemory(e) => e.into(),
+        RunError::IndexOutOfRange { .. } => Error::IndexOutOfRange,
+        other => internal(other),
+    }
 }
 
 impl Compiled {
-    /// Runs on inputs, dense and row-major, in the order of the graph's.
+    pub fn program(&self) -> &Program {
+        self.plan.program()
+    }
+
+    /// Runs on inputs, dense and row-major, in the order of the graph's. After an error the inputs are
+    /// still there.
     ///
     /// # Errors
     /// No memory; an index out of range.
-    pub fn run(&self, inputs: Vec<Buffer>, symbols: &[i64]) -> Result<Vec<Buffer>> {
-        interpret(&self.graph, &inputs, symbols)
+    pub fn run(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
+        let Some(graph) = &self.verify else {
+            return self.plan.run_with(inputs, symbols).map_err(run_error);
+        };
+        let expected = interpret(graph, inputs, symbols)?;
+        let outputs = self.plan.run_with(inputs, symbols).map_err(run_error)?;
+        verify(graph, &expected, &outputs)?;
+        Ok(outputs)
     }
 }
 
 /// Runs a graph by the reference interpreter.
-fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
+///
+/// # Errors
+/// An index out of range.
+pub fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<eval::Tensor>> {
     let tensor = |(buffer, ty): (&Buffer, &Type)| eval::Tensor {
         dtype: ty.dtype,
         dims: ty.shape.iter().map(|d| d.eval(symbols)).collect(),
@@ -45,9 +197,28 @@ fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<Bu
     };
     let types = graph.params().iter().map(|&p| graph.ty(p));
     let inputs: Vec<eval::Tensor> = inputs.iter().zip(types).map(tensor).collect();
-    let outputs = eval::eval(graph, &inputs, symbols).map_err(|e| match e {
+    eval::eval(graph, &inputs, symbols).map_err(|e| match e {
         EvalError::IndexOutOfRange { .. } => Error::IndexOutOfRange,
-        other => Error::Internal { detail: other.to_string() },
-    })?;
-    outputs.iter().map(|t| Ok(Buffer::from_slice(&t.data)?)).collect()
+        other => internal(other),
+    })
+}
+
+/// Compares a run with the interpreter's results.
+fn verify(graph: &Graph, expected: &[eval::Tensor], outputs: &[Buffer]) -> Result<()> {
+    for (i, (want, got)) in expected.iter().zip(outputs).enumerate() {
+        let got = eval::Tensor { dtype: want.dtype, dims: want.dims.clone(), data: got.to_vec::<u8>() };
+        if let Err(e) = want.close(&got, 1e-3, 1e-4) {
+            let node = graph.node(graph.outputs[i]);
+            let loc = graph.loc(node.loc);
+            return Err(Error::Internal {
+                detail: format!(
+                    "TTK_VERIFY: result {i} ({}, {}:{}) differs from the interpreter's: {e}",
+                    node.op.name(),
+                    loc.file,
+                    loc.line
+                ),
+            });
+        }
+    }
+    Ok(())
 }

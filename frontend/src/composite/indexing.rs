@@ -152,6 +152,51 @@ pub fn index_write<'r, B: Builder>(
     x.scatter(axis, mode, &index, &source.reshape(&index.shape()))
 }
 
+/// `index_reduce`: [`index_write`] by product, extremes or the mean, with or without the operand's own.
+pub fn index_reduce<'r, B: Builder>(
+    x: &Val<'r, B>,
+    axis: usize,
+    reduce: IndexReduce,
+    index: &Val<'r, B>,
+    source: &Val<'r, B>,
+    include_self: bool,
+) -> Val<'r, B> {
+    let fill = |value: &Val<'r, B>| index_write(x, axis, ScatterOp::Set, index, value);
+    let (mode, start) = match reduce {
+        IndexReduce::Prod => (ScatterOp::Mul, 1.0),
+        IndexReduce::Max => (ScatterOp::Max, f64::NEG_INFINITY),
+        IndexReduce::Min => (ScatterOp::Min, f64::INFINITY),
+        IndexReduce::Mean => (ScatterOp::Add, 0.0),
+    };
+    let start = match x.dtype().int_range() {
+        Some((low, high)) => start.clamp(low as f64, high as f64),
+        None => start,
+    };
+    let base = if include_self { x.clone() } else { fill(&source.full_like(start)) };
+    let joined = index_write(&base, axis, mode, index, source);
+    if reduce != IndexReduce::Mean {
+        return joined;
+    }
+    let own = x.full_like(if include_self { 1.0 } else { 0.0 });
+    let count = index_write(&own, axis, ScatterOp::Add, index, &source.full_like(1.0));
+    let count = count.masked(&count.lt(1.0), 1.0);
+    let rounding = if x.dtype().is_float() {
+        super::arithmetic::Rounding::None
+    } else {
+        super::arithmetic::Rounding::Floor
+    };
+    super::arithmetic::div(&joined, &count, rounding)
+}
+
+/// How [`index_reduce`] joins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IndexReduce {
+    Prod,
+    Mean,
+    Max,
+    Min,
+}
+
 /// `x + alpha * source` at the positions `index` of an axis.
 pub fn index_add<'r, B: Builder>(
     x: &Val<'r, B>,

@@ -88,6 +88,49 @@ fn resample<'r, B: Builder>(x: &Val<'r, B>, axis: usize, to: Axis, how: Resample
     }
 }
 
+/// [`interpolate`] by a filter as wide as the step when shrinking, so that no input is passed over
+/// (`antialias=True`); linear or cubic (A = -0.5 then).
+pub fn interpolate_antialias<'r, B: Builder>(
+    x: &Val<'r, B>,
+    axes: &[Axis],
+    cubic: bool,
+    align_corners: bool,
+) -> Val<'r, B> {
+    let first = x.rank() - axes.len();
+    x.in_compute(|x| {
+        axes.iter().enumerate().fold(x.clone(), |y, (i, to)| {
+            let axis = first + i;
+            let n = y.size(axis);
+            let ratio = if align_corners {
+                corner_ratio(n, to.size)
+            } else {
+                to.ratio.unwrap_or(n as f64 / to.size as f64)
+            };
+            let width = ratio.max(1.0);
+            let reach = if cubic { 2.0 } else { 1.0 } * width;
+            let centre = (y.scope().arange(y.dtype(), to.size).unsqueeze(1) + 0.5) * ratio;
+            let position = y.scope().arange(y.dtype(), n).unsqueeze(0);
+            // The window of inputs is rounded as PyTorch rounds it.
+            let low = (&centre - reach + 0.5).floor().max(0.0);
+            let high = (&centre + reach + 0.5).floor().min(n as f64);
+            let distance = ((&position - &centre + 0.5) / width).abs();
+            let weight = if cubic { keys(&distance, -0.5) } else { 1.0 - &distance };
+            let reached = distance.lt(if cubic { 2.0 } else { 1.0 });
+            let inside = position.ge(&low).and(position.lt(&high)).and(&reached);
+            let weight = weight.keep_where(&inside, 0.0);
+            let weight = &weight / weight.sum(&[1]);
+            y.dot(&weight, &[], &[(axis, 1)]).move_axis(y.rank() - 1, axis)
+        })
+    })
+}
+
+/// Keys' cubic at a distance below 2.
+fn keys<'r, B: Builder>(d: &Val<'r, B>, a: f64) -> Val<'r, B> {
+    let near = ((d * (a + 2.0) - (a + 3.0)) * d) * d + 1.0;
+    let far = ((d * a - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
+    near.keep_where(&d.lt(1.0), far)
+}
+
 /// The step between output positions when the corners' centres are kept.
 fn corner_ratio(n: i64, size: i64) -> f64 {
     if size > 1 { (n - 1) as f64 / (size - 1) as f64 } else { 0.0 }
@@ -98,7 +141,7 @@ fn along<'r, B: Builder>(weight: &Val<'r, B>, x: &Val<'r, B>, axis: usize) -> Va
 }
 
 /// The weights of the four neighbours at distance `1 + t`, `t`, `1 - t`, `2 - t` (Keys' cubic, A = -0.75).
-fn cubic_weights<'r, B: Builder>(t: &Val<'r, B>) -> [Val<'r, B>; 4] {
+pub(crate) fn cubic_weights<'r, B: Builder>(t: &Val<'r, B>) -> [Val<'r, B>; 4] {
     const A: f64 = -0.75;
     let near = |d: &Val<'r, B>| ((d * (A + 2.0) - (A + 3.0)) * d) * d + 1.0;
     let far = |d: &Val<'r, B>| ((d * A - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A;

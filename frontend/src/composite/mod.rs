@@ -17,6 +17,8 @@
 pub mod activation;
 pub mod arithmetic;
 pub mod attention;
+pub mod bessel;
+pub mod bits;
 pub mod convolution;
 pub mod distance;
 pub mod einsum;
@@ -35,9 +37,12 @@ pub mod patches;
 pub mod pooling;
 pub mod reduction;
 pub mod rounding;
+pub mod sampling;
 pub mod scan;
+pub mod sequence;
 pub mod softmax;
 pub mod special;
+pub mod statistics;
 mod value;
 
 pub use value::{Operand, Scope, Val, broadcast, broadcast_shapes, concat, stack};

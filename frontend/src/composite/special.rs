@@ -115,7 +115,7 @@ pub fn sqrt_of_squares<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
 
 /// `sin(pi x) / (pi x)`
 pub fn sinc<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    x.in_compute(|x| {
+    in_double(x, |x| {
         let zero = x.eq(0.0);
         let angle = x.masked(&zero, 1.0) * PI;
         (angle.sin() / &angle).masked(&zero, 1.0)

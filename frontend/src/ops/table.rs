@@ -7,10 +7,14 @@ use rustc_hash::FxHashMap;
 use std::sync::{LazyLock, OnceLock};
 
 mod creation;
+mod indexing;
+mod linalg;
+mod nn;
 mod pointwise;
 mod random;
 mod reduction;
 mod shape;
+mod support;
 
 /// Where the function form of an operator is found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -115,7 +119,7 @@ macro_rules! rows {
 use rows;
 
 /// The families.
-static ROWS: &[&[Row]] = &[creation::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
+static ROWS: &[&[Row]] = &[creation::ROWS, indexing::ROWS, linalg::ROWS, nn::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     let rows = ROWS.iter().flat_map(|family| family.iter());

@@ -4,7 +4,8 @@ use ttk_frontend::composite::arithmetic::{self as ar, Rounding};
 use ttk_frontend::composite::attention::{Attention, scaled_dot_product_attention};
 use ttk_frontend::composite::convolution::{Convolution, conv_transpose, convolution};
 use ttk_frontend::composite::embedding::{self as em, BagMode};
-use ttk_frontend::composite::interpolate::{Axis, Resample, interpolate};
+use ttk_frontend::composite::indexing::IndexReduce;
+use ttk_frontend::composite::interpolate::{Axis, Resample, interpolate, interpolate_antialias};
 use ttk_frontend::composite::loss::{self as lo, Reduction};
 use ttk_frontend::composite::loss_margin as lm;
 use ttk_frontend::composite::normalization::{self as no, RunningStats};
@@ -12,8 +13,10 @@ use ttk_frontend::composite::order::{self as od, Interpolation};
 use ttk_frontend::composite::padding::{Padding, pad};
 use ttk_frontend::composite::patches::{self as pa, Patch};
 use ttk_frontend::composite::pooling::{self as po, Pool};
+use ttk_frontend::composite::sampling::{self as sa, Outside, Sampling};
 use ttk_frontend::composite::{Val, indexing as ix, layout as la, linear as li, reduction as re};
 use ttk_frontend::composite::{activation as ac, activation::Gelu, distance as di, einsum, gamma as ga};
+use ttk_frontend::composite::{bessel as be, bits as bi, sequence, statistics as st};
 use ttk_frontend::composite::{rounding as ro, scan as sc, softmax as so, special as sp};
 use ttk_ir::{Graph, ScatterOp};
 
@@ -191,6 +194,25 @@ fn one<'r>(name: &str, x: &[V<'r>]) -> Option<V<'r>> {
         "fmax" => ar::fmax(a, b),
         "fmin" => ar::fmin(a, b),
 
+        "frexp grad" => bi::frexp(a).0,
+        "nextafter" => bi::nextafter(a, b),
+        "i0" => be::i0(a),
+        "i0e" => be::i0e(a),
+        "i1" => be::i1(a),
+        "i1e" => be::i1e(a),
+        "cov" | "cov one" => st::cov(a, 1.0, &st::Weights::default()),
+        "cov weights" => {
+            let weights = st::Weights { frequency: Some(c.clone()), analytic: Some(b.clone()) };
+            st::cov(a, 1.0, &weights)
+        }
+        "corrcoef" => st::corrcoef(a),
+        "histc" => st::histc(a, 4, -1.0, 1.0),
+        "bincount" => st::bincount(a, Some(b), 5),
+        "isin" => st::isin(a, b, false),
+        "renorm" => st::renorm(a, 2.0, 0, 1.5),
+        "cumulative_trapezoid" => st::cumulative_trapezoid(a, 0.5, 1),
+        "cumulative_trapezoid at" => st::cumulative_trapezoid_at(a, b, 1),
+
         "trace" => la::trace(a),
         "roll" => la::roll(a, &[(0, 1), (1, -2)]),
         "roll flat" => la::roll_flat(a, 5),
@@ -225,6 +247,7 @@ fn several<'r>(name: &str, x: &[V<'r>]) -> Option<Vec<V<'r>>> {
         "median" => both(od::median(a, 1)),
         "cummax" => both(sc::cummax(a, 1)),
         "cummin" => both(sc::cummin(a, 1)),
+        "frexp" => both(bi::frexp(a)),
         "meshgrid" => la::meshgrid(x),
         _ => return None,
     })
@@ -384,6 +407,46 @@ fn places<'r>(words: &[&str], x: &[V<'r>]) -> Option<Vec<V<'r>>> {
     let kind = words.get(1).copied().unwrap_or("");
     let k = kind.parse::<i64>().unwrap_or(0);
     Some(vec![match (words[0], kind) {
+        ("dist", p) => st::dist(a, b, number(p)),
+        ("gradient", _) => st::gradient(a, b, 1, k),
+        ("grid_sample", "volume") => sa::grid_sample(a, b, Sampling::Linear, Outside::Zeros, false),
+        ("grid_sample", how) => {
+            let how = match how {
+                "bilinear" => Sampling::Linear,
+                "nearest" => Sampling::Nearest,
+                _ => Sampling::Bicubic,
+            };
+            let outside = match words[2] {
+                "zeros" => Outside::Zeros,
+                "border" => Outside::Border,
+                _ => Outside::Reflection,
+            };
+            sa::grid_sample(a, b, how, outside, words[3] == "True")
+        }
+        ("affine_grid", "volume") => sa::affine_grid(a, &[2, 3, 4], false),
+        ("affine_grid", corners) => sa::affine_grid(a, &[3, 4], corners == "True"),
+        ("ctc_loss", how) => {
+            let reduction = match how {
+                "none" => Reduction::None,
+                "sum" => Reduction::Sum,
+                _ => Reduction::Mean,
+            };
+            sequence::ctc_loss(&so::log_softmax(a, 2), b, c, &x[3], 0, reduction, true)
+        }
+        ("interpolate_antialias", mode) => {
+            let sizes: Vec<i64> = words[2].split('x').map(|w| number(w) as i64).collect();
+            let axes: Vec<Axis> = sizes.iter().map(|&size| Axis { size, ratio: None }).collect();
+            interpolate_antialias(a, &axes, mode == "bicubic", false)
+        }
+        ("index_reduce", how) => {
+            let how = match how {
+                "prod" => IndexReduce::Prod,
+                "amax" => IndexReduce::Max,
+                "amin" => IndexReduce::Min,
+                _ => IndexReduce::Mean,
+            };
+            ix::index_reduce(a, 1, how, c, b, words[2] == "True")
+        }
         ("tril", _) => la::tril(a, k),
         ("triu", _) => la::triu(a, k),
         ("diagonal", _) => la::diagonal(a, k, 0, 2),

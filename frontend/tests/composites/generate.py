@@ -35,6 +35,9 @@ def b(*values):
     return torch.tensor(values, dtype=torch.bool)
 
 
+# Cases at kinks, where a second derivative is a matter of taste, and those in which PyTorch's in f32 is
+# wrong from the fourth digit on (its own f64 agrees with ours).
+FIRST_ONLY = {"kinks elu", "kinks mish", "norm at zero", "sinc", "log_ndtr"}
 INF, NAN = math.inf, math.nan
 EDGES = v(-INF, -100.0, -20.0, -3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 3.0, 6.0, 20.0, 100.0, INF, NAN)
 SMOOTH = r(4, 5)
@@ -384,6 +387,49 @@ case("ldexp", torch.ldexp, r(3), i(1, -2, 3))
 case("fmax", torch.fmax, v(1.0, NAN, 3.0, NAN), v(NAN, 2.0, 1.0, NAN), grad=False)
 case("fmin", torch.fmin, v(1.0, NAN, 3.0, NAN), v(NAN, 2.0, 1.0, NAN), grad=False)
 
+# Bits, Bessel functions, statistics.
+case("frexp", torch.frexp, v(0.0, 1.0, -3.5, 0.1, 1e-42, 1e30, INF, NAN), grad=False)
+case("frexp grad", lambda x: torch.frexp(x)[0], v(1.5, -3.5, 0.1))
+case("nextafter", torch.nextafter, v(0.0, 1.0, -1.0, 1.0, 2.0, NAN, 0.0), v(1.0, 2.0, 0.0, 0.0, 2.0, 1.0, -1.0), grad=False)
+elementwise("i0", torch.i0, low=-12, high=12, edges=v(0, 8, 30))
+elementwise("i0e", torch.special.i0e, low=-12, high=12, edges=v(0, 8, 100))
+elementwise("i1", torch.special.i1, low=-12, high=12, edges=v(0, 8, 30))
+elementwise("i1e", torch.special.i1e, low=-12, high=12, edges=v(0, 8, 100))
+case("cov", torch.cov, r(3, 5))
+case("cov one", torch.cov, r(5))
+case("cov weights", lambda x, a, f: torch.cov(x, correction=1, fweights=f, aweights=a), r(3, 5), r(5, low=0.1), i(1, 2, 0, 1, 3), wrt=1)
+case("corrcoef", torch.corrcoef, r(3, 5))
+case("histc", lambda x: torch.histc(x, 4, -1.0, 1.0), r(20), grad=False)
+case("bincount", lambda x, w: torch.bincount(x, w, 5), i(0, 3, 3, 1), r(4), grad=False)
+case("isin", torch.isin, i([1, 2], [3, 4]), i(4, 1, 9))
+for p in (1.0, 2.0, INF):
+    case(f"dist {p}", lambda x, y, p=p: torch.dist(x, y, p), r(2, 3), r(3))
+case("renorm", lambda x: torch.renorm(x, 2, 0, 1.5), r(4, 3))
+case("cumulative_trapezoid", lambda y: torch.cumulative_trapezoid(y, dx=0.5, dim=1), r(3, 4))
+case("cumulative_trapezoid at", lambda y, x: torch.cumulative_trapezoid(y, x, dim=1), r(3, 4), v(0.0, 1.0, 3.0, 4.5))
+for k in (1, 2):
+    case(f"gradient {k}", lambda x, at, k=k: torch.gradient(x, spacing=(at,), dim=1, edge_order=k), r(3, 5), v(0.0, 1.0, 3.0, 4.5, 5.0), wrt=1)
+
+# Sampling and sequences.
+for mode in ("bilinear", "nearest", "bicubic"):
+    for outside in ("zeros", "border", "reflection"):
+        for corners in (False, True):
+            case(f"grid_sample {mode} {outside} {corners}",
+                 lambda x, g, mode=mode, outside=outside, corners=corners: F.grid_sample(x, g, mode, outside, corners),
+                 r(2, 2, 4, 5), r(2, 3, 3, 2, low=-1.6, high=1.6), wrt=9)
+case("grid_sample volume", lambda x, g: F.grid_sample(x, g, "bilinear", "zeros", False), r(1, 2, 3, 4, 5), r(1, 2, 3, 2, 3, low=-1.2, high=1.2))
+for corners in (False, True):
+    case(f"affine_grid {corners}", lambda t, corners=corners: F.affine_grid(t, (2, 1, 3, 4), corners), r(2, 2, 3))
+case("affine_grid volume", lambda t: F.affine_grid(t, (1, 1, 2, 3, 4), False), r(1, 3, 4))
+for how in ("none", "mean", "sum"):
+    case(f"ctc_loss {how}",
+         lambda x, t, n, m, how=how: F.ctc_loss(F.log_softmax(x, 2), t, n, m, reduction=how, zero_infinity=True),
+         r(7, 3, 5), i([1, 2, 2], [3, 4, 0], [1, 1, 1]), i(7, 5, 3), i(3, 2, 3))
+for mode in ("bilinear", "bicubic"):
+    for size in ((3, 2), (8, 7), (5, 2)):
+        case(f"interpolate_antialias {mode} {size[0]}x{size[1]}",
+             lambda x, mode=mode, size=size: F.interpolate(x, size, mode=mode, antialias=True), r(1, 2, 5, 6))
+
 # Layout.
 for k in (-1, 0, 2):
     case(f"tril {k}", lambda x, k=k: torch.tril(x, k), r(2, 3, 4))
@@ -414,6 +460,10 @@ for how in ("prod", "amax", "amin", "mean"):
     case(f"scatter_reduce {how}", lambda x, u, n, how=how: torch.scatter_reduce(x, 1, n, u, how), r(3, 4), r(3, 2), i([3, 3], [1, 2], [0, 0]))
     case(f"scatter_reduce {how} without", lambda x, u, n, how=how: torch.scatter_reduce(x, 1, n, u, how, include_self=False),
          r(3, 4), r(3, 3), i([3, 3], [1, 2], [0, 0]), grad=False)
+for how in ("prod", "amax", "amin", "mean"):
+    for own in (True, False):
+        case(f"index_reduce {how} {own}", lambda x, u, n, how=how, own=own: torch.index_reduce(x, 1, n, u, how, include_self=own),
+             r(2, 4), r(2, 3), i(1, 1, 3), grad=own)
 case("take_along_dim", lambda x, n: torch.take_along_dim(x, n, 1), r(3, 4), i([3, 0, -1]))
 case("take", lambda x, n: torch.take(x, n), r(3, 4), i([3, -1], [0, 11]))
 case("put", lambda x, u, n: torch.Tensor.put(x, n, u, True), r(3, 4), r(2, 2), i([3, -1], [0, 3]))
@@ -441,9 +491,9 @@ case("index_put apart", index_put_apart, r(2, 4, 3, 2), r(3, 1, 2), i(1, -2, 0),
 
 
 def line(kind, x):
-    flat = x.reshape(-1)
+    flat = x.detach().reshape(-1)
     if x.dtype.is_floating_point:
-        values = " ".join(str(e) for e in (flat if x.dtype == torch.float64 else flat.float()).numpy())
+        values = " ".join(str(e) for e in (flat if x.dtype == torch.float64 else flat.float()).numpy(force=True))
     else:
         values = " ".join(str(e) for e in flat.long().tolist())
     return f"{kind} {NAMES[x.dtype]} [{','.join(map(str, x.shape))}] {values}".rstrip()
@@ -464,11 +514,22 @@ for name, (function, inputs, wrt) in CASES.items():
         out = function(*inputs)
         out = [out] if isinstance(out, torch.Tensor) else list(out)
         total = sum((y * weight(y.numel()).to(y.dtype).reshape(y.shape)).sum() for y in out if y.requires_grad)
-        gradients = torch.autograd.grad(total, wrt, allow_unused=True) if isinstance(total, torch.Tensor) else []
+        gradients = [None] * len(wrt)
+        if isinstance(total, torch.Tensor):
+            gradients = torch.autograd.grad(total, wrt, allow_unused=True, create_graph=True)
     except (RuntimeError, TypeError, IndexError) as e:
         sys.exit(f"case {name}: {e}")
     for y in out:
         print(line("out", y.detach()))
     for x, g in zip(wrt, gradients):
-        print(line("grad", torch.zeros_like(x) if g is None else g))
+        print(line("grad", torch.zeros_like(x) if g is None else g.detach()))
+    again = [(g * weight(g.numel()).to(g.dtype).reshape(g.shape)).sum() for g in gradients if g is not None and g.requires_grad]
+    if again and name not in FIRST_ONLY:
+        try:
+            seconds = torch.autograd.grad(sum(again), wrt, allow_unused=True)
+        except RuntimeError as e:
+            print(f"case {name}, second derivative: {e}", file=sys.stderr)
+            continue
+        for x, g in zip(wrt, seconds):
+            print(line("second", torch.zeros_like(x) if g is None else g))
 print(f"{len(CASES)} cases", file=sys.stderr)

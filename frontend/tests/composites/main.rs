@@ -14,6 +14,8 @@ struct Case {
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
     gradients: Vec<Tensor>,
+    /// Of the gradients, weighted as the outputs are.
+    seconds: Vec<Tensor>,
 }
 
 fn parse(text: &str) -> Vec<Case> {
@@ -21,8 +23,9 @@ fn parse(text: &str) -> Vec<Case> {
     for line in text.lines() {
         let (kind, rest) = line.split_once(' ').expect("a kind and what follows");
         if kind == "case" {
-            let (inputs, outputs, gradients) = (Vec::new(), Vec::new(), Vec::new());
-            cases.push(Case { name: rest.to_owned(), inputs, outputs, gradients });
+            let name = rest.to_owned();
+            let (inputs, outputs, gradients, seconds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            cases.push(Case { name, inputs, outputs, gradients, seconds });
             continue;
         }
         let case = cases.last_mut().expect("a case comes first");
@@ -30,6 +33,7 @@ fn parse(text: &str) -> Vec<Case> {
             "in" => case.inputs.push(tensor(rest)),
             "out" => case.outputs.push(tensor(rest)),
             "grad" => case.gradients.push(tensor(rest)),
+            "second" => case.seconds.push(tensor(rest)),
             _ => panic!("{line}"),
         }
     }
@@ -91,7 +95,21 @@ fn compare(case: &Case, graph: &Graph, params: &[ValueId]) -> Result<(), String>
     let mut arguments = case.inputs.clone();
     arguments.extend(found.iter().filter(|y| y.dtype.is_float()).map(weights));
     let gradients = eval(&derivative, &arguments, &[]).map_err(|e| e.to_string())?;
-    check("gradient", &gradients, &case.gradients)
+    check("gradient", &gradients, &case.gradients)?;
+    if case.seconds.is_empty() {
+        return Ok(());
+    }
+    let wrt: Vec<ValueId> = derivative.params()[..params.len()]
+        .iter()
+        .copied()
+        .filter(|&p| derivative.ty(p).dtype.is_float())
+        .take(case.gradients.len())
+        .collect();
+    let second =
+        vjp(&derivative, &derivative.outputs, &wrt, VjpOptions::default()).map_err(|e| e.to_string())?;
+    arguments.extend(gradients.iter().map(weights));
+    let seconds = eval(&second, &arguments, &[]).map_err(|e| e.to_string())?;
+    check("second derivative", &seconds, &case.seconds)
 }
 
 fn check(what: &str, found: &[Tensor], wanted: &[Tensor]) -> Result<(), String> {

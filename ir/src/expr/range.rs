@@ -42,13 +42,18 @@ impl Ranges {
     pub fn push_var(&mut self, var: u32, begin: &Expr, end: &Expr) {
         let high = end.offset(-1);
         self.facts.push(high.sub(begin));
-        self.entries.push(Entry { atom: Atom::Var(var), low: begin.clone(), high });
+        self.push_bounds(Atom::Var(var), begin.clone(), high);
     }
 
     /// A value has been checked to lie in `0..extent`.
     pub fn push_value(&mut self, value: u32, extent: &Expr) {
-        let high = extent.offset(-1);
-        self.entries.push(Entry { atom: Atom::Value(value), low: Expr::default(), high });
+        self.push_bounds(Atom::Value(value), Expr::default(), extent.offset(-1));
+    }
+
+    /// `low <= atom <= high` wherever the atom, a variable or a value, occurs. Unlike
+    /// [`Ranges::push_var`] this does not say that there is such a place.
+    pub fn push_bounds(&mut self, atom: Atom, low: Expr, high: Expr) {
+        self.entries.push(Entry { atom, low, high });
     }
 
     /// `e >= 0` holds from here on.
@@ -65,6 +70,55 @@ impl Ranges {
     pub fn reset(&mut self, mark: Mark) {
         self.entries.truncate(mark.entries);
         self.facts.truncate(mark.facts);
+    }
+
+    /// Numbers between which an expression lies, when every atom has some.
+    pub fn interval(&self, e: &Expr) -> Option<(i64, i64)> {
+        let (mut low, mut high) = (0i64, 0i64);
+        for term in e.terms() {
+            let (mut a, mut b) = (term.coeff, term.coeff);
+            for atom in &term.factors {
+                let (x, y) = self.atom_interval(atom)?;
+                let products = [a.checked_mul(x)?, a.checked_mul(y)?, b.checked_mul(x)?, b.checked_mul(y)?];
+                a = products.into_iter().min()?;
+                b = products.into_iter().max()?;
+            }
+            low = low.checked_add(a)?;
+            high = high.checked_add(b)?;
+        }
+        Some((low, high))
+    }
+
+    fn atom_interval(&self, atom: &Atom) -> Option<(i64, i64)> {
+        let positive = |b: &Expr| b.as_const().filter(|&b| b > 0);
+        match atom {
+            Atom::Symbol(_) => None,
+            Atom::Var(_) | Atom::Value(_) => {
+                let (_, entry) = self.entry(atom)?;
+                let (low, high) = (self.interval(&entry.low)?.0, self.interval(&entry.high)?.1);
+                // An empty range proves anything; keep the interval well formed.
+                Some((low, high.max(low)))
+            }
+            Atom::FloorDiv(a, b) => {
+                let (b, (low, high)) = (positive(b)?, self.interval(a)?);
+                Some((low.div_euclid(b), high.div_euclid(b)))
+            }
+            Atom::Mod(a, b) => {
+                let b = positive(b)?;
+                match self.interval(a) {
+                    // Within one period the remainder keeps the order.
+                    Some((low, high)) if low.div_euclid(b) == high.div_euclid(b) => {
+                        Some((low.rem_euclid(b), high.rem_euclid(b)))
+                    }
+                    _ => Some((0, b - 1)),
+                }
+            }
+            Atom::Clamp(a, b) => {
+                let last = positive(b)? - 1;
+                let (low, high) = self.interval(a).unwrap_or((0, last));
+                Some((low.clamp(0, last), high.clamp(0, last)))
+            }
+        }
     }
 
     /// The innermost entry for an atom and its level, which counts from 1.
@@ -144,7 +198,8 @@ impl<'a> Prover<'a> {
 
     /// Whether `e >= 0`.
     pub(super) fn nonneg(&self, e: &Expr) -> bool {
-        self.eliminate(e) || self.with_facts(e, 2)
+        // Numbers decide most questions at once.
+        self.ranges.interval(e).is_some_and(|(low, _)| low >= 0) || self.eliminate(e) || self.with_facts(e, 2)
     }
 
     /// Whether `0 <= e < end`.
@@ -242,7 +297,7 @@ impl<'a> Prover<'a> {
                 if let Some(bound) = self.bound(a, upper)
                     && bound != **a
                 {
-                    steps.push(Step::Bound(bound.floor_div(b)));
+                    steps.push(Step::Bound(self.quotient(&bound, b)));
                 }
                 if !upper && self.eliminate(a) {
                     steps.push(Step::Bound(Expr::default()));
@@ -275,7 +330,7 @@ impl<'a> Prover<'a> {
                     if !only_symbols {
                         return None;
                     }
-                    self.bound(a, atom_upper)?.floor_div(b)
+                    self.quotient(&self.bound(a, atom_upper)?, b)
                 }
                 Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) | Atom::Mod(..) | Atom::Clamp(..) => {
                     match self.bounds(&atom, atom_upper).into_iter().next()? {
@@ -289,22 +344,31 @@ impl<'a> Prover<'a> {
         Some(e)
     }
 
-    /// The atom to eliminate next: of the innermost level, divisions before variables. Symbols alone are
-    /// left.
-    fn innermost(&self, e: &Expr) -> Option<Atom> {
-        let mut best: Option<(usize, bool, &Atom)> = None;
-        for atom in e.terms().iter().flat_map(|t| &t.factors) {
-            let composite = match atom {
-                Atom::Symbol(_) => continue,
-                Atom::Var(_) | Atom::Value(_) => false,
-                Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => true,
-            };
-            let key = (self.ranges.level(atom), composite);
-            if best.is_none_or(|(level, c, _)| key > (level, c)) {
-                best = Some((key.0, key.1, atom));
-            }
+    /// `floor(a / b)`, where what is left of `a` in the division is known to be small.
+    pub(super) fn quotient(&self, a: &Expr, b: &Expr) -> Expr {
+        let quotient = a.floor_div(b);
+        let Some((outside, rest, by)) = split_division(&quotient) else { return quotient };
+        if let Some(by) = by.as_const().filter(|&b| b > 0)
+            && let Some((low, high)) = self.ranges.interval(&rest)
+        {
+            let (low, high) = (low.div_euclid(by), high.div_euclid(by));
+            return if low == high { outside.offset(low) } else { quotient };
         }
-        best.map(|(_, _, atom)| atom.clone())
+        if self.within(&rest, &by) {
+            outside
+        } else if self.within(&rest.add(&by), &by) {
+            outside.offset(-1)
+        } else {
+            quotient
+        }
+    }
+
+    /// The atom to eliminate next: of the innermost level, and of those the one of the most nested
+    /// divisions, because it may contain the others. Symbols alone are left.
+    fn innermost(&self, e: &Expr) -> Option<Atom> {
+        let atoms = e.terms().iter().flat_map(|t| &t.factors);
+        let candidates = atoms.filter(|a| !matches!(a, Atom::Symbol(_)));
+        candidates.max_by_key(|a| (self.ranges.level(a), nesting(a))).cloned()
     }
 
     /// Whether no coefficient is negative once each symbol `s` is written `(s - 1) + 1` and every other
@@ -336,6 +400,32 @@ impl<'a> Prover<'a> {
             shifted = shifted.add(&expanded);
         }
         shifted.terms().iter().all(|t| t.coeff >= 0)
+    }
+}
+
+/// `(rest, a, b)` of `rest + floor(a / b)`, when there is exactly one such atom.
+pub(super) fn split_division(e: &Expr) -> Option<(Expr, Expr, Expr)> {
+    let mut found = None;
+    for term in e.terms() {
+        if let [Atom::FloorDiv(a, b)] = term.factors.as_slice()
+            && term.coeff == 1
+        {
+            if found.is_some() {
+                return None;
+            }
+            found = Some((term, a, b));
+        }
+    }
+    let (term, a, b) = found?;
+    Some((e.sub(&Expr::from(term.clone())), (**a).clone(), (**b).clone()))
+}
+
+/// How many levels of divisions an atom has.
+fn nesting(atom: &Atom) -> usize {
+    let of = |e: &Expr| e.terms().iter().flat_map(|t| &t.factors).map(nesting).max().unwrap_or(0);
+    match atom {
+        Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) => 0,
+        Atom::FloorDiv(a, b) | Atom::Mod(a, b) | Atom::Clamp(a, b) => 1 + of(a).max(of(b)),
     }
 }
 
@@ -442,6 +532,22 @@ mod tests {
         let r = ranges(&[(c(0), tiles), (c(0), left)]);
         check(&tile.scale(64).add(&lane), &n(), &r, true);
         check(&tile.scale(64).add(&lane).offset(1), &n(), &r, false);
+    }
+
+    #[test]
+    fn a_bound_that_contains_other_atoms_goes_first() {
+        // Column j of tile t, t being the inner part of a flattened loop variable.
+        let tiles = m().offset(127).floor_div(&c(128));
+        let start = Expr::var(0).modulo(&tiles).scale(128);
+        let r = ranges(&[
+            (c(0), n().mul(&tiles)),
+            (start.clone(), start.offset(128).clamp_index(&m().offset(1))),
+        ]);
+        check(&Expr::var(1).sub(&start), &c(128), &r, true);
+        check(&Expr::var(1), &m(), &r, true);
+        check(&Expr::var(1).sub(&start).offset(1), &c(128), &r, false);
+        // The outer part: floor((n*tiles - 1) / tiles) is n - 1.
+        check(&Expr::var(0).floor_div(&tiles).mul(&m()).add(&Expr::var(1)), &n().mul(&m()), &r, true);
     }
 
     #[test]

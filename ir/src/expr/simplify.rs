@@ -3,7 +3,7 @@
 //! Each rule makes the expression smaller or moves a division closer to the leaves, so that rewriting
 //! ends; the results are equal for all values in range.
 
-use super::range::{Prover, Ranges};
+use super::range::{Prover, Ranges, split_division};
 use super::{Atom, Expr, Term};
 
 /// An expression equal to `e` for all values in range, with fewer divisions, remainders and clamps.
@@ -12,6 +12,9 @@ pub fn simplify(e: &Expr, ranges: &Ranges) -> Expr {
     const ROUNDS: usize = 4;
     let mut e = e.clone();
     for _ in 0..ROUNDS {
+        if is_flat(&e) {
+            break;
+        }
         let simpler = Simplifier { prover: Prover::new(ranges) }.expr(&e, 16);
         if simpler == e {
             break;
@@ -21,14 +24,28 @@ pub fn simplify(e: &Expr, ranges: &Ranges) -> Expr {
     e
 }
 
+/// [`simplify`] of `floor(a / b)`; `b` is positive.
+pub fn floor_div(a: &Expr, b: &Expr, ranges: &Ranges) -> Expr {
+    simplify(&a.floor_div(b), ranges)
+}
+
+/// [`simplify`] of `a mod b`; `b` is positive.
+pub fn modulo(a: &Expr, b: &Expr, ranges: &Ranges) -> Expr {
+    simplify(&a.modulo(b), ranges)
+}
+
+/// [`simplify`] of `min(max(a, 0), b - 1)`; `b` is positive.
+pub fn clamp_index(a: &Expr, b: &Expr, ranges: &Ranges) -> Expr {
+    simplify(&a.clamp_index(b), ranges)
+}
+
 struct Simplifier<'a> {
     prover: Prover<'a>,
 }
 
 impl Simplifier<'_> {
     fn expr(&self, e: &Expr, depth: usize) -> Expr {
-        let flat = |a: &Atom| matches!(a, Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_));
-        if depth == 0 || e.terms().iter().all(|t| t.factors.iter().all(flat)) {
+        if depth == 0 || is_flat(e) {
             return e.clone();
         }
         let mut sum = Expr::default();
@@ -53,13 +70,10 @@ impl Simplifier<'_> {
 
     fn floor_div(&self, a: &Expr, b: &Expr, depth: usize) -> Expr {
         // Whole multiples leave the division; what stays is one atom at most.
-        let quotient = a.floor_div(b);
+        let quotient = self.prover.quotient(a, b);
         let Some((outside, a, b)) = split_division(&quotient) else { return quotient };
         if depth == 0 {
             return quotient;
-        }
-        if self.prover.within(&a, &b) {
-            return outside;
         }
         if let Some((q, _)) = self.divided(&a, &b) {
             return outside.add(&q);
@@ -86,8 +100,9 @@ impl Simplifier<'_> {
         if depth == 0 {
             return rest;
         }
-        if self.prover.within(a, b) {
-            return (**a).clone();
+        // With a known quotient the remainder is a difference.
+        if let Some(c) = self.prover.quotient(a, b).as_const() {
+            return a.sub(&b.scale(c));
         }
         if let Some((_, r)) = self.divided(a, b) {
             return r;
@@ -192,29 +207,18 @@ struct Split {
     by: Expr,
 }
 
+/// Whether there is nothing to simplify.
+fn is_flat(e: &Expr) -> bool {
+    let leaf = |a: &Atom| matches!(a, Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_));
+    e.terms().iter().all(|t| t.factors.iter().all(leaf))
+}
+
 /// The atom that an expression is.
 fn as_atom(e: &Expr) -> Option<&Atom> {
     match e.terms() {
         [Term { factors, coeff: 1 }] if factors.len() == 1 => factors.first(),
         _ => None,
     }
-}
-
-/// `(rest, a, b)` of `rest + floor(a / b)`, when there is exactly one such atom.
-fn split_division(e: &Expr) -> Option<(Expr, Expr, Expr)> {
-    let mut found = None;
-    for term in e.terms() {
-        if let [Atom::FloorDiv(a, b)] = term.factors.as_slice()
-            && term.coeff == 1
-        {
-            if found.is_some() {
-                return None;
-            }
-            found = Some((term, a, b));
-        }
-    }
-    let (term, a, b) = found?;
-    Some((e.sub(&Expr::from(term.clone())), (**a).clone(), (**b).clone()))
 }
 
 /// The largest product that divides two terms.

@@ -38,6 +38,8 @@ pub enum KernelError {
     Undefined { kernel: String, what: &'static str, id: u32 },
     #[error("kernel {kernel}: the type {dtype} of value {id} does not fit its use")]
     Type { kernel: String, id: u32, dtype: DType },
+    #[error("kernel {kernel}: symbol {symbol} is {value}, but a symbol is at least 1")]
+    SymbolValue { kernel: String, symbol: usize, value: i64 },
     #[error("kernel {kernel}: a launch of part of its range, but its body is no parallel loop")]
     NoParallelLoop { kernel: String },
 }
@@ -133,6 +135,9 @@ impl<'a> Machine<'a> {
         if args.len() != kernel.params.len() {
             let (expected, got) = (kernel.params.len(), args.len());
             return Err(KernelError::ArgCount { kernel: name(), expected, got });
+        }
+        if let Some((symbol, &value)) = symbols.iter().enumerate().find(|(_, v)| **v < 1) {
+            return Err(KernelError::SymbolValue { kernel: name(), symbol, value });
         }
         let mut machine = Machine {
             kernel,

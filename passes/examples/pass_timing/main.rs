@@ -33,7 +33,7 @@ fn report(name: &str, graph: &Graph) {
     let mut graphs = vec![graph.clone()];
     graphs.extend(trace(graph, &options).expect("passes").into_iter().map(|(_, g)| g));
     for (pass, pair) in PIPELINE.iter().zip(graphs.windows(2)) {
-        let time = best(|| (pass.run)(&pair[0], &options).expect("pass"));
+        let time = mean(|| (pass.run)(&pair[0], &options).expect("pass"));
         println!(
             "  {:<14} {time:>10.2?}  {:>5} operations, cost {}",
             pass.name,
@@ -41,21 +41,29 @@ fn report(name: &str, graph: &Graph) {
             total(&pair[1])
         );
     }
-    println!("  all            {:>10.2?}", best(|| optimize(graph, &options).expect("passes")));
+    println!("  all            {:>10.2?}", mean(|| optimize(graph, &options).expect("passes")));
     println!("  result: {}", summary(&graphs[graphs.len() - 1]));
     if std::env::var_os("PRINT").is_some() {
         println!("{}", ttk_ir::text::print(&graphs[graphs.len() - 1]));
     }
 }
 
-/// The least of several runs: what the work takes when nothing disturbs it.
-fn best<T>(mut run: impl FnMut() -> T) -> Duration {
-    let once = |run: &mut dyn FnMut() -> T| {
-        let start = Instant::now();
-        std::hint::black_box(run());
-        start.elapsed()
+/// The mean of many runs, in time this thread had a processor: what the work takes whatever else runs.
+fn mean<T>(mut run: impl FnMut() -> T) -> Duration {
+    let origin = Instant::now();
+    // Linux counts the nanoseconds a thread runs; elsewhere the clock on the wall has to do.
+    let clock = || {
+        let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let nanoseconds = spent.and_then(|s| s.split(' ').next()?.parse().ok());
+        nanoseconds.map_or_else(|| origin.elapsed(), Duration::from_nanos)
     };
-    (0..60).map(|_| once(&mut run)).min().unwrap_or_default()
+    // The count moves in steps of milliseconds.
+    let (start, mut runs) = (clock(), 0);
+    while clock() - start < Duration::from_millis(400) {
+        std::hint::black_box(run());
+        runs += 1;
+    }
+    (clock() - start) / runs.max(1)
 }
 
 fn operations(graph: &Graph) -> usize {

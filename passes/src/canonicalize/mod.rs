@@ -31,18 +31,7 @@ use ttk_ir::{Builder, Dim, Graph, LocId, Node, Op, Scalar, Type, ValueId};
 /// # Errors
 /// None today; the type is that of every pass.
 pub fn canonicalize(graph: &Graph, options: &Options) -> Result<Graph, PassError> {
-    let live = graph.live();
-    let mut rewriter = Rewriter::new(Graph::like(graph), options);
-    let mut map = vec![ValueId(u32::MAX); graph.len()];
-    for id in graph.ids().filter(|id| live[id.index()]) {
-        let node = graph.node(id);
-        let inputs: SmallVec<[ValueId; 3]> = node.inputs.iter().map(|v| map[v.index()]).collect();
-        rewriter.loc = node.loc;
-        map[id.index()] = rewriter.emit(&node.op, &inputs);
-    }
-    let mut out = rewriter.graph;
-    out.outputs = graph.outputs.iter().map(|v| map[v.index()]).collect();
-    Ok(out)
+    Ok(Rewriter::run(graph, options, |_, _, _| None))
 }
 
 /// A graph under construction, every operation of which is simplified before it is added.
@@ -57,6 +46,28 @@ pub(crate) struct Rewriter<'a> {
 impl<'a> Rewriter<'a> {
     pub(crate) fn new(graph: Graph, options: &'a Options) -> Rewriter<'a> {
         Rewriter { graph, options, loc: LocId(0), table: ValueTable::default() }
+    }
+
+    /// What `graph` computes, in canonical form and with the operations for which `rule` has something
+    /// better replaced by that.
+    pub(crate) fn run(
+        graph: &Graph,
+        options: &'a Options,
+        rule: impl Fn(&mut Rewriter<'a>, &Op, &[ValueId]) -> Option<ValueId>,
+    ) -> Graph {
+        let live = graph.live();
+        let mut rewriter = Rewriter::new(Graph::like(graph), options);
+        let mut map = vec![ValueId(u32::MAX); graph.len()];
+        for id in graph.ids().filter(|id| live[id.index()]) {
+            let node = graph.node(id);
+            let inputs: SmallVec<[ValueId; 3]> = node.inputs.iter().map(|v| map[v.index()]).collect();
+            rewriter.loc = node.loc;
+            let better = rule(&mut rewriter, &node.op, &inputs);
+            map[id.index()] = better.unwrap_or_else(|| rewriter.emit(&node.op, &inputs));
+        }
+        let mut out = rewriter.graph;
+        out.outputs = graph.outputs.iter().map(|v| map[v.index()]).collect();
+        out
     }
 
     /// The canonical value of `op` on canonical operands.

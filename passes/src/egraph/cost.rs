@@ -67,8 +67,11 @@ pub fn cost(op: &Op, inputs: &[&Type], result: &Type) -> Cost {
         Op::Bitcast(_) | Op::Reshape(_) | Op::Detach | Op::Barrier => Cost::ZERO,
         Op::Expand(_) | Op::Slice(_) => Cost(n.0 / 16),
         // Neighbours in the result are far apart in the operand: a vector load becomes a gather, or a
-        // matrix product cannot read its operand as it lies.
-        Op::Permute(_) => n,
+        // matrix product cannot read its operand as it lies. Less so where rows stay whole.
+        Op::Permute(perm) => {
+            let rows_stay = perm.last().is_none_or(|&p| p as usize == perm.len() - 1);
+            if rows_stay { Cost(n.0 / 2) } else { n }
+        }
         Op::Pad { .. } => Cost(n.0 / 2),
         Op::Concat { .. } | Op::Update(_) => n,
         // Read by a matrix product as it packs, from cache.

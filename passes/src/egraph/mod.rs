@@ -123,7 +123,9 @@ fn improve(graph: &Graph, outline: &Outline, facts: Facts, options: &Options) ->
     let Some(loaded) = load(&mut island, graph, outline) else {
         return (None, island.into_facts());
     };
-    island.saturate(options);
+    if !island.saturate(options) {
+        return (None, island.into_facts());
+    }
     let roots: Vec<Id> = outline.outputs.iter().map(|&n| island.egraph.find(loaded.nodes[n])).collect();
     let recipe = extract::extract(&island, &roots, &loaded.terms)
         .filter(|(cost, _)| *cost < loaded.cost)

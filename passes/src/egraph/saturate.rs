@@ -149,16 +149,22 @@ impl Island {
         cost(self.egraph.analysis.ops.get(node.op), &inputs, self.ty(class))
     }
 
-    /// Runs the rules until they find nothing new or a limit is met.
-    pub(super) fn saturate(&mut self, options: &Options) {
+    /// Runs the rules until they find nothing new or a limit is met; whether they found anything.
+    pub(super) fn saturate(&mut self, options: &Options) -> bool {
         let enabled = rules::enabled(options);
+        let mut found = false;
         for _ in 0..ITERATIONS {
             self.egraph.rebuild();
-            if !self.round(enabled) || self.egraph.total_size() > TERMS {
+            if !self.round(enabled) {
+                break;
+            }
+            found = true;
+            if self.egraph.total_size() > TERMS {
                 break;
             }
         }
         self.egraph.rebuild();
+        found
     }
 
     /// Applies every rule to every term there is now; whether anything was added or joined.

@@ -7,7 +7,7 @@ use ttk_ir::kernel::Val;
 
 /// `ln 2` in two parts; the first has enough trailing zeros that its products with `n` are exact.
 const LN2_F32: (f64, f64) = (0.693359375, -2.1219444005469057e-4);
-const LN2_F64: (f64, f64) = (6.93147180369123816490e-01, 1.90821492927058770002e-10);
+const LN2_F64: (f64, f64) = (6.931471803691238e-1, 1.9082149292705877e-10);
 
 /// `(exp(r) - 1 - r) / r^2` on `|r| <= ln 2 / 2`, highest power first.
 /// From the Cephes library, `expf.c` (1.7e-7 * 2^-4 relative).

@@ -7,7 +7,7 @@ use ttk_ir::Binary;
 use ttk_ir::kernel::Val;
 
 const LN2_F32: (f64, f64) = (0.693359375, -2.1219444005469057e-4);
-pub(super) const LN2_F64: (f64, f64) = (6.93147180369123816490e-01, 1.90821492927058770002e-10);
+pub(super) const LN2_F64: (f64, f64) = (6.931471803691238e-1, 1.9082149292705877e-10);
 
 /// `(log(1 + f) - f + f^2/2) / f^3`, highest power first; Cephes, `logf.c`.
 const LOG_F32: [f64; 9] = [
@@ -59,7 +59,7 @@ impl Math<'_> {
             // A small whole number from integer to float without a conversion: under 2^52.
             let anchor = self.ci(0x4330000000000000);
             let e = self.int_binary(Binary::Or, e, anchor);
-            let e = self.from_bits(e);
+            let e = self.float_of(e);
             let anchor = self.c((1u64 << 52) as f64);
             self.sub(e, anchor)
         };
@@ -68,7 +68,7 @@ impl Math<'_> {
         let m = self.int_binary(Binary::And, bits, fraction);
         let back = self.ci(half_root);
         let m = self.int_binary(Binary::Add, m, back);
-        (e, self.from_bits(m))
+        (e, self.float_of(m))
     }
 
     pub(super) fn log(&mut self, x: Val) -> Val {

@@ -165,7 +165,7 @@ impl Math<'_> {
     }
 
     /// A float with these bits.
-    pub(super) fn from_bits(&mut self, a: Val) -> Val {
+    pub(super) fn float_of(&mut self, a: Val) -> Val {
         self.inst(Inst::Bitcast(a), self.dtype)
     }
 
@@ -191,7 +191,7 @@ impl Math<'_> {
         let a = self.int_binary(Binary::And, a, rest);
         let s = self.int_binary(Binary::And, s, mask);
         let joined = self.int_binary(Binary::Or, a, s);
-        self.from_bits(joined)
+        self.float_of(joined)
     }
 
     /// A polynomial by Horner's rule, highest power first.
@@ -216,7 +216,7 @@ impl Math<'_> {
         let bits = self.bits(shifted);
         let up = self.ci(self.fraction_bits());
         let bits = self.int_binary(Binary::Shl, bits, up);
-        self.from_bits(bits)
+        self.float_of(bits)
     }
 
     /// `a * b` as an unevaluated sum: the rounded product and its error.

@@ -5,6 +5,9 @@
 //! that it runs as lanes of any width. Accuracy (tested): about 1 to 2 units in the last place for `f32`,
 //! 4 for `f64`; infinities, NaN, zeros of both signs and denormals are right.
 
+// Coefficients are written as they were published.
+#![allow(clippy::excessive_precision, clippy::approx_constant)]
+
 mod erf;
 mod exp;
 mod log;

@@ -110,7 +110,7 @@ impl Math<'_> {
         let sign = self.int_binary(Binary::Shl, sign, up);
         let y = self.bits(y);
         let y = self.int_binary(Binary::Xor, y, sign);
-        self.from_bits(y)
+        self.float_of(y)
     }
 
     /// `(n mod 4, r, 0)` with `x = n pi/2 + r`, for every `f32`.

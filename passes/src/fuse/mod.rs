@@ -3,11 +3,16 @@
 //! Every live node gets a [`Role`]: it is computed wherever it is used, or it belongs to one
 //! [`Unit`], which becomes one kernel or one library call and stores what others need.
 
+mod axes;
+mod cost;
+mod group;
+pub(crate) mod split;
+
 use crate::lower::LowerError;
 use crate::lower::dot::{has_gemm, strided};
-use crate::lower::emit::unrolled_count;
+use axes::{AxisIds, DimMap};
+use group::Grouper;
 use smallvec::SmallVec;
-use ttk_ir::op::Family;
 use ttk_ir::{Dim, Graph, Op, ValueId};
 
 /// What becomes of a node.
@@ -30,16 +35,19 @@ pub(crate) type AxisList = SmallVec<[u8; 2]>;
 #[derive(Clone, Debug)]
 pub(crate) struct UnitAxis {
     pub(crate) extent: Dim,
-    /// Whether the reductions of the unit reduce it.
-    pub(crate) reduced: bool,
+    /// Inside a row: the reductions of the unit reduce it, or it belongs to what uses them.
+    pub(crate) inner: bool,
 }
 
 /// A node that a loop unit computes and the place of its elements in the iteration space.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) value: ValueId,
-    /// For each axis of the value; of the operand, if this is a reduction.
-    pub(crate) dims: Vec<AxisList>,
+    /// For each axis of the value; of the operand, if this is a reduction. `None` for a value that has
+    /// no place of its own and is computed where it is wanted.
+    pub(crate) dims: Option<Vec<AxisList>>,
+    /// The unit accumulates it in a loop.
+    pub(crate) reduces: bool,
 }
 
 /// Elementwise work and reductions over one iteration space.
@@ -82,47 +90,47 @@ fn is_single(graph: &Graph, v: ValueId) -> bool {
 /// Assigns every node of the graph.
 pub(crate) fn plan(graph: &Graph) -> Result<Plan, LowerError> {
     let live = graph.live();
-    let mut roles = vec![Role::Dead; graph.len()];
+    let forced = forced(graph, &live);
+    let transparent = cost::transparent(graph, &live, &forced);
+    let mut grouper = Grouper::new(graph, &live, &transparent, &forced, |v| is_single(graph, v));
+    grouper.run();
+    let order = grouper.order();
+    let mut roles: Vec<Role> = graph
+        .ids()
+        .map(|v| match (live[v.index()], &graph.node(v).op) {
+            (false, _) => Role::Dead,
+            (true, Op::Param { .. }) => Role::Input,
+            (true, _) => Role::Inline,
+        })
+        .collect();
+    let mut units = Vec::new();
+    for g in order {
+        for m in &grouper.groups[g as usize].members {
+            roles[m.value.index()] = Role::Unit(units.len() as u32);
+        }
+        units.push(unit(&grouper, g));
+    }
+    Ok(Plan { roles, units })
+}
+
+/// Values that must be in memory: results, and what library calls read.
+fn forced(graph: &Graph, live: &[bool]) -> Vec<bool> {
     let mut forced = vec![false; graph.len()];
     for &o in &graph.outputs {
         forced[o.index()] = true;
     }
-    for v in graph.ids().filter(|v| live[v.index()]) {
-        let node = graph.node(v);
-        if is_single(graph, v) {
-            for &input in &node.inputs {
-                forced[input.index()] |= needs_memory(graph, v);
-                if is_gemm(graph, v) {
-                    match strided(graph, input, &|_| false) {
-                        Some(view) => forced[view.base.index()] = true,
-                        None => forced[input.index()] = true,
-                    }
+    for v in graph.ids().filter(|v| live[v.index()] && is_single(graph, *v)) {
+        for &input in &graph.node(v).inputs {
+            forced[input.index()] |= needs_memory(graph, v);
+            if is_gemm(graph, v) {
+                match strided(graph, input, &|_| false) {
+                    Some(view) => forced[view.base.index()] = true,
+                    None => forced[input.index()] = true,
                 }
             }
         }
     }
-    let mut units = Vec::new();
-    for v in graph.ids().filter(|v| live[v.index()]) {
-        let node = graph.node(v);
-        let heavy = match node.op.family() {
-            Family::Leaf => matches!(node.op, Op::RandomBits { .. }),
-            Family::Elementwise | Family::Indexed | Family::Escape => true,
-            Family::Structured => true,
-            Family::View | Family::Fence => false,
-        };
-        if matches!(node.op, Op::Param { .. }) {
-            roles[v.index()] = Role::Input;
-        } else if is_single(graph, v) {
-            roles[v.index()] = Role::Unit(units.len() as u32);
-            units.push(Unit::Single(v));
-        } else if heavy || forced[v.index()] {
-            roles[v.index()] = Role::Unit(units.len() as u32);
-            units.push(Unit::Loops(single_node_unit(graph, v)));
-        } else {
-            roles[v.index()] = Role::Inline;
-        }
-    }
-    Ok(Plan { roles, units })
+    forced
 }
 
 /// Whether the lowering of a node reads its operands as dense row-major buffers.
@@ -143,23 +151,72 @@ impl Plan {
     }
 }
 
-/// The unit that computes one node only.
-fn single_node_unit(graph: &Graph, v: ValueId) -> LoopUnit {
-    let node = graph.node(v);
-    let mut axes = Vec::new();
-    let mut add = |d: &Dim, reduced: bool| -> AxisList {
-        if d.is_one() {
-            return AxisList::new();
+/// A group with its axes numbered from 0.
+fn unit(grouper: &Grouper<'_>, g: u32) -> Unit {
+    let group = &grouper.groups[g as usize];
+    if group.single
+        && let Some(m) = group.members.first()
+    {
+        return Unit::Single(m.value);
+    }
+    let outputs = grouper.outputs(g);
+    let mut ids = AxisIds::new();
+    let mut add = |map: &[DimMap]| {
+        for d in map {
+            if let DimMap::Axes(list) = d {
+                for a in grouper.axes.resolve(list) {
+                    if !ids.contains(&a) {
+                        ids.push(a);
+                    }
+                }
+            }
         }
-        axes.push(UnitAxis { extent: d.clone(), reduced });
-        AxisList::from_slice(&[axes.len() as u8 - 1])
     };
-    let dims = match &node.op {
-        Op::Reduce { axes, .. } if unrolled_count(graph, v).is_none() => {
-            let shape = &graph.ty(node.inputs[0]).shape;
-            shape.iter().enumerate().map(|(i, d)| add(d, axes.contains(&(i as u8)))).collect()
-        }
-        _ => node.ty.shape.iter().map(|d| add(d, false)).collect(),
+    // The order of the loops is that of the largest array read or written.
+    let size = |m: &&group::GroupMember| -> usize {
+        m.map
+            .iter()
+            .map(|d| match d {
+                DimMap::Axes(list) => grouper.axes.resolve(list).len(),
+                DimMap::Moved | DimMap::Any => 0,
+            })
+            .sum()
     };
-    LoopUnit { axes, members: vec![Member { value: v, dims }], outputs: vec![v] }
+    let main = group
+        .members
+        .iter()
+        .filter(|m| m.reduces || outputs.contains(&m.value))
+        .max_by_key(|m| (size(m), std::cmp::Reverse(m.value)));
+    if let Some(m) = main {
+        add(&m.map);
+    }
+    for m in &group.members {
+        add(&m.map);
+    }
+    let rows = grouper.rows(g);
+    let axes = ids
+        .iter()
+        .map(|&a| UnitAxis {
+            extent: grouper.axes.extent(a).clone(),
+            inner: rows.as_ref().is_some_and(|rows| !rows.contains(&a)),
+        })
+        .collect();
+    let local = |a: u32| ids.iter().position(|&x| x == a).map(|at| at as u8);
+    let members = group
+        .members
+        .iter()
+        .map(|m| Member {
+            value: m.value,
+            dims: m
+                .map
+                .iter()
+                .map(|d| match d {
+                    DimMap::Axes(list) => grouper.axes.resolve(list).into_iter().map(local).collect(),
+                    DimMap::Moved | DimMap::Any => None,
+                })
+                .collect(),
+            reduces: m.reduces,
+        })
+        .collect();
+    Unit::Loops(LoopUnit { axes, members, outputs })
 }

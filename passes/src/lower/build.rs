@@ -148,11 +148,6 @@ impl KernelBuilder {
         var
     }
 
-    /// The variable that the next loop to be opened will have.
-    pub(crate) fn next_var(&self) -> u32 {
-        self.var_depth.len() as u32
-    }
-
     /// Says how often the loop of `var` runs where its bounds do not show it.
     pub(crate) fn set_trips(&mut self, var: VarId, trips: Expr) {
         self.trips[var.0 as usize] = trips;
@@ -173,14 +168,6 @@ impl KernelBuilder {
                 self.push(stmt);
             }
         }
-    }
-
-    /// Loads made while `f` runs stay inside the scope that is innermost now.
-    pub(crate) fn with_pinned_loads<T>(&mut self, f: impl FnOnce(&mut KernelBuilder) -> T) -> T {
-        let before = std::mem::replace(&mut self.load_floor, self.scopes.len() as u32 - 1);
-        let result = f(self);
-        self.load_floor = before;
-        result
     }
 
     /// Sets the depth above which loads do not move and gives the one before.

@@ -1,10 +1,10 @@
 //! `dot` as a matrix product of strided operands, or as loops where there is no such product.
 
 use super::LowerError;
-use super::build::KernelBuilder;
 use super::emit::{Emitter, Sources, Stored, linear, row_major, view_indices};
 use super::index::Ranges;
 use super::loops::{Built, finish};
+use super::schedule::open_nest;
 use smallvec::SmallVec;
 use ttk_ir::infer::dot_free_axes;
 use ttk_ir::kernel::{Access, LoopKind};
@@ -204,24 +204,9 @@ pub(crate) fn loops(
     let (lhs, rhs) = (node.inputs[0], node.inputs[1]);
     let (a_shape, b_shape) = (graph.ty(lhs).shape.clone(), graph.ty(rhs).shape.clone());
     let (a_free, b_free) = dot_free_axes(batch, contract, a_shape.len(), b_shape.len());
-    let shape = &node.ty.shape;
-    // The parallel loop runs over all but the last axis of the result.
-    let (last, outer) = match shape.split_last() {
-        Some((last, outer)) => (last.expr(), outer),
-        None => (Expr::constant(1), &shape[..]),
-    };
-    let total = outer.iter().fold(Expr::constant(1), |n, d| n.mul(&d.expr()));
-    let (b, p) = KernelBuilder::new(Expr::constant(0), total);
+    let extents: Vec<Expr> = node.ty.shape.iter().map(|d| d.expr()).collect();
+    let (b, at) = open_nest(&extents);
     let mut em = Emitter::new(b, graph, sources);
-    let mut at: SmallVec<[Expr; 4]> = SmallVec::new();
-    for (d, stride) in outer.iter().zip(row_major(outer)) {
-        let q = em.b.ranges.floor_div(&Expr::var(p.0), &stride);
-        at.push(em.b.ranges.modulo(&q, &d.expr()));
-    }
-    let col = em.b.open(Expr::constant(0), last, LoopKind::Serial);
-    if !shape.is_empty() {
-        at.push(Expr::var(col.0));
-    }
     let dtype = node.ty.dtype;
     let compute = dtype.compute();
     let acc = em.b.acc(compute, ReduceOp::Sum.identity(compute));

@@ -45,9 +45,9 @@ type Indices = SmallVec<[Expr; 4]>;
 pub(crate) enum Kept {
     /// The scalar, which holds at this position only.
     Scalar { at: Point, val: Val },
-    /// Memory of this kernel, in which the element for a position lies at an index; the position must
-    /// be the one given.
-    Memory { at: Point, buffer: BufferRef, index: Expr, dtype: DType },
+    /// Memory of this kernel, in which the element for a position lies at an index. At another
+    /// position the value is computed `again`, if that can be.
+    Memory { at: Point, buffer: BufferRef, index: Expr, dtype: DType, again: bool },
 }
 
 pub(crate) struct Emitter<'a> {
@@ -136,12 +136,27 @@ impl<'a> Emitter<'a> {
             return Ok(self.scalar(Scalar::zero(ty.dtype)));
         }
         let val = match self.kept.get(&v).cloned() {
-            Some(kept) => return self.kept_element(v, p, kept),
+            Some(kept) => {
+                let p = self.normal(v, p);
+                return self.kept_element(v, p, kept);
+            }
             None if self.sources.computes(v) => self.compute(v, p)?,
             None => self.load(v, p)?,
         };
         self.remember(v, p, val);
         Ok(val)
+    }
+
+    /// The position with 0 along every axis of size 1.
+    fn normal(&mut self, v: ValueId, p: Point) -> Point {
+        let at = self.at(p);
+        let shape = &self.graph.ty(v).shape;
+        if at.iter().zip(shape).all(|(e, d)| !d.is_one() || e.is_zero()) {
+            return p;
+        }
+        let at: Indices =
+            at.iter().zip(shape).map(|(e, d)| if d.is_one() { Expr::default() } else { e.clone() }).collect();
+        self.point(&at)
     }
 
     fn remember(&mut self, v: ValueId, p: Point, val: Val) {
@@ -155,9 +170,15 @@ impl<'a> Emitter<'a> {
     fn kept_element(&mut self, v: ValueId, p: Point, kept: Kept) -> Result<Val, LowerError> {
         match kept {
             Kept::Scalar { at, val } if at == p || self.dry => Ok(val),
-            Kept::Memory { at, buffer, index, dtype } if at == p || self.dry => {
+            Kept::Memory { at, buffer, index, dtype, .. } if at == p || self.dry => {
                 let raw = self.b.load_here(buffer, &index, dtype);
                 let val = self.b.cast(raw, dtype.compute());
+                self.remember(v, p, val);
+                Ok(val)
+            }
+            // Elsewhere it is computed again, unless it is a reduction.
+            Kept::Memory { again: true, .. } => {
+                let val = self.compute(v, p)?;
                 self.remember(v, p, val);
                 Ok(val)
             }
@@ -388,6 +409,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn clamped(&self, e: &Expr, extent: &Expr) -> Expr {
+        if extent.is_one() {
+            return Expr::default();
+        }
         let e = self.b.ranges.simplify(e);
         let low = self.decide(&e) == Some(true);
         let high = self.decide(&extent.sub(&e).offset(-1)) == Some(true);

@@ -8,6 +8,7 @@ mod loops;
 mod program;
 mod schedule;
 mod single;
+mod stages;
 
 use thiserror::Error;
 

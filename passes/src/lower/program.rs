@@ -18,6 +18,8 @@ use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 /// # Errors
 /// A defect of the compiler.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError> {
+    let graph = fuse::split::split_reductions(graph)?;
+    let graph = graph.as_ref();
     let plan = fuse::plan(graph)?;
     let mut lowerer = Lowerer::new(graph, &plan);
     for (i, unit) in plan.units.iter().enumerate() {
@@ -119,7 +121,7 @@ impl<'a> Lowerer<'a> {
                     self.allocate(v);
                 }
                 let Some(&first) = unit.outputs.first() else { return Ok(()) };
-                if unit.axes.iter().any(|a| !a.reduced && a.extent == Dim::Fixed(0)) {
+                if unit.axes.iter().any(|a| !a.inner && a.extent == Dim::Fixed(0)) {
                     return Ok(());
                 }
                 let sources = UnitSources { plan: self.plan, stored: &self.stored, unit: number };

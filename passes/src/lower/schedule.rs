@@ -2,7 +2,7 @@
 
 use super::build::KernelBuilder;
 use smallvec::SmallVec;
-use ttk_ir::kernel::{Inst, Stmt};
+use ttk_ir::kernel::{Inst, LoopKind, Stmt};
 use ttk_ir::{Atom, Expr};
 
 /// Axes that one loop runs over together, outermost first.
@@ -47,6 +47,10 @@ impl Accesses {
 
     /// Whether every access depends on the axes only through `outer * extent(inner) + inner`.
     pub(crate) fn merge(&self, outer: usize, inner: usize, inner_extent: &Expr) -> bool {
+        // Quotients by a sum of symbols do not simplify well.
+        if inner_extent.terms().len() > 1 {
+            return false;
+        }
         let (a, b) = (Atom::Var(outer as u32), Atom::Var(inner as u32));
         let shifted = Expr::atom(b.clone()).sub(&Expr::atom(a.clone()).mul(inner_extent));
         self.all().all(|e| match (e.mentions(&a), e.mentions(&b)) {
@@ -86,4 +90,48 @@ pub(crate) fn levels(axes: &[usize], extents: &[Expr], accesses: &Accesses) -> V
         out.push(Level { axes: SmallVec::from_slice(&[axis]), extent: extents[axis].clone() });
     }
     out
+}
+
+/// Iterations that a parallel loop should have at least, where there are enough.
+pub(crate) const PARALLEL: i64 = 64;
+
+/// A kernel with loops over these extents open, independent and in any order, and the position along
+/// each: a parallel loop over enough of them, serial ones over the rest.
+///
+/// Sizes that are symbols are not multiplied into a product to be divided again: bounds of such
+/// quotients are hard to prove. One of them alone makes a parallel loop.
+pub(crate) fn open_nest(extents: &[Expr]) -> (KernelBuilder, Vec<Expr>) {
+    let mut taken = 0;
+    let mut total = 1;
+    while let Some(n) = extents.get(taken).and_then(Expr::as_const)
+        && total < PARALLEL
+    {
+        total *= n;
+        taken += 1;
+    }
+    let symbol = extents.iter().position(|e| e.as_const().is_none());
+    let alone = symbol.filter(|_| total < PARALLEL);
+    let mut coords = vec![Expr::default(); extents.len()];
+    let (mut b, p) = match alone {
+        Some(at) => {
+            let (b, p) = KernelBuilder::new(Expr::constant(0), extents[at].clone());
+            coords[at] = Expr::var(p.0);
+            (b, p)
+        }
+        None => KernelBuilder::new(Expr::constant(0), Expr::constant(total)),
+    };
+    let mut rest = Expr::var(p.0);
+    if alone.is_none() {
+        for i in (0..taken).rev() {
+            coords[i] = if i == 0 { rest.clone() } else { b.ranges.modulo(&rest, &extents[i]) };
+            rest = b.ranges.floor_div(&rest, &extents[i]);
+        }
+    }
+    for (i, e) in extents.iter().enumerate() {
+        if alone.map_or(i >= taken, |at| i != at) {
+            let var = b.open(Expr::constant(0), e.clone(), LoopKind::Serial);
+            coords[i] = Expr::var(var.0);
+        }
+    }
+    (b, coords)
 }

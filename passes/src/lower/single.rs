@@ -1,35 +1,29 @@
 //! Scans and scatters: loops whose order matters along one axis.
 
 use super::LowerError;
-use super::build::KernelBuilder;
 use super::emit::{Emitter, Sources, Stored, linear};
 use super::loops::{Built, finish};
+use super::schedule::open_nest;
 use smallvec::SmallVec;
 use ttk_ir::kernel::{Access, LoopKind};
 use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 
-/// Opens a parallel loop over all axes of a shape but one; the position has 0 for that one.
+/// Opens loops over all axes of a shape but one, the outermost of them parallel; the position has 0 for
+/// that one.
 fn open_others<'a>(
     graph: &'a Graph,
     sources: &'a dyn Sources,
     shape: &[Dim],
     but: usize,
 ) -> (Emitter<'a>, SmallVec<[Expr; 4]>) {
-    let total = shape
-        .iter()
-        .enumerate()
-        .filter(|&(i, _)| i != but)
-        .fold(Expr::constant(1), |n, (_, d)| n.mul(&d.expr()));
-    let (b, p) = KernelBuilder::new(Expr::constant(0), total);
-    let em = Emitter::new(b, graph, sources);
+    let others: Vec<usize> = (0..shape.len()).filter(|&i| i != but).collect();
+    let extents: Vec<Expr> = others.iter().map(|&i| shape[i].expr()).collect();
+    let (b, coords) = open_nest(&extents);
     let mut at: SmallVec<[Expr; 4]> = SmallVec::from_elem(Expr::default(), shape.len());
-    let mut stride = Expr::constant(1);
-    for i in (0..shape.len()).rev().filter(|&i| i != but) {
-        let q = em.b.ranges.floor_div(&Expr::var(p.0), &stride);
-        at[i] = em.b.ranges.modulo(&q, &shape[i].expr());
-        stride = stride.mul(&shape[i].expr());
+    for (i, e) in others.into_iter().zip(coords) {
+        at[i] = e;
     }
-    (em, at)
+    (Emitter::new(b, graph, sources), at)
 }
 
 /// A scan: a serial loop along its axis, parallel over the others.

@@ -85,9 +85,10 @@ pub(crate) fn check(g: &Graph, inputs: &[Tensor], symbols: &[i64]) -> Program {
 
 pub(crate) fn check_with(g: &Graph, inputs: &[Tensor], symbols: &[i64], options: &LowerOptions) -> Program {
     let want = eval(g, inputs, symbols).expect("the graph evaluates");
-    let program = lower(g, options).unwrap_or_else(|e| panic!("{e}\n{g:#?}"));
+    let program = lower(g, options).unwrap_or_else(|e| panic!("{e}\n{g}"));
+    ttk_ir::program::verify::verify(&program).unwrap_or_else(|e| panic!("{e}\n{g}\n{program}"));
     let got = ttk_ir::program::eval::eval_with(&program, inputs, symbols, &NoCustomOps)
-        .unwrap_or_else(|e| panic!("{e}\n{:#?}\n{:#?}", program.kernels, program.steps));
+        .unwrap_or_else(|e| panic!("{e}\n{program}"));
     for (i, (w, o)) in want.iter().zip(&got).enumerate() {
         let (rtol, atol) = match w.dtype {
             DType::F64 => (1e-10, 1e-11),
@@ -97,7 +98,7 @@ pub(crate) fn check_with(g: &Graph, inputs: &[Tensor], symbols: &[i64], options:
             _ => (0.0, 0.0),
         };
         if let Err(m) = o.close(w, rtol, atol) {
-            panic!("output {i}: {m:?}\n{:#?}\n{:#?}", program.kernels, program.steps);
+            panic!("output {i}: {m}\n{program}");
         }
     }
     assert_eq!(want.len(), got.len());

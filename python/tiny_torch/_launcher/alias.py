@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import types
 
+from . import internals
 from .missing import MissingName
 from .names import is_pytorch_module, is_pytorch_package, pytorch_has
 
@@ -183,6 +184,7 @@ def install_as_torch():
         raise RuntimeError("install_as_torch: PyTorch has been imported already in this process; call it before `import torch`")
     sys.meta_path.insert(0, _finder)
     package.Tensor.__module__ = "torch"
+    internals.install(package._C)
     for name, module in list(sys.modules.items()):
         if isinstance(module, types.ModuleType) and "._" not in name:
             if name == _PACKAGE or name.startswith(_PACKAGE + "."):

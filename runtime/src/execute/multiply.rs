@@ -50,9 +50,10 @@ pub(super) unsafe fn multiply(p: &Product) {
     }
 }
 
-/// Bytes of scratch that products of blocks of so many rows and columns need.
-pub(crate) fn scratch(dtype: DType, m: usize, n: usize, k: usize) -> usize {
-    let pack = product::scratch(dtype.compute().size(), k);
+/// Bytes of scratch that products of blocks of so many rows and columns need, when `copied` rows or
+/// columns are copied first.
+pub(crate) fn scratch(dtype: DType, m: usize, n: usize, k: usize, copied: usize) -> usize {
+    let pack = product::scratch(dtype.compute().size(), k, copied);
     if dtype == dtype.compute() {
         return pack;
     }
@@ -216,7 +217,7 @@ unsafe fn by_crate<T: Float>(p: &Product) {
 unsafe fn narrow<T: Copy + Into<f32>>(p: &Product, dense: impl Fn(&[T], &mut [f32])) {
     let Product { m, n, k, a, b, .. } = *p;
     let depth = k.min(PANEL_DEPTH);
-    let pack = product::scratch(size_of::<f32>(), k).next_multiple_of(64);
+    let pack = product::scratch(size_of::<f32>(), k, 0).next_multiple_of(64);
     let wide_a = p.scratch.wrapping_add(pack);
     let wide_b = wide_a.wrapping_add(m * depth * size_of::<f32>());
     let wide_a = Matrix::new(wide_a, DType::F32, depth as isize, 1);

@@ -42,6 +42,8 @@ pub(crate) struct GemmWork {
     /// Where in the shared scratch the operand on the lanes is packed beforehand, so that tasks with the
     /// same lanes share it, and how many bytes an item takes.
     pub(crate) lanes_packed: Option<(usize, usize)>,
+    /// Whether the operand that is not on the lanes is copied by each task first.
+    pub(crate) crowded: bool,
     /// Whether the tasks are worth more than one thread.
     pub(crate) shared_out: bool,
     /// Byte offsets in a thread's scratch: after the locals of kernels come the packed operands, then
@@ -307,6 +309,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         across: m,
         group: 1,
         lanes_packed: None,
+        crowded: false,
         shared_out: false,
         product_at: 0,
         sum_at: 0,
@@ -362,6 +365,8 @@ fn style(w: &mut GemmWork) {
     w.panels = Panels::new(if w.style.on_rows() { w.m } else { w.n }, size);
     w.panels_each = w.panels.count();
     w.across = w.others();
+    let (row, step) = if w.style.on_rows() { (b[1], b[0]) } else { (a[0], a[1]) };
+    w.crowded = w.style.packs() && product::has_tiles() && product::crowded(row, step, size);
 }
 
 /// Operations of an item's product, and units of [`WORTH_SHARING`] that all products take.
@@ -400,6 +405,10 @@ fn cut(w: &mut GemmWork) {
             (wanted.min(most_along), 1)
         } else if rows_together && !w.style.on_rows() && enough(most_across / 2) {
             (1, wanted.min(most_across / 2))
+        } else if w.crowded {
+            // What a task copies should serve many lanes.
+            let across = wanted.min(most_across);
+            (wanted.div_ceil(across).min(most_along), across)
         } else {
             let along = wanted.min(most_along);
             (along, wanted.div_ceil(along).min(most_across))
@@ -464,7 +473,8 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
     }
     let (rows, cols) = w.largest();
     w.product_at = at;
-    at += multiply::scratch(w.dtype, rows, cols, w.piece).next_multiple_of(ALIGN);
+    at += multiply::scratch(w.dtype, rows, cols, w.piece, if w.crowded { w.across } else { 0 })
+        .next_multiple_of(ALIGN);
     w.sum_at = at;
     if w.dtype != w.sum_type() {
         at += rows * cols * w.sum_type().size();

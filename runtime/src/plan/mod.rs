@@ -85,6 +85,15 @@ impl Plan {
     /// Wrong number or sizes of inputs, exhausted memory, an index out of range. Inputs that were given
     /// away are lost then.
     pub fn run(&self, mut inputs: Vec<Buffer>, symbols: &[i64]) -> Result<Vec<Buffer>, RunError> {
+        self.run_with(&mut inputs, symbols)
+    }
+
+    /// [`Plan::run`] on inputs that stay the caller's, so that they are not lost by an error.
+    ///
+    /// # Errors
+    /// As [`Plan::run`]. A step that fails keeps later ones from running; what was overwritten by
+    /// earlier ones stays so.
+    pub fn run_with(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>, RunError> {
         let bound = self.bind(symbols)?;
         if inputs.len() != bound.inputs.len() {
             return Err(RunError::InputCount {
@@ -104,7 +113,7 @@ impl Plan {
             }
         }
         let mut state = self.states.lock().pop().unwrap_or_default();
-        let outputs = execute::run(self, &bound, &mut inputs, &mut state);
+        let outputs = execute::run(self, &bound, inputs, &mut state);
         self.states.lock().push(state);
         outputs
     }

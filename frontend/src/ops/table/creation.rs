@@ -77,6 +77,35 @@ fn arange(c: &mut Call<'_>) -> Result<Returned> {
     Ok(ramp(c, start, step, n as i64, dtype))
 }
 
+fn triangle_positions(c: &mut Call<'_>, lower: bool) -> Result<Returned> {
+    let (rows, columns, offset) = (c.int(0)?, c.int(1)?, c.int(2)?);
+    if rows < 0 || columns < 0 {
+        return Err(Error::runtime("row and col must be non-negative"));
+    }
+    let inside = |i: i64, j: i64| if lower { j - i <= offset } else { j - i >= offset };
+    let at: Vec<(i64, i64)> =
+        (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).filter(|&(i, j)| inside(i, j)).collect();
+    let numbers: Vec<Number> =
+        at.iter().map(|p| Number::Int(p.0)).chain(at.iter().map(|p| Number::Int(p.1))).collect();
+    let dtype = c.opt_dtype(3)?.unwrap_or(DType::I64);
+    Ok(crate::host::from_numbers(&numbers, dtype, &[2, at.len() as i64])?.into())
+}
+
+/// A raised cosine.
+fn window(c: &mut Call<'_>, a: f64, b: f64) -> Result<Returned> {
+    let (n, periodic) = (c.int(0)?, c.bool(1)?);
+    if n < 0 {
+        return Err(Error::runtime("window_length must be non-negative"));
+    }
+    let dtype = c.opt_dtype(2)?.unwrap_or(default_float());
+    let steps = if periodic { n } else { n - 1 }.max(1) as f64;
+    let value = |i: i64| {
+        if n == 1 { 1.0 } else { a - b * (2.0 * std::f64::consts::PI * i as f64 / steps).cos() }
+    };
+    let numbers: Vec<Number> = (0..n).map(|i| Number::Float(value(i))).collect();
+    Ok(crate::host::from_numbers(&numbers, dtype, &[n])?.into())
+}
+
 rows! {
     "zeros" Torch "fo" Nothing ["(int[] size, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
         "A tensor of zeros." => |c| filled(c, 0, Number::Int(0), default_float());
@@ -127,4 +156,68 @@ rows! {
             let x = c.b.select(&lower, &up, &down);
             Ok(c.b.cast(&x, dtype).into())
         };
+    "eye" Torch "fo" Nothing ["(int n, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor", "(int n, int m, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "The identity matrix." => |c| {
+            let n = c.int(0)?;
+            let (m, at) = if c.overload == 0 { (n, 1) } else { (c.int(1)?, 2) };
+            if n < 0 || m < 0 {
+                return Err(Error::runtime(format!("n must be greater or equal to 0, got {}", n.min(m))));
+            }
+            let dtype = c.opt_dtype(at)?.unwrap_or(default_float());
+            let shape = ttk_ir::shape::shape(&[n, m]);
+            let (i, j) = (c.b.iota(DType::I64, shape.clone(), 0), c.b.iota(DType::I64, shape, 1));
+            let same = c.b.cmp(ttk_ir::Cmp::Eq, &i, &j);
+            Ok(c.b.cast(&same, dtype).into())
+        };
+    "logspace" Torch "fo" Nothing ["(Number start, Number end, int steps, float base=10.0, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "`base` to evenly spaced powers." => |c| {
+            let (start, end, steps, base) = (c.float(0)?, c.float(1)?, c.int(2)?, c.float(3)?);
+            if steps < 0 {
+                return Err(Error::runtime("number of steps must be non-negative"));
+            }
+            let dtype = c.opt_dtype(4)?.unwrap_or(default_float());
+            let step = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
+            let i = c.b.iota(DType::F64, ttk_ir::shape::shape(&[steps]), 0);
+            let x = c.b.scale(&i, step);
+            let x = c.b.shift(&x, start);
+            let by = c.b.full_like(&x, base);
+            let x = c.b.binary(ttk_ir::Binary::Pow, &by, &x);
+            Ok(c.b.cast(&x, dtype).into())
+        };
+    "tril_indices" Torch "f" Nothing ["(int row, int col, int offset=0, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "Positions of the lower triangle." => |c| triangle_positions(c, true);
+    "triu_indices" Torch "f" Nothing ["(int row, int col, int offset=0, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "Positions of the upper triangle." => |c| triangle_positions(c, false);
+    "new_zeros" Torch "m" Nothing ["(Tensor self, int[] size, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "Zeros of the type of self." => |c| { let d = c.tensor(0)?.dtype(); filled(c, 1, Number::Int(0), d) };
+    "new_ones" Torch "m" Nothing ["(Tensor self, int[] size, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "Ones of the type of self." => |c| { let d = c.tensor(0)?.dtype(); filled(c, 1, Number::Int(1), d) };
+    "new_empty" Torch "m" Nothing ["(Tensor self, int[] size, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "Unspecified elements (zeros) of the type of self." => |c| { let d = c.tensor(0)?.dtype(); filled(c, 1, Number::Int(0), d) };
+    "new_full" Torch "m" Nothing ["(Tensor self, int[] size, Number fill_value, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "One value of the type of self." => |c| {
+            let (sizes, value) = (c.ints(1)?, c.number(2)?);
+            check_sizes(sizes)?;
+            let dtype = c.opt_dtype(3)?.unwrap_or(c.tensor(0)?.dtype());
+            Ok(c.b.constant(value.scalar(dtype), ttk_ir::shape::shape(sizes)).into())
+        };
+    "scalar_tensor" Torch "f" Nothing ["(Number s, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "A 0-d tensor." => |c| {
+            let value = c.number(0)?;
+            let dtype = c.opt_dtype(1)?.unwrap_or(default_float());
+            Ok(c.b.constant(value.scalar(dtype), ttk_ir::Shape::new()).into())
+        };
+    "empty_strided" Torch "f" Nothing ["(int[] size, int[] stride, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "Unspecified elements (zeros) at the given strides." => |c| {
+            let (sizes, strides) = (c.ints(0)?, c.ints(1)?);
+            check_sizes(sizes)?;
+            let dtype = c.opt_dtype(2)?.unwrap_or(default_float());
+            let n = 1 + sizes.iter().zip(strides).map(|(&n, &s)| (n - 1).max(0) * s.max(0)).sum::<i64>();
+            let flat = c.b.constant(Scalar::zero(dtype), ttk_ir::shape::shape(&[n]));
+            Ok(crate::tensor::Tensor::from_value(flat).as_strided(sizes, strides, 0)?.into())
+        };
+    "hann_window" Torch "f" Nothing ["(int window_length, bool periodic=True, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "The Hann window." => |c| window(c, 0.5, 0.5);
+    "hamming_window" Torch "f" Nothing ["(int window_length, bool periodic=True, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+        "The Hamming window." => |c| window(c, 0.54, 0.46);
 }

@@ -130,27 +130,3 @@ fn sum_of_scaled(island: &mut Island, op: &Op, args: &[Id], found: &mut Found) {
         }
     }
 }
-
-pub(super) const RECIPROCAL: Rule = Rule {
-    name: "reciprocal-of-expand",
-    doc: "x / expand s = x * expand(1 / s): one division for many. A denormal s has no reciprocal",
-    when: When::FastMath,
-    begins: |op| matches!(op, Op::Binary(Binary::Div)),
-    rewrite: |island, _, args, found| {
-        if !island.ty(args[0]).dtype.is_float() {
-            return;
-        }
-        for small in expands(island, args[1]) {
-            found.extend(reciprocal(island, args, small));
-        }
-    },
-};
-
-fn reciprocal(island: &mut Island, args: &[Id], small: Id) -> Option<Id> {
-    let (dtype, shape) = (island.ty(small).dtype, island.shape(small));
-    let one = island.add(Op::Const { value: Scalar::one(dtype), shape }, &[])?;
-    let inverse = island.add(Op::Binary(Binary::Div), &[one, small])?;
-    let full = island.shape(args[0]);
-    let inverse = island.add(Op::Expand(full), &[inverse])?;
-    island.add(Op::Binary(Binary::Mul), &[args[0], inverse])
-}

@@ -31,8 +31,6 @@ pub struct Rule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
     Always,
-    /// [`Options::fast_math`].
-    FastMath,
     /// [`Options::inference`]: moves work from activations to weights.
     Inference,
 }
@@ -54,7 +52,6 @@ pub const RULES: &[Rule] = &[
     expand::HOIST,
     expand::REDUCE_OF_EXPAND,
     expand::SUM_OF_SCALED,
-    expand::RECIPROCAL,
     reduce::NEG_OUT_OF_PRODUCT,
     reduce::NEG_OUT_OF_SUM,
     reduce::NEG_INTO_DIFFERENCE,
@@ -84,7 +81,6 @@ pub(super) fn beginning_at(op: &Op) -> u64 {
 pub(super) fn enabled(options: &Options) -> u64 {
     bits(|rule| match rule.when {
         When::Always => true,
-        When::FastMath => options.fast_math,
         When::Inference => options.inference,
     })
 }

@@ -38,6 +38,13 @@ const STRETCH: usize = 512;
 /// With so few broadcast rows, contiguous lanes are used in place and not packed.
 const NOT_PACKED: usize = 16;
 
+/// Terms of contiguous broadcast rows that are a multiple of this many bytes apart all fall into the
+/// same few places of the cache: such rows are copied first.
+const CROWDED: usize = 4096;
+
+/// The most broadcast rows of a tile.
+const MOST_ROWS: usize = 8;
+
 /// A product with fewer rows or columns than this reads its large operand as it lies in memory.
 const THIN: usize = 4;
 
@@ -192,10 +199,16 @@ pub(crate) fn vector(bytes: usize) -> usize {
     Panels::new(1, bytes).vector
 }
 
-/// Bytes of scratch that a product needs, for `k` terms of a type of so many bytes.
-pub(crate) fn scratch(bytes: usize, k: usize) -> usize {
+/// Whether the broadcast operand, whose strides along rows and along `k` are given, is copied first.
+pub(crate) fn crowded(row: i64, step: i64, bytes: usize) -> bool {
+    row == 1 && step.unsigned_abs().wrapping_mul(bytes as u64).is_multiple_of(CROWDED as u64)
+}
+
+/// Bytes of scratch that a product needs, for `k` terms of a type of so many bytes; with broadcast rows
+/// that are copied first, if they are.
+pub(crate) fn scratch(bytes: usize, k: usize, copied: usize) -> usize {
     let p = Panels::new(1, bytes);
-    p.vector * p.widest * k.min(STRETCH) * bytes
+    (p.vector * p.widest + copied.next_multiple_of(MOST_ROWS) + MOST_ROWS) * k.min(STRETCH) * bytes
 }
 
 /// Bytes of all panels, packed.
@@ -217,6 +230,8 @@ pub(super) struct Product {
     /// All panels of the operand on the lanes, and the panel that this product begins with; it is
     /// packed here otherwise.
     pub(super) packed: Option<(*const u8, Panels, usize)>,
+    /// Whether the broadcast operand is copied first.
+    pub(super) crowded: bool,
     pub(super) scratch: *mut u8,
 }
 
@@ -297,8 +312,14 @@ unsafe fn blocked<T: Number>(
     [x, y, c]: [Side<T>; 3],
 ) {
     let own = Panels::new(lanes, size_of::<T>());
+    // Behind the widest panel.
+    let copy = p.scratch.cast::<T>().wrapping_add(own.vector * own.widest * k.min(STRETCH));
     for (from, d) in stretches(k) {
         let add = p.add || from > 0;
+        if p.crowded {
+            // SAFETY: `scratch` has room for all rows behind the panel.
+            unsafe { copy_rows(tiles.kernels[0].len(), rows, d, y, from, copy) };
+        }
         for i in 0..own.count() {
             let (lane, width) = (own.start(i), own.start(i + 1) - own.start(i));
             let padded = width.next_multiple_of(tiles.lanes);
@@ -322,9 +343,47 @@ unsafe fn blocked<T: Number>(
             while row < rows {
                 let r = kernels.len().min(rows - row);
                 let tile = Tile { start: c.at(lane, row), lane: c.lane, row: c.step, width, add };
+                let (start, y_row, y_step) = if p.crowded {
+                    (copy.wrapping_add(row * d), 1, kernels.len() as isize)
+                } else {
+                    (y.at(row, from), y.lane, y.step)
+                };
                 // SAFETY: the tile is part of `c`, and its operands are where they were put.
-                unsafe { kernels[r - 1](d, panel, step, y.at(row, from), y.lane, y.step, &tile) };
+                unsafe { kernels[r - 1](d, panel, step, start, y_row, y_step, &tile) };
                 row += r;
+            }
+        }
+    }
+}
+
+/// Copies `depth` terms of contiguous rows so that those of each tile, `height` rows, follow each other.
+///
+/// # Safety
+/// As of [`multiply`]; `to` must have room for the rows, up to a multiple of the height.
+unsafe fn copy_rows<T: Number>(
+    height: usize,
+    rows: usize,
+    depth: usize,
+    y: Side<T>,
+    from: usize,
+    to: *mut T,
+) {
+    for p in 0..depth {
+        let source = y.at(0, from + p);
+        for row in (0..rows).step_by(height) {
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let to = to.add(row * depth + p * height);
+                // The usual heights, without a call.
+                match height.min(rows - row) {
+                    8 => {
+                        to.cast::<[T; 8]>().write_unaligned(source.add(row).cast::<[T; 8]>().read_unaligned())
+                    }
+                    6 => {
+                        to.cast::<[T; 6]>().write_unaligned(source.add(row).cast::<[T; 6]>().read_unaligned())
+                    }
+                    r => to.copy_from_nonoverlapping(source.add(row), r),
+                }
             }
         }
     }

@@ -102,7 +102,12 @@ def _collate_numpy(batch, elem):
 
 
 def collate_tensor_fn(batch, *, collate_fn_map=None):
-    return _C.stack(list(batch), 0)
+    shape, dtype = batch[0].shape, batch[0].dtype
+    if any(t.requires_grad or t.dtype != dtype or t.shape != shape or t.device.type != "cpu" for t in batch):
+        return _C.stack(list(batch), 0)
+    # By copying: which samples make a batch changes from batch to batch, and is not worth compiling for.
+    data = b"".join([_C._to_bytes(t) for t in batch])
+    return _C._from_bytes(data, dtype, (len(batch), *shape))
 
 
 def collate_numpy_array_fn(batch, *, collate_fn_map=None):

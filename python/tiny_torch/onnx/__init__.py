@@ -12,3 +12,11 @@ def export(*args, **kwargs):
 
 
 dynamo_export = export
+
+
+def register_custom_op_symbolic(symbolic_name, symbolic_fn, opset_version):
+    """Accepted, for libraries that register their operators when they are imported."""
+
+
+def unregister_custom_op_symbolic(symbolic_name, opset_version):
+    """Accepted."""

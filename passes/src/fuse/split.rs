@@ -1,0 +1,109 @@
+//! Reductions of many elements to few are cut in two, so that the first half has work for many cores.
+//!
+//! The cut depends on sizes alone, never on the number of threads: sums come out the same everywhere.
+
+use crate::lower::LowerError;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use ttk_ir::op::Axes;
+use ttk_ir::{Dim, Graph, Node, Op, ReduceOp, Shape, ValueId};
+
+/// A reduction with at least as many results as this has parallel work enough.
+const ROWS: i64 = 16;
+/// One to fewer results, of at least this many elements each, is cut.
+const LARGE: i64 = 1 << 15;
+/// How many elements the first half takes at a time, at least and at most.
+const CHUNK: (i64, i64) = (4096, 1 << 14);
+
+/// The graph with large reductions in two steps.
+pub(crate) fn split_reductions(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
+    if !graph.ids().any(|v| cut(graph, v).is_some()) {
+        return Ok(Cow::Borrowed(graph));
+    }
+    let broken = |_| LowerError::NotInline { op: "reduce" };
+    let mut out = Graph::like(graph);
+    let mut map: Vec<ValueId> = Vec::with_capacity(graph.len());
+    for v in graph.ids() {
+        let Node { op, inputs, ty, loc } = graph.node(v);
+        let inputs: SmallVec<[ValueId; 3]> = inputs.iter().map(|x| map[x.index()]).collect();
+        let new = match (op, cut(graph, v)) {
+            (Op::Reduce { op: reduce, .. }, Some(cut)) => {
+                let shaped = out.add_at(Op::Reshape(cut.shape), &inputs, *loc).map_err(broken)?;
+                let first = reduce_at(&mut out, *reduce, cut.first, shaped, *loc).map_err(broken)?;
+                let second = reduce_at(&mut out, *reduce, cut.second, first, *loc).map_err(broken)?;
+                out.add_at(Op::Reshape(ty.shape.clone()), &[second], *loc).map_err(broken)?
+            }
+            _ => out.add_at(op.clone(), &inputs, *loc).map_err(broken)?,
+        };
+        map.push(new);
+    }
+    out.outputs = graph.outputs.iter().map(|o| map[o.index()]).collect();
+    Ok(Cow::Owned(out))
+}
+
+fn reduce_at(
+    g: &mut Graph,
+    op: ReduceOp,
+    axes: Axes,
+    x: ValueId,
+    loc: ttk_ir::LocId,
+) -> Result<ValueId, ttk_ir::InferError> {
+    g.add_at(Op::Reduce { op, axes }, &[x], loc)
+}
+
+/// How to cut a reduction.
+struct Cut {
+    /// The operand with at most one axis in two.
+    shape: Shape,
+    first: Axes,
+    second: Axes,
+}
+
+fn cut(graph: &Graph, v: ValueId) -> Option<Cut> {
+    let node = graph.node(v);
+    let Op::Reduce { axes, .. } = &node.op else { return None };
+    let shape = &graph.ty(node.inputs[0]).shape;
+    let sizes: Vec<i64> = shape.iter().map(Dim::fixed).collect::<Option<_>>()?;
+    let product = |keep: &dyn Fn(u8) -> bool| -> i64 {
+        (0..sizes.len()).filter(|&i| keep(i as u8)).map(|i| sizes[i]).product()
+    };
+    if product(&|a| !axes.contains(&a)) >= ROWS || product(&|a| axes.contains(&a)) < LARGE {
+        return None;
+    }
+    // From the innermost reduced axis outwards until a chunk is full.
+    let mut count = 1i64;
+    let mut at = axes.len();
+    while at > 0 && count < CHUNK.0 {
+        let size = sizes[axes[at - 1] as usize];
+        if count * size > CHUNK.1 {
+            break;
+        }
+        count *= size;
+        at -= 1;
+    }
+    let (inside, outside) = (&axes[at..], &axes[..at]);
+    if count >= CHUNK.0 && !outside.is_empty() {
+        return Some(Cut { shape: shape.clone(), first: inside.into(), second: outside.into() });
+    }
+    // The next axis is too long, or there is none left: cut it where it divides.
+    let (axis, inside, outside) = match outside.split_last() {
+        Some((&last, rest)) => (last, inside, rest),
+        None => return None,
+    };
+    let size = sizes[axis as usize];
+    let part = (1..=CHUNK.1 / count).rev().find(|&d| size % d == 0 && size / d > 1)?;
+    if part * count < CHUNK.0 / 8 {
+        return None;
+    }
+    let mut new: Shape = shape.clone();
+    new[axis as usize] = Dim::Fixed(size / part);
+    new.insert(axis as usize + 1, Dim::Fixed(part));
+    let moved = |a: u8| if a > axis { a + 1 } else { a };
+    let mut first: Axes = inside.iter().map(|&a| moved(a)).collect();
+    first.push(axis + 1);
+    first.sort();
+    let mut second: Axes = outside.into();
+    second.push(axis);
+    second.sort();
+    Some(Cut { shape: new, first, second })
+}
