@@ -3,3 +3,4 @@
 mod common;
 mod conventions;
 mod finite_differences;
+mod random_graphs;
