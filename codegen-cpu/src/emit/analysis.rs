@@ -2,8 +2,8 @@
 
 use super::Gen;
 use super::value::Kind;
-use crate::widen::Intrinsic;
-use rustc_hash::FxHashSet;
+use crate::widen::{Intrinsic, Wide};
+use rustc_hash::{FxHashMap, FxHashSet};
 use ttk_ir::kernel::{AccId, Inst, Stmt, Val, VarId};
 use ttk_ir::{Atom, Binary, DType, Expr, ReduceOp, Unary};
 
@@ -16,6 +16,9 @@ pub(super) struct Plan {
     pub(super) serial: Vec<bool>,
     /// Serial statements that run again in each run that uses them, instead of where they stand.
     pub(super) deferred: Vec<bool>,
+    /// Affine 64-bit indices that are only compared: nothing is made of them, the comparisons know them
+    /// (see [`Gen::compare_positions`]).
+    pub(super) positions: FxHashMap<Val, Expr>,
     /// Lanes of a 128-bit vector: 2 if anything lane-wise has 64 bits.
     pub(super) lanes: u32,
     /// Statements that become vector instructions, weighted.
@@ -33,6 +36,8 @@ enum Stride {
     Uniform,
     /// Neighbouring elements.
     Contiguous,
+    /// Neighbouring elements, but for lanes that an end of the range holds back.
+    Clamped,
     /// A constant distance apart.
     Affine,
     Irregular,
@@ -44,6 +49,7 @@ impl Gen<'_> {
             varying: FxHashSet::default(),
             serial: vec![false; body.len()],
             deferred: vec![false; body.len()],
+            positions: FxHashMap::default(),
             lanes: 4,
             cost: 0,
             vectorize: true,
@@ -74,6 +80,7 @@ impl Gen<'_> {
                 Stmt::For { .. } | Stmt::Update { .. } | Stmt::If { .. } => plan.vectorize = false,
             }
         }
+        self.find_positions(var, body, &mut plan);
         self.pull_into_serial(body, &mut plan);
         plan.lanes = self.lanes_of(body, &plan);
         self.weigh(body, &mut plan);
@@ -100,12 +107,13 @@ impl Gen<'_> {
             Inst::Load { index, .. } => match stride(var, index, &plan.varying) {
                 Stride::Uniform => (false, false),
                 Stride::Contiguous => (true, false),
+                Stride::Clamped => (true, self.wide != Some(Wide::W512)),
                 Stride::Affine | Stride::Irregular => (true, true),
             },
             Inst::Index(e) => match stride(var, e, &plan.varying) {
                 Stride::Uniform => (false, false),
                 Stride::Contiguous | Stride::Affine => (true, !dtype.is_int()),
-                Stride::Irregular => (true, true),
+                Stride::Clamped | Stride::Irregular => (true, true),
             },
             Inst::CheckedIndex { .. } => (any, any),
             Inst::Read(acc) => (inner.contains(acc), false),
@@ -158,6 +166,51 @@ impl Gen<'_> {
         }
     }
 
+    /// Comparing positions takes no 64-bit lanes, although positions are 64-bit integers.
+    fn find_positions(&self, var: VarId, body: &[Stmt], plan: &mut Plan) {
+        let candidates: Vec<(Val, &Expr)> = body
+            .iter()
+            .filter_map(|s| match s {
+                Stmt::Let { dst, dtype: DType::I64, inst: Inst::Index(e) } => Some((*dst, e)),
+                _ => None,
+            })
+            .filter(|(v, e)| {
+                let coeff = e.affine_in(var.0).and_then(|(c, _)| c.as_const());
+                plan.varying.contains(v) && coeff.is_some_and(|c| c.unsigned_abs() < 1 << 20)
+            })
+            .collect();
+        let is_candidate = |v: &Val| candidates.iter().any(|(c, _)| c == v);
+        for (v, e) in &candidates {
+            let only_compared = body.iter().filter(|s| uses(s, *v)).all(|s| match s {
+                Stmt::Let { inst: Inst::Cmp(_, a, b), .. } => {
+                    [a, b].into_iter().all(|o| is_candidate(o) || !plan.varying.contains(o))
+                }
+                _ => false,
+            });
+            if only_compared {
+                plan.positions.insert(*v, (*e).clone());
+            }
+        }
+        // A comparison of two needs both.
+        loop {
+            let positions = &plan.positions;
+            let lonely: Vec<Val> = body
+                .iter()
+                .filter_map(|s| match s {
+                    Stmt::Let { inst: Inst::Cmp(_, a, b), .. } => Some([*a, *b]),
+                    _ => None,
+                })
+                .filter(|pair| pair.iter().any(|o| plan.varying.contains(o) && !positions.contains_key(o)))
+                .flatten()
+                .filter(|o| positions.contains_key(o))
+                .collect();
+            if lonely.is_empty() {
+                break;
+            }
+            plan.positions.retain(|v, _| !lonely.contains(v));
+        }
+    }
+
     /// A 64-bit integer that only serial statements use joins them: most are indices on their way to a
     /// gather, and would halve the lanes of everything else.
     fn pull_into_serial(&self, body: &[Stmt], plan: &mut Plan) {
@@ -177,7 +230,7 @@ impl Gen<'_> {
                 | Inst::Cast(_)
                 | Inst::Bitcast(_) => true,
             };
-            if !movable || !plan.varying.contains(dst) {
+            if !movable || !plan.varying.contains(dst) || plan.positions.contains_key(dst) {
                 continue;
             }
             let mut users = (0..body.len()).filter(|&u| uses(&body[u], *dst)).peekable();
@@ -194,7 +247,8 @@ impl Gen<'_> {
             Stmt::Let { dst, dtype, .. } => {
                 // What a serial statement makes matters only if vector code takes it up.
                 let taken = || (0..body.len()).any(|u| !plan.serial[u] && uses(&body[u], *dst));
-                long(*dtype) && plan.varying.contains(dst) && (!plan.serial[k] || taken())
+                let position = plan.positions.contains_key(dst);
+                long(*dtype) && !position && plan.varying.contains(dst) && (!plan.serial[k] || taken())
             }
             Stmt::Store { buffer, .. } => !plan.serial[k] && self.element(*buffer).is_ok_and(long),
             Stmt::Acc { dtype, .. } => long(*dtype),
@@ -208,6 +262,7 @@ impl Gen<'_> {
         let mut serial = 0;
         for (k, stmt) in body.iter().enumerate() {
             let weight = match stmt {
+                Stmt::Let { dst, .. } if plan.positions.contains_key(dst) => 0,
                 Stmt::Let { dst, inst, .. } if plan.varying.contains(dst) => match inst {
                     Inst::Unary(Unary::Sqrt, _) | Inst::Binary(Binary::Div, ..) => 4,
                     _ => 1,
@@ -277,6 +332,29 @@ fn stride(var: VarId, e: &Expr, varying: &FxHashSet<Val>) -> Stride {
     match e.affine_in(var.0) {
         Some((coeff, _)) if coeff.is_one() => Stride::Contiguous,
         Some(_) => Stride::Affine,
+        None if clamped(var.0, e).is_some() => Stride::Clamped,
         None => Stride::Irregular,
     }
+}
+
+/// `clamp(var + .., extent) + ..`.
+pub(super) struct Clamped {
+    /// What is clamped; its coefficient of the variable is 1.
+    pub(super) inner: Expr,
+    pub(super) extent: Expr,
+    /// What is added to it.
+    pub(super) rest: Expr,
+}
+
+pub(super) fn clamped(var: u32, e: &Expr) -> Option<Clamped> {
+    let v = Atom::Var(var);
+    let term = e.terms().iter().find(|t| t.factors.iter().any(|a| Expr::atom(a.clone()).mentions(&v)))?;
+    let [Atom::Clamp(inner, extent)] = term.factors.as_slice() else { return None };
+    let rest = e.sub(&Expr::atom(term.factors[0].clone()));
+    let unit = inner.affine_in(var).is_some_and(|(c, _)| c.is_one());
+    (term.coeff == 1 && unit && !extent.mentions(&v) && !rest.mentions(&v)).then(|| Clamped {
+        inner: Expr::clone(inner),
+        extent: Expr::clone(extent),
+        rest,
+    })
 }

@@ -40,14 +40,14 @@ impl Gen<'_> {
         Ok(self.settle(V { value, kind: x.kind }, dtype))
     }
 
-    /// `count` is `b` where that is a constant.
+    /// `known` are the operands that are constants.
     pub(super) fn binary(
         &mut self,
         op: Binary,
         a: V,
         b: V,
         dtype: DType,
-        count: Option<Scalar>,
+        known: [Option<Scalar>; 2],
     ) -> Result<V> {
         let float = dtype.is_float();
         let (a, b) = self.same_mask(a, b);
@@ -57,7 +57,9 @@ impl Gen<'_> {
             Binary::Sub if float => self.b.ins().fsub(x, y),
             Binary::Mul if float => self.b.ins().fmul(x, y),
             Binary::Div if float => self.b.ins().fdiv(x, y),
-            Binary::Max | Binary::Min if float => return Ok(self.float_extreme(op == Binary::Max, a, b)),
+            Binary::Max | Binary::Min if float => {
+                return Ok(self.float_extreme(op == Binary::Max, a, b, known));
+            }
             Binary::Add => self.b.ins().iadd(x, y),
             Binary::Sub => self.b.ins().isub(x, y),
             Binary::Mul => self.multiply(x, y),
@@ -75,7 +77,7 @@ impl Gen<'_> {
             Binary::And => self.b.ins().band(x, y),
             Binary::Or => self.b.ins().bor(x, y),
             Binary::Xor => self.b.ins().bxor(x, y),
-            Binary::Shl | Binary::Shr => self.shift(op == Binary::Shr, a, b, count)?,
+            Binary::Shl | Binary::Shr => self.shift(op == Binary::Shr, a, b, known[1])?,
             Binary::Div | Binary::Rem | Binary::Pow | Binary::Atan2 => {
                 return self.not_expanded(op.name(), dtype);
             }
@@ -110,8 +112,8 @@ impl Gen<'_> {
 
     pub(super) fn fma(&mut self, a: V, b: V, c: V, dtype: DType) -> Result<V> {
         if !dtype.is_float() {
-            let product = self.binary(Binary::Mul, a, b, dtype, None)?;
-            return self.binary(Binary::Add, product, c, dtype, None);
+            let product = self.binary(Binary::Mul, a, b, dtype, [None; 2])?;
+            return self.binary(Binary::Add, product, c, dtype, [None; 2]);
         }
         let value = self.b.ins().fma(a.value, b.value, c.value);
         Ok(self.settle(V { value, kind: a.kind }, dtype))
@@ -127,7 +129,7 @@ impl Gen<'_> {
             };
             return Ok(V { value, kind: a.kind });
         }
-        self.binary(op.combine(), old, new, dtype, None)
+        self.binary(op.combine(), old, new, dtype, [None; 2])
     }
 
     /// A result in 32 bits back in the range of its element type.
@@ -156,16 +158,26 @@ impl Gen<'_> {
     /// The larger or the smaller; NaN if either is.
     ///
     /// `x > y ? x : y` is one instruction on x86 and gives `y` when either is NaN: what is left is `x`
-    /// being NaN.
-    fn float_extreme(&mut self, larger: bool, x: V, y: V) -> V {
+    /// being NaN, which a constant is not.
+    fn float_extreme(&mut self, larger: bool, x: V, y: V, known: [Option<Scalar>; 2]) -> V {
+        let is_number = |s: Option<Scalar>| s.is_some_and(|s| !s.as_f64().is_nan());
+        let certain = known.map(is_number);
+        let (x, y) = if certain[1] && !certain[0] { (y, x) } else { (x, y) };
+        if self.lanes.is_none() {
+            let max_or_min = if larger {
+                self.b.ins().fmax(x.value, y.value)
+            } else {
+                self.b.ins().fmin(x.value, y.value)
+            };
+            return V { value: max_or_min, kind: x.kind };
+        }
         let (a, b) = if larger { (y, x) } else { (x, y) };
         let less = self.b.ins().fcmp(FloatCC::LessThan, a.value, b.value);
-        let value = if self.lanes.is_some() {
-            let less = self.cast(less, x.kind.vector_type());
-            self.b.ins().bitselect(less, x.value, y.value)
-        } else {
-            self.b.ins().select(less, x.value, y.value)
-        };
+        let less = self.cast(less, x.kind.vector_type());
+        let value = self.b.ins().bitselect(less, x.value, y.value);
+        if certain[0] || certain[1] {
+            return V { value, kind: x.kind };
+        }
         let nan = self.b.ins().fcmp(FloatCC::Unordered, x.value, x.value);
         let nan = V { value: nan, kind: self.mask_kind(x.kind) };
         self.select(nan, x, V { value, kind: x.kind })
@@ -280,7 +292,14 @@ impl Gen<'_> {
     pub(super) fn select(&mut self, c: V, a: V, b: V) -> V {
         let (a, b) = self.same_mask(a, b);
         if self.lanes.is_none() {
-            return V { value: self.b.ins().select(c.value, a.value, b.value), kind: a.kind };
+            // Cranelift selects floats by a jump, which data mispredicts; integers by a move.
+            let bits = a.kind.bits().scalar_type();
+            let float = matches!(a.kind, Kind::F32 | Kind::F64);
+            let (x, y) =
+                if float { (self.cast(a.value, bits), self.cast(b.value, bits)) } else { (a.value, b.value) };
+            let chosen = self.b.ins().select(c.value, x, y);
+            let value = if float { self.cast(chosen, a.kind.scalar_type()) } else { chosen };
+            return V { value, kind: a.kind };
         }
         let c = self.mask(c, self.mask_kind(a.kind));
         let ty = a.kind.vector_type();

@@ -2,7 +2,7 @@
 
 use super::{Binding, Gen, Result};
 use crate::error::CodegenError;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use ttk_ir::expr::Term;
 use ttk_ir::kernel::VarId;
 use ttk_ir::{Atom, Expr};
@@ -102,14 +102,10 @@ impl Gen<'_> {
     fn atom(&mut self, atom: &Atom) -> Result<Binding> {
         let kernel = || self.kernel.name.clone();
         match atom {
-            Atom::Symbol(s) => {
-                if *s >= self.kernel.n_symbols {
-                    return Err(CodegenError::Undefined { kernel: kernel(), what: "symbol", id: *s });
-                }
-                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-                let at = (*s as i32) * 8;
-                Ok(Binding::Value(self.b.ins().load(types::I64, flags, self.entry.symbols, at)))
-            }
+            Atom::Symbol(s) => match self.entry.symbols.get(*s as usize) {
+                Some(v) => Ok(Binding::Value(*v)),
+                None => Err(CodegenError::Undefined { kernel: kernel(), what: "symbol", id: *s }),
+            },
             Atom::Var(v) => match self.vars.get(*v as usize).copied().flatten() {
                 Some(var) => Ok(var.binding),
                 None => Err(CodegenError::Undefined { kernel: kernel(), what: "loop variable", id: *v }),

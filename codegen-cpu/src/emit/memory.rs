@@ -1,6 +1,8 @@
 //! Buffers: addresses, scalar and vector loads and stores of every element type.
 
+use super::analysis::{Clamped, clamped};
 use super::value::{Kind, V};
+use super::vector::{Lanes, Masked};
 use super::{Gen, Result};
 use crate::widen::{Intrinsic, Tag};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
@@ -9,21 +11,20 @@ use ttk_ir::{DType, Expr, Scalar};
 
 impl Gen<'_> {
     /// The first byte of a buffer.
-    fn base(&mut self, buffer: BufferRef) -> Result<Value> {
-        match buffer {
-            BufferRef::Param(p) => {
-                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-                Ok(self.b.ins().load(types::I64, flags, self.entry.buffers, p as i32 * 8))
-            }
-            BufferRef::Local(l) => self.local(l),
-        }
+    fn base(&self, buffer: BufferRef) -> Result<Value> {
+        let base = match buffer {
+            BufferRef::Param(p) => self.entry.buffers.get(p as usize),
+            BufferRef::Local(l) => self.entry.locals.get(l as usize),
+        };
+        base.copied().map_or_else(|| self.malformed("a buffer that does not exist"), Ok)
     }
 
     /// Locals lie in the scratch one after the other, each from a multiple of 64 bytes.
-    fn local(&mut self, l: u32) -> Result<Value> {
-        let mut base = self.entry.scratch;
-        let mut constant = 0i64;
-        for local in &self.kernel.locals[..(l as usize).min(self.kernel.locals.len())] {
+    pub(super) fn place_locals(&mut self, scratch: Value) -> Result<()> {
+        let (mut base, mut constant) = (scratch, 0i64);
+        for local in &self.kernel.locals {
+            let at = if constant == 0 { base } else { self.b.ins().iadd_imm_s(base, constant) };
+            self.entry.locals.push(at);
             let size = local.dtype.size() as i64;
             match local.len.as_const() {
                 Some(n) => constant += (n.max(0) * size + 63) & !63,
@@ -35,7 +36,7 @@ impl Gen<'_> {
                 }
             }
         }
-        Ok(if constant == 0 { base } else { self.b.ins().iadd_imm_s(base, constant) })
+        Ok(())
     }
 
     pub(super) fn element(&self, buffer: BufferRef) -> Result<DType> {
@@ -127,8 +128,60 @@ impl Gen<'_> {
         }
     }
 
-    /// Neighbouring elements from the index of lane 0 on.
+    /// Elements for the lanes from the index of lane 0 on.
     pub(super) fn load_vector(&mut self, buffer: BufferRef, index: &Expr) -> Result<V> {
+        match self.lane_var.and_then(|v| clamped(v.0, index)) {
+            Some(c) => self.load_clamped(buffer, &c),
+            None => self.load_contiguous(buffer, index),
+        }
+    }
+
+    /// Neighbouring elements where the index is in range, and the first or the last of the range in the
+    /// lanes before and behind: a load under a mask, and two blends. At 512 bits only.
+    fn load_clamped(&mut self, buffer: BufferRef, c: &Clamped) -> Result<V> {
+        let Some(lanes) = self.lanes.take() else { return self.malformed("a clamped load in scalar code") };
+        let dtype = self.element(buffer)?;
+        let all = i64::from(lanes.count * self.scale());
+        let (start, extent) = (self.expr(&c.inner)?, self.expr(&c.extent)?);
+        let zero = self.b.ins().iconst(types::I64, 0);
+        let all = self.b.ins().iconst(types::I64, all);
+        let before = self.b.ins().isub(zero, start);
+        let before = self.b.ins().smax(before, zero);
+        let before = self.b.ins().smin(before, all);
+        let inside = self.b.ins().isub(extent, start);
+        let inside = self.b.ins().smax(inside, zero);
+        let inside = self.b.ins().smin(inside, all);
+        let first_lanes = |g: &mut Self, n: Value| {
+            let one = g.b.ins().iconst(types::I32, 1);
+            let bit = g.b.ins().ishl(one, n);
+            g.b.ins().iadd_imm_s(bit, -1)
+        };
+        let (skip, keep) = (first_lanes(self, before), first_lanes(self, inside));
+        let mut bits = self.b.ins().band_not(keep, skip);
+        if let Some(m) = &lanes.masked {
+            bits = self.b.ins().band(bits, m.bits);
+        }
+        // The ends of the range, for lanes outside it.
+        let low = self.load_scalar(buffer, &c.rest)?;
+        let high = self.load_scalar(buffer, &c.rest.add(&c.extent).offset(-1))?;
+        self.set_mask(bits);
+        let masked = Masked { count: all, bits };
+        self.lanes = Some(Lanes { masked: Some(masked), ..lanes });
+        let v = self.load_contiguous(buffer, &c.rest.add(&c.inner))?;
+        if let Some(m) = &lanes.masked {
+            self.set_mask(m.bits);
+        }
+        self.lanes = Some(lanes);
+        let (low, high) = (self.splat(low), self.splat(high));
+        let kind = if dtype == DType::Bool { Kind::I32 } else { v.kind };
+        let after_low = self.inside(kind, before);
+        let v = self.select(after_low, low, v);
+        let kept = self.inside(kind, inside);
+        Ok(self.select(kept, v, high))
+    }
+
+    /// Neighbouring elements from the index of lane 0 on.
+    fn load_contiguous(&mut self, buffer: BufferRef, index: &Expr) -> Result<V> {
         let (dtype, address, offset) = self.place(buffer, index)?;
         let size = dtype.size();
         let bytes = size as u32 * self.lane_count();

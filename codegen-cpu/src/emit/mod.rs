@@ -23,7 +23,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use ttk_ir::kernel::{AccId, Inst, Kernel, LoopKind, Stmt, Val, VarId};
 use ttk_ir::{DType, Expr, ReduceOp, Scalar};
 use value::{Kind, V};
@@ -66,7 +66,7 @@ pub(crate) fn emit(
     signature.params.extend([AbiParam::new(types::I64); 7]);
     let mut func = Function::with_name_signature(UserFuncName::user(0, 0), signature);
     let b = FunctionBuilder::new(&mut func, context);
-    let mut g = Gen::new(kernel, b, is_x86, wide);
+    let mut g = Gen::new(kernel, b, is_x86, wide)?;
     g.function()?;
     let (fixed, vectors, uses_constants) = (g.frame_used.next_multiple_of(64), g.vectors, g.uses_constants);
     let frame = g.frame;
@@ -116,11 +116,13 @@ enum AccState {
 }
 
 struct Entry {
-    buffers: Value,
-    symbols: Value,
+    /// The first byte of each parameter.
+    buffers: Vec<Value>,
+    /// The first byte of each local.
+    locals: Vec<Value>,
+    symbols: Vec<Value>,
     begin: Value,
     end: Value,
-    scratch: Value,
     constants: Value,
     errors: Value,
 }
@@ -154,29 +156,50 @@ struct Gen<'a> {
     frame_used: u32,
     vectors: bool,
     uses_constants: bool,
+    /// Constants and splats that the current block already has: less for Cranelift to merge.
+    cache: FxHashMap<(Key, bool), V>,
+    cache_block: Block,
+}
+
+/// What is written once a block: a constant by its type and bits, or a scalar in every lane.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Constant(Scalar),
+    Splat(Value),
 }
 
 type Result<T> = std::result::Result<T, CodegenError>;
 
 impl<'a> Gen<'a> {
-    fn new(kernel: &'a Kernel, mut b: FunctionBuilder<'a>, is_x86: bool, wide: Option<Wide>) -> Gen<'a> {
+    fn new(
+        kernel: &'a Kernel,
+        mut b: FunctionBuilder<'a>,
+        is_x86: bool,
+        wide: Option<Wide>,
+    ) -> Result<Gen<'a>> {
         let start = b.create_block();
         b.append_block_params_for_function_params(start);
         b.switch_to_block(start);
         let p = b.block_params(start);
+        let [buffers, symbols, begin, end, scratch, constants, errors] =
+            [p[0], p[1], p[2], p[3], p[4], p[5], p[6]];
+        let unchanging = MemFlagsData::trusted().with_readonly().with_can_move();
+        let mut table = |at: Value, n: usize| {
+            (0..n as i32).map(|k| b.ins().load(types::I64, unchanging, at, 8 * k)).collect()
+        };
         let entry = Entry {
-            buffers: p[0],
-            symbols: p[1],
-            begin: p[2],
-            end: p[3],
-            scratch: p[4],
-            constants: p[5],
-            errors: p[6],
+            buffers: table(buffers, kernel.params.len()),
+            symbols: table(symbols, kernel.n_symbols as usize),
+            locals: Vec::new(),
+            begin,
+            end,
+            constants,
+            errors,
         };
         let frame_base = b.ins().get_stack_pointer(types::I64);
         // The size is known at the end; slots of the frame are aligned as vectors are.
         let frame = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 0, 4));
-        Gen {
+        let mut g = Gen {
             kernel,
             b,
             is_x86,
@@ -197,7 +220,11 @@ impl<'a> Gen<'a> {
             frame_used: 0,
             vectors: false,
             uses_constants: false,
-        }
+            cache: FxHashMap::default(),
+            cache_block: start,
+        };
+        g.place_locals(scratch)?;
+        Ok(g)
     }
 
     fn function(&mut self) -> Result<()> {
@@ -247,7 +274,7 @@ impl<'a> Gen<'a> {
             Stmt::Update { buffer, index, op, value } => {
                 let (v, dtype) = self.val(*value)?;
                 let old = self.load_scalar(*buffer, index)?;
-                let new = self.binary(*op, old, v, dtype, None)?;
+                let new = self.binary(*op, old, v, dtype, [None; 2])?;
                 self.store_scalar(*buffer, index, new)
             }
             Stmt::If { cond, body } => {
@@ -410,9 +437,9 @@ impl<'a> Gen<'a> {
                 self.unary(*op, a, from)
             }
             Inst::Binary(op, a, b) => {
-                let count = self.constant_of(*b);
+                let known = [self.constant_of(*a), self.constant_of(*b)];
                 let ((a, from), (b, _)) = (self.val(*a)?, self.val(*b)?);
-                self.binary(*op, a, b, from, count)
+                self.binary(*op, a, b, from, known)
             }
             Inst::Fma(a, b, c) => {
                 let ((a, from), (b, _), (c, _)) = (self.val(*a)?, self.val(*b)?, self.val(*c)?);
@@ -491,8 +518,28 @@ impl<'a> Gen<'a> {
         Ok(())
     }
 
+    /// What `make` makes, once a block.
+    fn cached(&mut self, key: Key, make: impl FnOnce(&mut Self) -> V) -> V {
+        let block = self.b.current_block().unwrap_or(self.cache_block);
+        if block != self.cache_block {
+            self.cache.clear();
+            self.cache_block = block;
+        }
+        let key = (key, self.lanes.is_some());
+        if let Some(v) = self.cache.get(&key) {
+            return *v;
+        }
+        let v = make(self);
+        self.cache.insert(key, v);
+        v
+    }
+
     /// A constant, in every lane when vector code is being written.
     fn constant(&mut self, s: Scalar) -> V {
+        self.cached(Key::Constant(s), |g| g.new_constant(s))
+    }
+
+    fn new_constant(&mut self, s: Scalar) -> V {
         let kind = Kind::of(s.dtype);
         if kind == Kind::Bool && self.lanes.is_some() {
             let ones = self.b.ins().iconst(types::I32, -i64::from(s.bits as u8 & 1) & 0xffff_ffff);
@@ -506,7 +553,7 @@ impl<'a> Gen<'a> {
             Kind::I32 => self.b.ins().iconst(types::I32, i64::from(s.bits as u32)),
             Kind::I64 | Kind::Mask32 | Kind::Mask64 => self.b.ins().iconst(types::I64, s.bits as i64),
         };
-        if self.lanes.is_some() { self.splat(V { value, kind }) } else { V { value, kind } }
+        if self.lanes.is_some() { self.new_splat(V { value, kind }) } else { V { value, kind } }
     }
 
     /// A number of a kind, as [`Gen::constant`].
@@ -523,6 +570,10 @@ impl<'a> Gen<'a> {
 
     /// A scalar in every lane.
     fn splat(&mut self, s: V) -> V {
+        self.cached(Key::Splat(s.value), |g| g.new_splat(s))
+    }
+
+    fn new_splat(&mut self, s: V) -> V {
         let (value, kind) = match s.kind {
             Kind::Bool => (self.b.ins().bmask(types::I32, s.value), Kind::Mask32),
             other => (s.value, other),

@@ -14,10 +14,13 @@ use super::{Acc, AccState, Binding, Gen, Result};
 use crate::widen::{Tag, Wide};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, Value, types};
-use ttk_ir::kernel::{AccId, Stmt, VECTOR_ACCUMULATORS, VarId};
-use ttk_ir::{DType, Expr, ReduceOp};
+use ttk_ir::kernel::{AccId, Inst, Stmt, VECTOR_ACCUMULATORS, Val, VarId};
+use ttk_ir::{Cmp, DType, Expr, ReduceOp};
 
 const PARTIALS: i64 = VECTOR_ACCUMULATORS as i64;
+
+/// From this many vector instructions on, a loop with a tail is one masked loop.
+const MASKED_ONLY_COST: u32 = 14;
 
 /// How vector code is being written.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Lanes {
 pub(super) struct Masked {
     /// How many, an `i64` of at least 1.
     pub(super) count: Value,
+    /// The lanes that count as bits, an `i32`.
+    pub(super) bits: Value,
 }
 
 /// An accumulator of the current vector loop.
@@ -157,8 +162,10 @@ impl<'a> Gen<'a> {
             },
         };
         let main_step = copies * step;
-        let has_main = trips.is_none_or(|n| n >= main_step);
         let has_tail = trips.is_none_or(|n| n % main_step != 0);
+        // A long body is written once: masks cost it little, and compiling it twice costs as much again.
+        let masked_only = is512 && has_tail && plan.cost >= MASKED_ONLY_COST;
+        let has_main = !masked_only && trips.is_none_or(|n| n >= main_step);
 
         // Partial results of the main loop: identities to begin with.
         let mut carried: Vec<V> = Vec::new();
@@ -218,8 +225,8 @@ impl<'a> Gen<'a> {
             let runs = trips.is_some();
             return self.scalar_loop(var, first, position, last, runs, nonnegative, body);
         }
-        let rest = trips.map(|n| n % main_step);
-        if copies == 1 || rest.is_some_and(|n| n <= step) {
+        let rest = trips.map(|n| if masked_only { n } else { n % main_step });
+        if copies == 1 && !masked_only || rest.is_some_and(|n| n <= step) {
             let (some, done) = (self.b.create_block(), self.b.create_block());
             if rest.is_some() {
                 self.b.ins().jump(some, &[]);
@@ -272,15 +279,20 @@ impl<'a> Gen<'a> {
                 (count, self.b.ins().iadd_imm_s(bit, -1))
             }
         };
-        // The store is not done, so any address will do.
-        let flags = MemFlagsData::new().with_trap_code(Some(Tag::SetMask.trap_code()));
-        self.b.ins().store(flags, bits, self.entry.errors, 0);
-        self.lanes = Some(Lanes { count: plan.lanes, masked: Some(Masked { count }) });
+        self.set_mask(bits);
+        self.lanes = Some(Lanes { count: plan.lanes, masked: Some(Masked { count, bits }) });
         self.bind_var(var, Binding::Value(i), nonnegative);
         self.place_partials(first, i);
         self.vector_body(var, body, plan)?;
         self.lanes = None;
         Ok(())
+    }
+
+    /// Makes `bits` the mask of masked accesses from here on.
+    pub(super) fn set_mask(&mut self, bits: Value) {
+        // The store is not done, so any address will do.
+        let flags = MemFlagsData::new().with_trap_code(Some(Tag::SetMask.trap_code()));
+        self.b.ins().store(flags, bits, self.entry.errors, 0);
     }
 
     fn vector_body(&mut self, var: VarId, body: &'a [Stmt], plan: &Plan) -> Result<()> {
@@ -293,6 +305,13 @@ impl<'a> Gen<'a> {
                 continue;
             }
             match &body[k] {
+                Stmt::Let { dst, .. } if plan.positions.contains_key(dst) => {}
+                Stmt::Let { dst, dtype, inst: inst @ Inst::Cmp(op, x, y) }
+                    if [x, y].iter().any(|v| plan.positions.contains_key(v)) =>
+                {
+                    let v = self.compare_positions(var, *op, *x, *y, plan)?;
+                    self.bind(*dst, *dtype, inst, v);
+                }
                 uniform @ Stmt::Let { dst, .. } if !plan.varying.contains(dst) => {
                     let lanes = self.lanes.take();
                     self.stmt(uniform)?;
@@ -440,7 +459,7 @@ impl<'a> Gen<'a> {
     }
 
     /// Which lanes are before `count`, as a mask for values of a kind.
-    fn inside(&mut self, kind: Kind, count: Value) -> V {
+    pub(super) fn inside(&mut self, kind: Kind, count: Value) -> V {
         let bits = kind.bits();
         let scalar = if bits == Kind::I64 { count } else { self.b.ins().ireduce(types::I32, count) };
         let count = self.splat(V { value: scalar, kind: bits });
@@ -489,6 +508,50 @@ impl<'a> Gen<'a> {
             return Ok(V { value, kind: Kind::Bool });
         }
         Ok(V { value, kind })
+    }
+
+    /// Compares positions in 32-bit lanes: `first + step * lane < y` as `step * lane < y - first`, where
+    /// the right side is one number for all lanes and may be cut to 31 bits.
+    fn compare_positions(&mut self, var: VarId, op: Cmp, x: Val, y: Val, plan: &Plan) -> Result<V> {
+        let lanes = self.lanes.take();
+        let expr = |v: &Val| plan.positions.get(v).cloned();
+        let step = |e: &Expr| e.affine_in(var.0).and_then(|(c, _)| c.as_const()).unwrap_or(0);
+        // (what lanes differ by, on which side it stands, the number on the other side)
+        let (by, left, other) = match (expr(&x), expr(&y)) {
+            (Some(a), Some(b)) => {
+                let difference = a.sub(&b);
+                let minus = self.expr(&difference.scale(-1))?;
+                (step(&difference), true, minus)
+            }
+            (Some(a), None) => (step(&a), true, self.distance(y, &a)?),
+            (None, Some(b)) => (step(&b), false, self.distance(x, &b)?),
+            (None, None) => return self.malformed("a comparison of positions without a position"),
+        };
+        let limit = 1i64 << 30;
+        let (low, high) = (self.number(Kind::I64, -limit).value, self.number(Kind::I64, limit).value);
+        let cut = self.b.ins().smax(other, low);
+        let cut = self.b.ins().smin(cut, high);
+        let cut = self.b.ins().ireduce(types::I32, cut);
+        self.lanes = lanes;
+        let other = self.splat(V { value: cut, kind: Kind::I32 });
+        let mut lane = self.iota(Kind::I32);
+        if by != 1 {
+            let by = self.number(Kind::I32, by);
+            lane = V { value: self.b.ins().imul(lane.value, by.value), kind: Kind::I32 };
+        }
+        let (a, b) = if left { (lane, other) } else { (other, lane) };
+        Ok(self.compare(op, a, b, DType::I32))
+    }
+
+    /// A number less the position of lane 0, without overflow for any number.
+    fn distance(&mut self, number: Val, position: &Expr) -> Result<Value> {
+        let (v, _) = self.val(number)?;
+        let far = 1i64 << 61;
+        let (low, high) = (self.number(Kind::I64, -far).value, self.number(Kind::I64, far).value);
+        let v = self.b.ins().smax(v.value, low);
+        let v = self.b.ins().smin(v, high);
+        let first = self.expr(position)?;
+        Ok(self.b.ins().isub(v, first))
     }
 
     /// An index expression in lanes: its value for lane 0 and its step from lane to lane.

@@ -1,7 +1,7 @@
 //! Every scalar operation on every element type it takes, in vector loops of every length.
 
-use super::{Builder, check, check_filled};
-use ttk_ir::kernel::{Inst, Kernel, LoopKind};
+use super::{Builder, Subject, check, check_filled};
+use ttk_ir::kernel::{Inst, LoopKind};
 use ttk_ir::{Binary, Cmp, DType, Expr, Scalar, Unary};
 
 const LENGTHS: [i64; 14] = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 64, 101];
@@ -12,7 +12,7 @@ fn elementwise(
     output: DType,
     n: impl Into<Expr>,
     f: impl Fn(&mut Builder, [ttk_ir::kernel::Val; 3], &Expr) -> ttk_ir::kernel::Val,
-) -> Kernel {
+) -> Subject {
     let n: Expr = n.into();
     let mut b = Builder::new();
     let bufs = inputs.map(|d| b.input(d, n.clone()));
@@ -24,7 +24,7 @@ fn elementwise(
             b.store(out, &i, v);
         });
     });
-    b.finish(1)
+    b.subject(1)
 }
 
 fn all_lengths(

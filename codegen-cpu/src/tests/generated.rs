@@ -1,8 +1,8 @@
 //! Random straight-line bodies over random types.
 
-use super::{Builder, check};
+use super::{Builder, Subject, check};
 use proptest::prelude::*;
-use ttk_ir::kernel::{Inst, Kernel, LoopKind, Val};
+use ttk_ir::kernel::{Inst, LoopKind, Val};
 use ttk_ir::testing::Rng;
 use ttk_ir::{Binary, Cmp, DType, Expr, ReduceOp, Scalar, Unary};
 
@@ -44,7 +44,7 @@ fn any_op(b: &mut Builder, rng: &mut Rng, pool: &mut Vec<(Val, DType)>) {
 }
 
 /// A loop over `n` elements with one to four inputs, a random body, an output and a sum.
-fn kernel(seed: u64, size: usize, n: Expr) -> Kernel {
+fn kernel(seed: u64, size: usize, n: Expr) -> Subject {
     let mut rng = Rng::new(seed);
     let mut b = Builder::new();
     let inputs: Vec<_> = (0..1 + rng.below(4))
@@ -73,7 +73,7 @@ fn kernel(seed: u64, size: usize, n: Expr) -> Kernel {
     });
     let s = b.inst(sum_type, Inst::Read(s));
     b.store(sum, &Expr::constant(0), s);
-    b.finish(1)
+    b.subject(1)
 }
 
 proptest! {

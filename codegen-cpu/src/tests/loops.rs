@@ -20,7 +20,7 @@ fn reductions_of_every_type_and_length() {
                 let t = b.inst(d, Inst::Read(s));
                 b.store(out, &i, t);
             });
-            let kernel = b.finish(1);
+            let kernel = b.subject(1);
             for n in [1, 2, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100, 200] {
                 check(&kernel, &[n], n as u64);
             }
@@ -51,7 +51,7 @@ fn two_accumulators_of_different_types() {
     b.store(out, &Expr::constant(0), s);
     b.store(out, &Expr::constant(1), m);
     b.store(out64, &Expr::constant(0), p);
-    let kernel = b.finish(1);
+    let kernel = b.subject(1);
     for n in [1, 7, 8, 9, 31, 32, 63, 64, 97] {
         check(&kernel, &[n], n as u64);
     }
@@ -92,7 +92,7 @@ fn rows_with_a_local() {
                     b.store(out, &i.mul(&n).add(&j), v);
                 });
             });
-            let kernel = b.finish(1);
+            let kernel = b.subject(1);
             for n in [1, 10, 33, 64] {
                 check(&kernel, &[n], n as u64);
             }
@@ -126,7 +126,7 @@ fn serial_nests_and_unrolled_loops() {
             b.store(out, &i.mul(&w).add(&j), s);
         });
     });
-    let kernel = b.finish(2);
+    let kernel = b.subject(2);
     for (h, w) in [(1, 1), (3, 5), (8, 17)] {
         check(&kernel, &[h, w], 5);
     }
@@ -146,7 +146,7 @@ fn divisions_in_indices() {
             let v = b.inst(DType::F32, Inst::Binary(Binary::Sub, v, w));
             b.store(out, &i, v);
         });
-        let kernel = b.finish(2);
+        let kernel = b.subject(2);
         for n in [1, 9, 40] {
             check(&kernel, &[n, 5], 3);
         }
@@ -172,7 +172,7 @@ fn strided_and_divided_indices_in_vector_loops() {
             b.store(out, &i.scale(2), v);
             b.store(out, &i.scale(2).offset(1), w);
         });
-        let kernel = b.finish(1);
+        let kernel = b.subject(1);
         for n in [1, 4, 16, 31, 70] {
             check(&kernel, &[n], 3);
         }
@@ -198,7 +198,7 @@ fn gathers_and_bad_indices() {
                 }
                 b.store(out, &i, v);
             });
-            let kernel = b.finish(1);
+            let kernel = b.subject(1);
             for n in [1, 5, 16, 33, 70] {
                 // Random indices are bad somewhere.
                 check(&kernel, &[n], 3);
@@ -237,7 +237,7 @@ fn embedding_and_its_gradient() {
             });
         });
     });
-    let kernel = b.finish(1);
+    let kernel = b.subject(1);
     for n in [1, 16, 19, 40] {
         check(&kernel, &[n], 3);
     }
@@ -265,7 +265,7 @@ fn conditions() {
     });
     let c = b.inst(DType::I64, Inst::Read(c));
     b.store(count, &Expr::constant(0), c);
-    let kernel = b.finish(1);
+    let kernel = b.subject(1);
     for n in [1, 30] {
         check(&kernel, &[n], 3);
     }
@@ -286,7 +286,7 @@ fn written_buffers_are_read_first() {
         let s = b.inst(DType::F32, Inst::Binary(Binary::Mul, again, v));
         b.store(x, &i, s);
     });
-    let kernel = b.finish(1);
+    let kernel = b.subject(1);
     for n in [1, 16, 50, 64, 130] {
         check(&kernel, &[n], 3);
     }
@@ -309,7 +309,7 @@ fn empty_loops() {
     }
     let s = b.inst(DType::F32, Inst::Read(s));
     b.store(out, &Expr::constant(2), s);
-    check(&b.finish(1), &[1], 1);
+    check(&b.subject(1), &[1], 1);
 }
 
 #[test]
@@ -325,8 +325,71 @@ fn an_accumulator_inside_the_iteration() {
         let v = b.inst(DType::F32, Inst::Read(s));
         b.store(out, &i, v);
     });
-    let kernel = b.finish(1);
+    let kernel = b.subject(1);
     for n in [1, 16, 50] {
         check(&kernel, &[n], 3);
+    }
+}
+
+/// A row with padding on both sides, as lowering writes it: a clamped load, and a choice by position.
+#[test]
+fn clamped_loads_and_compared_positions() {
+    for d in DType::ALL {
+        for shift in [-3i64, -1, 0, 2, 20] {
+            let (n, m) = (Expr::symbol(0), Expr::symbol(1));
+            let mut b = Builder::new();
+            let (x, out) = (b.input(d, n.scale(2)), b.output(d, m.scale(2)));
+            let raw = b.output(d, m.scale(2));
+            b.for_loop(LoopKind::Parallel, 0, 2, |b, i| {
+                b.for_loop(LoopKind::Vector, 0, m.clone(), |b, j| {
+                    let at = j.offset(shift);
+                    let v = b.load(x, &i.mul(&n).add(&at.clamp_index(&n)));
+                    let zero = b.constant(Scalar::zero(DType::I64));
+                    let p = b.inst(DType::I64, Inst::Index(at.clone()));
+                    let low = b.inst(DType::Bool, Inst::Cmp(Cmp::Le, zero, p));
+                    let q = b.inst(DType::I64, Inst::Index(n.sub(&at).offset(-1)));
+                    let high = b.inst(DType::Bool, Inst::Cmp(Cmp::Le, zero, q));
+                    let both = b.inst(DType::Bool, Inst::Binary(Binary::And, low, high));
+                    let pad = b.constant(Scalar::one(d));
+                    let w = b.inst(d, Inst::Select(both, v, pad));
+                    b.store(out, &i.mul(&m).add(&j), w);
+                    b.store(raw, &i.mul(&m).add(&j), v);
+                });
+            });
+            let kernel = b.subject(2);
+            for (n, m) in [(1, 1), (5, 9), (16, 16), (28, 30), (40, 33), (100, 70), (3, 60)] {
+                check(&kernel, &[n, m], n as u64);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_causal_mask() {
+    for scale in [1i64, 3] {
+        let n = Expr::symbol(0);
+        let mut b = Builder::new();
+        let (x, out) = (b.input(DType::F32, n.mul(&n)), b.output(DType::F32, n.mul(&n)));
+        b.for_loop(LoopKind::Parallel, 0, n.clone(), |b, i| {
+            b.for_loop(LoopKind::Vector, 0, n.clone(), |b, j| {
+                let v = b.load(x, &i.mul(&n).add(&j));
+                let p = b.inst(DType::I64, Inst::Index(i.clone()));
+                let q = b.inst(DType::I64, Inst::Index(j.scale(scale)));
+                let r = b.inst(DType::I64, Inst::Index(j.scale(-2).add(&n)));
+                let huge = b.constant(Scalar::from_i64(DType::I64, i64::MIN));
+                let m = b.inst(DType::Bool, Inst::Cmp(Cmp::Le, q, p));
+                let o = b.inst(DType::Bool, Inst::Cmp(Cmp::Lt, r, q));
+                let h = b.inst(DType::Bool, Inst::Cmp(Cmp::Lt, q, huge));
+                let m = b.inst(DType::Bool, Inst::Binary(Binary::Or, m, h));
+                let m = b.inst(DType::Bool, Inst::Binary(Binary::Xor, m, o));
+                let low = b.constant(Scalar::from_f64(DType::F32, f64::NEG_INFINITY));
+                let v = b.inst(DType::F32, Inst::Select(m, v, low));
+                b.store(out, &i.mul(&n).add(&j), v);
+            });
+        });
+        let kernel = b.subject(1);
+        for n in [1, 7, 20, 33] {
+            check(&kernel, &[n], n as u64);
+        }
     }
 }

@@ -6,7 +6,8 @@ mod loops;
 mod shapes;
 
 use crate::testing::Executable;
-use crate::{CodegenError, Compiler, CpuFeatures, Target, Width};
+use crate::{CodegenError, CompiledKernel, Compiler, CpuFeatures, Target, Width};
+use std::cell::RefCell;
 use ttk_ir::eval::read_scalar;
 use ttk_ir::kernel::eval::{Arg, eval};
 use ttk_ir::kernel::{
@@ -97,6 +98,10 @@ impl Builder {
         let inner = self.scopes.pop().unwrap();
         self.push(Stmt::If { cond, body: inner });
     }
+    /// The kernel, compiled at every width.
+    pub(crate) fn subject(self, n_symbols: u32) -> Subject {
+        Subject::new(self.finish(n_symbols))
+    }
     pub(crate) fn finish(mut self, n_symbols: u32) -> Kernel {
         Kernel {
             name: "test".into(),
@@ -107,6 +112,29 @@ impl Builder {
             body: self.scopes.pop().unwrap(),
             locs: Vec::new(),
         }
+    }
+}
+
+/// A kernel and its code at every width.
+pub(crate) struct Subject {
+    kernel: Kernel,
+    compiled: Vec<(Width, CompiledKernel)>,
+}
+
+impl Subject {
+    fn new(kernel: Kernel) -> Subject {
+        thread_local! {
+            static COMPILERS: RefCell<Vec<Compiler>> = RefCell::new(compilers());
+        }
+        let compile = |c: &mut Compiler| {
+            let width = c.target().width;
+            c.keep_clif(true);
+            let compiled = c.compile(&kernel).unwrap_or_else(|e| panic!("{width:?}: {e}\n{kernel:#?}"));
+            assert_eq!(compiled.declined, None, "{width:?}");
+            (width, compiled)
+        };
+        let compiled = COMPILERS.with_borrow_mut(|cs| cs.iter_mut().map(compile).collect());
+        Subject { kernel, compiled }
     }
 }
 
@@ -196,7 +224,7 @@ pub(crate) fn fill(rng: &mut Rng, dtype: DType, len: usize) -> Vec<u8> {
     out
 }
 
-fn run(compiled: &crate::CompiledKernel, kernel: &Kernel, memory: &mut [Vec<u8>], symbols: &[i64]) -> u32 {
+fn run(compiled: &CompiledKernel, kernel: &Kernel, memory: &mut [Vec<u8>], symbols: &[i64]) -> u32 {
     let exe = Executable::new(&compiled.code);
     let scratch: usize = kernel
         .locals
@@ -237,16 +265,17 @@ fn aligned(bytes: &[u8]) -> (Vec<u8>, *const u8) {
 const GUARD: usize = 80;
 
 /// Runs the kernel at every width and in the interpreter on random memory.
-pub(crate) fn check(kernel: &Kernel, symbols: &[i64], seed: u64) {
+pub(crate) fn check(kernel: &Subject, symbols: &[i64], seed: u64) {
     check_filled(kernel, symbols, seed, |_, _| {});
 }
 
 pub(crate) fn check_filled(
-    kernel: &Kernel,
+    subject: &Subject,
     symbols: &[i64],
     seed: u64,
     adjust: impl Fn(usize, &mut Vec<u8>),
 ) {
+    let kernel = &subject.kernel;
     let mut rng = Rng::new(seed);
     let mut memory: Vec<Vec<u8>> = Vec::new();
     let mut args = Vec::new();
@@ -260,16 +289,9 @@ pub(crate) fn check_filled(
     }
     let mut want = memory.clone();
     let index_error = eval(kernel, &mut want, &args, symbols, None).unwrap();
-    for compiler in &mut compilers() {
-        compiler.keep_clif(true);
-        let width = compiler.target().width;
-        let compiled = match compiler.compile(kernel) {
-            Ok(c) => c,
-            Err(e) => panic!("{width:?}: {e}\n{kernel:#?}"),
-        };
-        assert_eq!(compiled.declined, None, "{width:?}");
+    for (width, compiled) in &subject.compiled {
         let mut got = memory.clone();
-        let errors = run(&compiled, kernel, &mut got, symbols);
+        let errors = run(compiled, kernel, &mut got, symbols);
         assert_eq!(errors != 0, index_error.is_some(), "{width:?}: index error");
         for (k, p) in kernel.params.iter().enumerate() {
             let size = p.dtype.size();

@@ -19,7 +19,7 @@ fn loops_that_begin_anywhere() {
             });
             let s = b.inst(d, Inst::Read(s));
             b.store(sum, &Expr::constant(0), s);
-            check(&b.finish(0), &[], 1);
+            check(&b.subject(0), &[], 1);
         }
     }
 }
@@ -39,7 +39,7 @@ fn parallel_slices_of_rows() {
             b.store(out, &at, v);
         });
     });
-    let kernel = b.finish(2);
+    let kernel = b.subject(2);
     for (rows, n) in [(1, 1), (2, 16), (5, 23), (3, 64), (7, 100)] {
         check(&kernel, &[rows, n], 2);
     }

@@ -79,7 +79,7 @@ pub(super) fn is_scalar(m: Mnemonic) -> bool {
             | Vfnmsub132ss | Vfnmsub213ss | Vfnmsub231ss | Vfnmsub132sd | Vfnmsub213sd | Vfnmsub231sd
             // Cranelift's pseudo instructions (saturating conversions) keep some legacy encodings.
             | Movss | Movsd | Movd | Movq | Ucomiss | Ucomisd | Cvttss2si | Cvttsd2si | Cvtsi2ss
-            | Cvtsi2sd | Xorps | Xorpd | Pxor | Subss | Subsd | Addss | Addsd
+            | Cvtsi2sd | Xorps | Xorpd | Pxor | Andps | Andpd | Orps | Orpd | Minss | Minsd | Maxss | Maxsd | Subss | Subsd | Addss | Addsd
     )
 }
 
