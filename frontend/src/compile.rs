@@ -8,4 +8,4 @@ pub mod signature;
 
 mod backend;
 
-pub use backend::{CompileOptions, Compiled, compile_graph};
+pub use backend::{CompileOptions, Compiled, compile_graph, compile_kernels, program_of, target};

@@ -13,6 +13,8 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use ttk_ir::op::RandomStream;
 use ttk_ir::{Builder, Graph, Op, Type, ValueId};
+use ttk_runtime::Buffer;
+use ttk_runtime::artifact::{Artifact, Binding, Weight};
 
 /// A graph and the tensors it closes over.
 ///
@@ -172,5 +174,57 @@ impl Traced {
             values.push(value);
         }
         Ok(self.graph.outputs.iter().map(|v| Tensor::from_value(values[v.index()].clone())).collect())
+    }
+}
+
+impl Traced {
+    /// The graph and its weights as a file's content.
+    ///
+    /// # Errors
+    /// What goes wrong while computing a weight.
+    pub fn to_artifact(&self, texts: impl IntoIterator<Item = (String, String)>) -> Result<Artifact> {
+        let mut artifact = Artifact::of_graph(self.graph.clone());
+        for (i, (name, t)) in self.weights.iter().enumerate() {
+            let data = Buffer::from_slice(&crate::host::bytes(t)?)?;
+            let ty = Type::fixed(t.dtype(), &t.sizes());
+            artifact.bindings[self.n_arguments + i] = Binding::Weight { index: i as u32 };
+            artifact.weights.push(Weight { name: name.clone(), ty, data });
+        }
+        artifact.texts.extend(texts);
+        Ok(artifact)
+    }
+
+    /// The graph and weights of a file.
+    pub fn from_artifact(artifact: &Artifact) -> Traced {
+        // A file may bind inputs in any order; here arguments come first.
+        let order = |weights: bool| {
+            (0..artifact.bindings.len())
+                .filter(move |&i| matches!(artifact.bindings[i], Binding::Weight { .. }) == weights)
+        };
+        let places: Vec<usize> = order(false).chain(order(true)).collect();
+        let mut graph = Graph::like(&artifact.graph);
+        let mut params: FxHashMap<usize, ValueId> = FxHashMap::default();
+        for &i in &places {
+            params.insert(i, graph.param(artifact.graph.ty(artifact.graph.params()[i]).clone()));
+        }
+        let mut ids: Vec<ValueId> = Vec::with_capacity(artifact.graph.len());
+        for node in artifact.graph.nodes() {
+            let inputs: Vec<ValueId> = node.inputs.iter().map(|v| ids[v.index()]).collect();
+            ids.push(match &node.op {
+                Op::Param { index, .. } => params[&(*index as usize)],
+                op => Builder::op(&mut graph, op.clone(), &inputs),
+            });
+        }
+        graph.outputs = artifact.graph.outputs.iter().map(|v| ids[v.index()]).collect();
+        let weights = order(true).filter_map(|i| match &artifact.bindings[i] {
+            Binding::Weight { index } => artifact.weights.get(*index as usize),
+            Binding::Input { .. } => None,
+        });
+        let weights = weights.map(|w| {
+            let value = crate::node::Node::leaf(w.data.clone(), w.ty.clone());
+            (w.name.clone(), Tensor::from_value(value))
+        });
+        let weights: Vec<(String, Tensor)> = weights.collect();
+        Traced { graph, n_arguments: places.len() - weights.len(), weights }
     }
 }

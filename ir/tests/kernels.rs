@@ -1,7 +1,13 @@
 //! Kernels as text, and what the verifier makes of them.
 
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use ttk_ir::Expr;
+use ttk_ir::kernel::eval::eval_on_tensors;
 use ttk_ir::kernel::text::{parse, print};
-use ttk_ir::kernel::verify::verify;
+use ttk_ir::kernel::verify::{Fault, verify};
+use ttk_ir::kernel::{BufferRef, Inst, Stmt};
+use ttk_ir::testing::{KernelOptions, Rng, Values, kernel_arguments, random_kernel};
 
 fn body(statements: &str) -> String {
     format!(
@@ -171,4 +177,102 @@ fn faults_of_form_have_a_place() {
     }
     let deep = "for %i in 0..n {".repeat(10_000);
     assert_eq!(parse(&body(&deep)).unwrap_err().kind.to_string(), "at most 32 levels of loops");
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(400))]
+
+    #[test]
+    fn random_kernels_are_valid_and_run(seed: u64, statements in 1usize..30, n in 1i64..5, m in 1i64..5) {
+        let kernel = random_kernel(seed, &KernelOptions { statements, ..KernelOptions::default() });
+        prop_assert_eq!(verify(&kernel), Ok(()), "{}", kernel);
+        let parsed = parse(&print(&kernel));
+        prop_assert_eq!(parsed.as_ref(), Ok(&kernel), "{}", kernel);
+        let symbols = &[n, m][..kernel.n_symbols as usize];
+        let mut arguments = kernel_arguments(&kernel, symbols, seed, Values::Wild);
+        let outcome = eval_on_tensors(&kernel, &mut arguments, symbols);
+        prop_assert!(outcome.is_ok(), "{:?}\n{}", outcome, kernel);
+    }
+
+    #[test]
+    fn an_access_past_the_end_is_caught(seed: u64, statements in 1usize..20, which: prop::sample::Index) {
+        let mut kernel = random_kernel(seed, &KernelOptions { statements, ..KernelOptions::default() });
+        let params = kernel.params.clone();
+        let mut accesses = Vec::new();
+        for_each_access(&mut kernel.body, &mut |buffer, index| accesses.push((buffer, index)));
+        prop_assume!(!accesses.is_empty());
+        let which = which.index(accesses.len());
+        let (buffer, index) = &mut accesses[which];
+        if let BufferRef::Param(p) = *buffer {
+            **index = index.add(&params[p as usize].len);
+            let caught = matches!(verify(&kernel).map_err(|e| e.fault), Err(Fault::OutOfBounds { .. }));
+            prop_assert!(caught, "{}", kernel);
+        }
+    }
+
+    /// Whatever the verifier accepts runs without an access out of bounds.
+    #[test]
+    fn accepted_kernels_stay_in_bounds(seed: u64, statements in 1usize..20, n in 1i64..5, m in 1i64..5) {
+        let mut kernel = random_kernel(seed, &KernelOptions { statements, ..KernelOptions::default() });
+        let mut rng = Rng::new(seed);
+        for_each_access(&mut kernel.body, &mut |_, index| {
+            if rng.one_in(8) {
+                *index = match rng.below(5) {
+                    0 => index.offset(rng.between(-2, 2)),
+                    1 => index.scale(rng.between(0, 2)),
+                    2 => index.floor_div(&Expr::constant(2)),
+                    3 => index.modulo(&Expr::constant(4)),
+                    _ => Expr::symbol(0).offset(-1).sub(index),
+                };
+            }
+        });
+        if verify(&kernel).is_ok() {
+            let symbols = &[n, m][..kernel.n_symbols as usize];
+            let mut arguments = kernel_arguments(&kernel, symbols, seed, Values::Tame);
+            let outcome = eval_on_tensors(&kernel, &mut arguments, symbols);
+            prop_assert!(outcome.is_ok(), "{:?}\n{}", outcome, kernel);
+        }
+    }
+
+    #[test]
+    fn mutated_text_is_an_error_or_a_kernel(seed: u64, statements in 0usize..12, edits in 1usize..6) {
+        let options = KernelOptions { statements, ..KernelOptions::default() };
+        let mut text = print(&random_kernel(seed, &options)).into_bytes();
+        let mut rng = Rng::new(seed);
+        for _ in 0..edits {
+            let (at, piece) = (rng.below(text.len()), rng.below(40));
+            let other = rng.below(text.len());
+            match rng.below(3) {
+                0 => drop(text.drain(at..(at + piece).min(text.len()))),
+                1 => text[at] = (32 + rng.below(95)) as u8,
+                _ => {
+                    let copy = text[other..(other + piece).min(text.len())].to_vec();
+                    drop(text.splice(at..at, copy));
+                }
+            }
+            if text.is_empty() {
+                break;
+            }
+        }
+        if let Ok(kernel) = parse(&String::from_utf8_lossy(&text)) {
+            let _ = verify(&kernel);
+            prop_assert_eq!(parse(&print(&kernel)), Ok(kernel));
+        }
+    }
+}
+
+/// Calls `f` with each buffer access and its index, all of which live as long as the kernel.
+fn for_each_access<'a>(stmts: &'a mut [Stmt], f: &mut dyn FnMut(BufferRef, &'a mut Expr)) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::For { body, .. } | Stmt::If { body, .. } => for_each_access(body, f),
+            Stmt::Let { inst: Inst::Load { buffer, index }, .. } => f(*buffer, index),
+            Stmt::Store { buffer, index, .. } | Stmt::Update { buffer, index, .. } => f(*buffer, index),
+            Stmt::Let { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
+        }
+    }
 }

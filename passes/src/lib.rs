@@ -16,6 +16,7 @@ pub mod error;
 mod expand;
 pub mod fold;
 mod fuse;
+pub mod layout;
 pub mod lower;
 mod memory;
 pub mod options;

@@ -5,6 +5,7 @@ use crate::cse::cse;
 use crate::dce::dce;
 use crate::egraph::rewrite;
 use crate::error::PassError;
+use crate::layout::layout;
 use crate::options::Options;
 use crate::reciprocal::reciprocal;
 use ttk_ir::Graph;
@@ -37,6 +38,9 @@ pub const PIPELINE: &[Pass] = &[
     // Before what takes the cost of operations into account, after what leaves replaced ones behind.
     Pass { name: "dce", doc: "drop operations that no output depends on", run: dce },
     Pass { name: "rewrite", doc: "equality saturation with structural rules", run: rewrite },
+    // After the e-graph, which decides what the products are: their results are what lies in another order
+    // than it is written in.
+    Pass { name: "layout", doc: "choose in which order of axes values lie in memory", run: layout },
     // A chosen graph holds views of views where the rule that made one did not know of the other.
     Pass { name: "cleanup", doc: "canonicalize again what the rewrites made", run: canonicalize },
     Pass { name: "prune", doc: "drop what the second canonicalization replaced", run: dce },

@@ -28,7 +28,7 @@ pub fn reciprocal(graph: &Graph, options: &Options) -> Result<Graph, PassError> 
         }
         let s = r.input(y, 0);
         let float = r.type_of(s).dtype.is_float();
-        if !has_reciprocal(r, s) && !(float && options.fast_math) {
+        if !(has_reciprocal(r, s) || float && options.fast_math) {
             return None;
         }
         let one = r.splat_of(Scalar::one(r.type_of(s).dtype), s);

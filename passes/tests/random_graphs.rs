@@ -105,6 +105,19 @@ fn the_whole_pipeline_keeps_the_meaning() {
     }
 }
 
+/// The choice of layouts alone, and kept even where it does not pay.
+#[test]
+fn layouts_keep_the_meaning() {
+    let shape = GraphOptions { effects: false, discontinuous: false, nodes: 24, ..GraphOptions::default() };
+    let options = Options::default();
+    for seed in 0..10000 {
+        let before = random_graph(seed, &shape);
+        let after = ttk_passes::layout::relay(&before, &options);
+        ttk_ir::verify::verify(&after).unwrap();
+        check(seed, &before, &after, Values::Tame, up_to_rounding);
+    }
+}
+
 #[test]
 fn one_input_gives_one_output() {
     let shape = GraphOptions { nodes: 60, ..GraphOptions::default() };

@@ -2,14 +2,23 @@
 
 use crate::errors::guard;
 use crate::object::{PyTensor, wrap};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use ttk_frontend::Tensor;
 use ttk_frontend::trace::{self, Traced};
+use ttk_runtime::artifact::{Artifact, ArtifactError};
 
 /// A recorded computation that can be called, saved and shown.
 #[pyclass(frozen, module = "torch._C")]
-struct CompiledGraph(Traced);
+struct CompiledGraph {
+    traced: Traced,
+    /// Texts kept in the file.
+    #[pyo3(get)]
+    extra: BTreeMap<String, String>,
+}
 
 fn tensors(args: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     args.try_iter()?.map(|t| Ok(t?.cast::<PyTensor>()?.get().0.clone())).collect()
@@ -20,7 +29,7 @@ impl CompiledGraph {
     #[pyo3(signature = (*args))]
     fn __call__<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let args = tensors(args.as_any())?;
-        let results = guard(|| self.0.call(&args))?;
+        let results = guard(|| self.traced.call(&args))?;
         let mut items: Vec<Bound<'py, PyAny>> =
             results.into_iter().map(|t| wrap(py, t)).collect::<PyResult<_>>()?;
         match (items.len(), items.pop()) {
@@ -32,27 +41,51 @@ impl CompiledGraph {
         }
     }
 
+    /// Writes a `.ttk` file.
+    #[pyo3(signature = (path, extra=None))]
+    fn save(&self, py: Python<'_>, path: PathBuf, extra: Option<BTreeMap<String, String>>) -> PyResult<()> {
+        let mut texts = self.extra.clone();
+        texts.extend(extra.unwrap_or_default());
+        let artifact = crate::errors::guard_unlocked(py, || self.traced.to_artifact(texts))?;
+        artifact.write(&path).map_err(artifact_error)
+    }
+
     /// The graph's text.
     fn graph_text(&self) -> String {
-        ttk_ir::text::print(&self.0.graph)
+        ttk_ir::text::print(&self.traced.graph)
     }
 
     /// Sizes of the results.
     #[getter]
     fn outputs(&self) -> Vec<Vec<i64>> {
-        let sizes =
-            |v: &ttk_ir::ValueId| self.0.graph.ty(*v).shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect();
-        self.0.graph.outputs.iter().map(sizes).collect()
+        let sizes = |v: &ttk_ir::ValueId| {
+            self.traced.graph.ty(*v).shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect()
+        };
+        self.traced.graph.outputs.iter().map(sizes).collect()
     }
 
     /// Names and tensors that the graph closes over.
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let d = PyDict::new(py);
-        for (name, t) in &self.0.weights {
+        for (name, t) in &self.traced.weights {
             d.set_item(name, wrap(py, t.clone())?)?;
         }
         Ok(d)
     }
+}
+
+fn artifact_error(e: ArtifactError) -> PyErr {
+    match e {
+        ArtifactError::Io { .. } => PyOSError::new_err(e.to_string()),
+        other => PyRuntimeError::new_err(other.to_string()),
+    }
+}
+
+/// Reads a `.ttk` file: data, verified, nothing of it run as it stands.
+#[pyfunction]
+fn _load_ttk(path: PathBuf) -> PyResult<CompiledGraph> {
+    let artifact = Artifact::read(&path).map_err(artifact_error)?;
+    Ok(CompiledGraph { traced: guard(|| Ok(Traced::from_artifact(&artifact)))?, extra: artifact.texts })
 }
 
 /// Runs `callable` on tensors of the examples' sizes and records what it does.
@@ -80,11 +113,13 @@ fn _trace(
     let result = callable.call1(PyTuple::new(py, objects)?)?;
     let outputs =
         if let Ok(t) = result.cast::<PyTensor>() { vec![t.get().0.clone()] } else { tensors(&result)? };
-    Ok(CompiledGraph(guard(|| trace::trace(&arguments, &outputs, &named))?))
+    let traced = guard(|| trace::trace(&arguments, &outputs, &named))?;
+    Ok(CompiledGraph { traced, extra: BTreeMap::new() })
 }
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CompiledGraph>()?;
     m.add_function(wrap_pyfunction!(_trace, m)?)?;
+    m.add_function(wrap_pyfunction!(_load_ttk, m)?)?;
     Ok(())
 }

@@ -1,1 +1,3 @@
+//! What the test suites of the workspace share.
 
+pub mod filetests;

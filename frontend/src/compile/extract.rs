@@ -49,8 +49,8 @@ pub fn extract_roots(roots: &[Value]) -> Recording {
 fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     let mut r = Recording::default();
     let mut seen: FxHashMap<usize, Index> = FxHashMap::default();
-    // References to each entry's value from inside the recording.
-    let mut edges: Vec<usize> = Vec::new();
+    // References to each value from the operands of the recording's own.
+    let mut edges: FxHashMap<usize, usize> = FxHashMap::default();
     let key = |v: &Value| Arc::as_ptr(v) as usize;
 
     enum Visit {
@@ -69,7 +69,6 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
                     drop(state);
                     seen.insert(key(&value), r.nodes.len() as u32);
                     r.nodes.push(Entry::Leaf(r.leaves.len() as u32));
-                    edges.push(0);
                     r.leaves.push(value);
                     continue;
                 }
@@ -83,8 +82,8 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
                     continue;
                 }
                 let positions: SmallVec<[Index; 3]> = inputs.iter().map(|v| seen[&key(v)]).collect();
-                for &p in &positions {
-                    edges[p as usize] += 1;
+                for v in &inputs {
+                    *edges.entry(key(v)).or_default() += 1;
                 }
                 match &value.kind {
                     Kind::Op(Op::Detach) | Kind::Alias(_) => {
@@ -94,7 +93,6 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
                     Kind::Op(_) => {
                         seen.insert(key(&value), r.nodes.len() as u32);
                         r.nodes.push(Entry::Op { value, inputs: positions });
-                        edges.push(0);
                     }
                     Kind::Leaf => unreachable!("a leaf always has its elements"),
                 }
@@ -114,20 +112,37 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             r.outputs.push((at, value));
         }
     }
+    // One reference is the recording's own.
+    let held = |v: &Value| Arc::strong_count(v) > edges.get(&key(v)).copied().unwrap_or(0) + 1;
     let mut tape_alive = false;
+    // Entries that somebody will want to compute later, from operands that must then still be there.
+    let mut lingering = vec![false; r.nodes.len()];
     for (at, entry) in r.nodes.iter().enumerate() {
         let Entry::Op { value, .. } = entry else { continue };
         let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
-        // One reference is the entry's own.
-        let held = Arc::strong_count(value) > edges[at] + 1;
-        tape_alive |= on_tape && held;
-        if taken[at] || !held && !on_tape {
+        let wanted = held(value);
+        tape_alive |= on_tape && wanted;
+        if taken[at] || !wanted && !on_tape {
             continue;
         }
         let Kind::Op(op) = &value.kind else { continue };
         if keep_dear && ttk_autograd::worth_saving(op) {
             taken[at] = true;
             r.outputs.push((at as u32, value.clone()));
+        } else {
+            lingering[at] = wanted;
+        }
+    }
+    for (alias, at) in &r.aliases {
+        lingering[*at as usize] |= !taken[*at as usize] && held(alias);
+    }
+    for at in (0..r.nodes.len()).rev() {
+        if let Entry::Op { inputs, .. } = &r.nodes[at]
+            && lingering[at]
+        {
+            for &i in inputs {
+                lingering[i as usize] |= !taken[i as usize];
+            }
         }
     }
     tape_alive |= r.aliases.iter().any(|(v, _)| {
@@ -141,7 +156,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             Entry::Leaf(i) => {
                 let value = &r.leaves[*i as usize];
                 let exclusive = || value.state.lock().buffer.as_ref().is_some_and(|b| b.is_exclusive());
-                Some(!tape_alive && Arc::strong_count(value) == edges[at] + 1 && exclusive())
+                Some(!tape_alive && !lingering[at] && !held(value) && exclusive())
             }
             Entry::Op { .. } => None,
         })

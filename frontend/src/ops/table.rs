@@ -119,7 +119,16 @@ macro_rules! rows {
 use rows;
 
 /// The families.
-static ROWS: &[&[Row]] = &[creation::ROWS, indexing::ROWS, linalg::ROWS, nn::ROWS, pointwise::ROWS, random::ROWS, reduction::ROWS, shape::ROWS];
+static ROWS: &[&[Row]] = &[
+    creation::ROWS,
+    indexing::ROWS,
+    linalg::ROWS,
+    nn::ROWS,
+    pointwise::ROWS,
+    random::ROWS,
+    reduction::ROWS,
+    shape::ROWS,
+];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     let rows = ROWS.iter().flat_map(|family| family.iter());

@@ -58,6 +58,44 @@ impl Ranges {
 
     /// `e >= 0` holds from here on.
     pub fn assume(&mut self, e: Expr) {
+        // What bounds a single variable by an expression of symbols narrows its range.
+        let (mut leaf, mut rest) = (None, Expr::default());
+        let mut plain = true;
+        for term in e.terms() {
+            match term.factors.as_slice() {
+                [atom @ Atom::Var(_)] if leaf.is_none() => {
+                    leaf = Some((atom.clone(), term.coeff));
+                }
+                factors if factors.iter().all(|f| matches!(f, Atom::Symbol(_))) => {
+                    rest = rest.add(&Expr::from(term.clone()));
+                }
+                _ => plain = false,
+            }
+        }
+        if let Some((atom, step)) = leaf.filter(|_| plain)
+            && let Some((_, entry)) = self.entry(&atom)
+        {
+            let mut entry = entry.clone();
+            // Of two numbers the sharper one; where symbols are involved, the new one.
+            let sharper = |old: &Expr, new: &Expr, above: bool| match (old.as_const(), new.as_const()) {
+                (Some(old), Some(new)) => (new > old) == above,
+                _ => true,
+            };
+            // step * var + rest >= 0
+            let bound = match (rest.as_const(), step) {
+                (_, 1) => Some(rest.scale(-1)),
+                (_, -1) => Some(rest),
+                (Some(rest), 2..) => Some(Expr::constant(-rest.div_euclid(step))),
+                (Some(rest), _) => Some(Expr::constant(rest.div_euclid(-step))),
+                (None, _) => None,
+            };
+            match bound {
+                Some(low) if step > 0 && sharper(&entry.low, &low, true) => entry.low = low,
+                Some(high) if step < 0 && sharper(&entry.high, &high, false) => entry.high = high,
+                _ => {}
+            }
+            self.entries.push(entry);
+        }
         self.facts.push(e);
     }
 

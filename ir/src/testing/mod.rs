@@ -1,15 +1,18 @@
-//! Generators of random valid graphs and inputs, for the property tests of every crate.
+//! Generators of random valid graphs, kernels and inputs, for the property tests of every crate.
 //!
 //! All are pure functions of a seed, so that a failure is reproduced by its numbers, and of a size, so
 //! that a property tester can look for a smaller failure.
 
 mod graphs;
+mod kernels;
 
 pub use graphs::{GraphOptions, random_graph};
+pub use kernels::{KernelOptions, random_kernel};
 
 use crate::dtype::{DType, Scalar};
 use crate::eval::Tensor;
 use crate::graph::Graph;
+use crate::kernel::Kernel;
 use crate::shape::Type;
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, fast, and good enough to choose tests.
@@ -110,4 +113,11 @@ pub fn random_inputs(types: &[Type], symbols: &[i64], seed: u64, values: Values)
 /// The types of a graph's inputs.
 pub fn input_types(graph: &Graph) -> Vec<Type> {
     graph.params().iter().map(|&p| graph.ty(p).clone()).collect()
+}
+
+/// A tensor for each parameter of a kernel, whose symbols have the given values.
+pub fn kernel_arguments(kernel: &Kernel, symbols: &[i64], seed: u64, values: Values) -> Vec<Tensor> {
+    let mut rng = Rng::new(seed);
+    let mut tensor = |dtype, len: i64| random_tensor(&mut rng, dtype, &[len.max(0)], values);
+    kernel.params.iter().map(|p| tensor(p.dtype, p.len.eval_symbols(symbols))).collect()
 }

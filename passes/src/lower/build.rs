@@ -148,6 +148,38 @@ impl KernelBuilder {
         var
     }
 
+    /// The variable that the next loop to be opened will have.
+    pub(crate) fn next_var(&self) -> u32 {
+        self.var_depth.len() as u32
+    }
+
+    /// A copy with the same scopes open but nothing in them.
+    pub(crate) fn scout(&self) -> KernelBuilder {
+        let scope = |s: &Scope| Scope {
+            header: match &s.header {
+                Header::For { var, begin, end, kind } => {
+                    Header::For { var: *var, begin: begin.clone(), end: end.clone(), kind: *kind }
+                }
+                Header::If { cond } => Header::If { cond: *cond },
+            },
+            stmts: Vec::new(),
+            numbers: s.numbers.clone(),
+        };
+        KernelBuilder {
+            ranges: self.ranges.clone(),
+            scopes: self.scopes.iter().map(scope).collect(),
+            vals: self.vals.clone(),
+            var_depth: self.var_depth.clone(),
+            trips: self.trips.clone(),
+            params: self.params.clone(),
+            buffers: self.buffers.clone(),
+            param_of: self.param_of.clone(),
+            locals: self.locals.clone(),
+            n_accs: self.n_accs,
+            load_floor: self.load_floor,
+        }
+    }
+
     /// Says how often the loop of `var` runs where its bounds do not show it.
     pub(crate) fn set_trips(&mut self, var: VarId, trips: Expr) {
         self.trips[var.0 as usize] = trips;

@@ -61,8 +61,12 @@ pub(crate) struct Emitter<'a> {
     kept: FxHashMap<ValueId, Kept>,
     /// Conditions `e >= 0` known to hold where the emitter is now.
     assumed: Vec<Expr>,
-    /// Conditions met that could not be decided, in order.
-    pub(crate) undecided: Vec<Expr>,
+    /// Guards known not to hold: of the conditions of each, one fails.
+    denied: Vec<Vec<Expr>>,
+    /// Guards met that could not be decided: the conditions of each, in order.
+    pub(crate) guards: Vec<Vec<Expr>>,
+    /// The body has such guards, so that vector loops are worth cutting.
+    pub(crate) conditional: bool,
     /// The kernel is only looked at, not kept: reductions may be asked for before they are computed.
     pub(crate) dry: bool,
 }
@@ -78,7 +82,9 @@ impl<'a> Emitter<'a> {
             memo: Vec::new(),
             kept: FxHashMap::default(),
             assumed: Vec::new(),
-            undecided: Vec::new(),
+            denied: Vec::new(),
+            guards: Vec::new(),
+            conditional: false,
             dry: false,
         }
     }
@@ -112,15 +118,48 @@ impl<'a> Emitter<'a> {
         self.memo.truncate(self.b.depth() + 1);
     }
 
-    /// Runs `f` knowing that `conditions` hold (each `>= 0`); no load moves out of the current scope.
+    /// Runs `f` knowing that `conditions` hold (each `>= 0`).
     pub(crate) fn assuming<T>(&mut self, conditions: &[Expr], f: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.assumed.len();
         self.assumed.extend_from_slice(conditions);
-        let floor = self.b.set_load_floor(self.b.depth() as u32);
         let result = f(self);
-        self.b.set_load_floor(floor);
         self.assumed.truncate(before);
         result
+    }
+
+    /// Runs `f` knowing that not all of `conditions` hold.
+    pub(crate) fn denying<T>(&mut self, conditions: Vec<Expr>, f: impl FnOnce(&mut Self) -> T) -> T {
+        self.denied.push(conditions);
+        let result = f(self);
+        self.denied.pop();
+        result
+    }
+
+    /// Runs `f` knowing of each of the guards that it does not hold.
+    pub(crate) fn denying_all<T>(&mut self, guards: Vec<Vec<Expr>>, f: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.denied.len();
+        self.denied.extend(guards);
+        let result = f(self);
+        self.denied.truncate(before);
+        result
+    }
+
+    /// A copy in the same place, to try something out in.
+    pub(crate) fn scout(&self) -> Emitter<'a> {
+        Emitter {
+            b: self.b.scout(),
+            graph: self.graph,
+            sources: self.sources,
+            points: self.points.clone(),
+            point_ids: self.point_ids.clone(),
+            memo: self.memo.clone(),
+            kept: self.kept.clone(),
+            assumed: self.assumed.clone(),
+            denied: self.denied.clone(),
+            guards: Vec::new(),
+            conditional: false,
+            dry: self.dry,
+        }
     }
 
     /// The element of `v` at a position, in the computing type of its element type.
@@ -352,12 +391,39 @@ impl<'a> Emitter<'a> {
         if self.b.ranges.is_nonneg(e) || self.assumed.contains(e) {
             return Some(true);
         }
+        if self.denied.iter().any(|d| matches!(d.as_slice(), [one] if one == e)) {
+            return Some(false);
+        }
         self.b.ranges.is_nonneg(&e.scale(-1).offset(-1)).then_some(false)
     }
 
-    /// `e >= 0` as a scalar.
-    fn condition(&mut self, e: &Expr) -> Val {
-        let narrow = self.b.ranges.interval(e).is_some_and(|(a, b)| a > -(1 << 31) && b < (1 << 31));
+    /// Notes a guard that could not be decided.
+    fn note(&mut self, conditions: &[Expr]) {
+        if !self.guards.iter().any(|g| g.as_slice() == conditions) {
+            self.guards.push(conditions.to_vec());
+        }
+    }
+
+    /// Whether all of `conditions` hold, as a scalar; `None` for no conditions.
+    pub(crate) fn conjunction(&mut self, conditions: &[Expr], lanes: bool) -> Option<Val> {
+        let mut all: Option<Val> = None;
+        for c in conditions {
+            let val = self.condition(c, lanes);
+            all = Some(match all {
+                Some(before) => self.b.binary(Binary::And, before, val),
+                None => val,
+            });
+        }
+        all
+    }
+
+    pub(crate) fn not(&mut self, cond: Val) -> Val {
+        self.b.unary(Unary::Not, cond)
+    }
+
+    /// `e >= 0` as a scalar; computed in 32 bits where that is enough, if it is for lanes.
+    fn condition(&mut self, e: &Expr, lanes: bool) -> Val {
+        let narrow = lanes && self.b.ranges.interval(e).is_some_and(|(a, b)| a > -(1 << 31) && b < (1 << 31));
         let dtype = if narrow { DType::I32 } else { DType::I64 };
         let x = self.b.index(e, dtype);
         let zero = self.b.constant(Scalar::zero(dtype));
@@ -383,17 +449,11 @@ impl<'a> Emitter<'a> {
         if open.is_empty() {
             return yes(self);
         }
-        let mut cond: Option<Val> = None;
-        for c in open {
-            let val = self.condition(&c);
-            cond = Some(match cond {
-                Some(before) => self.b.binary(Binary::And, before, val),
-                None => val,
-            });
-            if !self.undecided.contains(&c) {
-                self.undecided.push(c);
-            }
+        if self.denied.iter().any(|d| d.as_slice() == open.as_slice()) {
+            return no(self);
         }
+        self.note(&open);
+        let cond = self.conjunction(&open, true);
         let yes = yes(self)?;
         let no = no(self)?;
         match cond {
@@ -452,10 +512,8 @@ impl<'a> Emitter<'a> {
                     match decided {
                         Some(true) => val,
                         Some(false) | None => {
-                            let cond = self.condition(&below);
-                            if !self.undecided.contains(&below) {
-                                self.undecided.push(below.clone());
-                            }
+                            let cond = self.condition(&below, true);
+                            self.note(std::slice::from_ref(&below));
                             self.b.select(cond, val, other)
                         }
                     }

@@ -9,13 +9,14 @@
 use super::LowerError;
 use super::build::KernelBuilder;
 use super::emit::{Emitter, Kept, Point, Sources, Stored, linear, row_major};
+use super::lanes::{Span, lanes};
 use super::schedule::{Accesses, Level, PARALLEL, levels, open_nest};
 use super::stages::{Item, Stages};
 use crate::fuse::{AxisList, LoopUnit};
 use smallvec::SmallVec;
 use ttk_ir::kernel::{Access, BufferRef, Kernel, LoopKind};
 use ttk_ir::program::BufferId;
-use ttk_ir::{DType, Expr, Graph, ValueId};
+use ttk_ir::{Atom, DType, Expr, Graph, ValueId};
 
 /// Elements of a long contiguous loop that one iteration of the parallel loop takes.
 const BLOCK: i64 = 4096;
@@ -54,8 +55,9 @@ pub(crate) fn build(
 ) -> Result<Built, LowerError> {
     let stages = Stages::new(graph, unit, sources);
     let extents: Vec<Expr> = unit.axes.iter().map(|a| a.extent.expr()).collect();
-    let mut k = Builder { graph, unit, stages, sources, stored, extents, accesses: Accesses::default() };
-    k.accesses = k.dry_run()?;
+    let accesses = Accesses::default();
+    let mut k = Builder { graph, unit, stages, sources, stored, extents, accesses, conditional: Vec::new() };
+    (k.accesses, k.conditional) = k.dry_run()?;
     let rows: Vec<usize> = (0..unit.axes.len()).filter(|&a| !unit.axes[a].inner).collect();
     let rows = k.levels(&rows);
     let lanes = k.best(&rows);
@@ -81,6 +83,8 @@ struct Builder<'a> {
     stored: Places<'a>,
     extents: Vec<Expr>,
     accesses: Accesses,
+    /// The axes along which it matters where an element lies: see [`lanes()`].
+    conditional: Vec<usize>,
 }
 
 /// A strip of local memory, or a row of it, for a value.
@@ -91,7 +95,7 @@ struct Scratch {
 
 impl<'a> Builder<'a> {
     /// Emits everything once at one position, to see what it touches.
-    fn dry_run(&self) -> Result<Accesses, LowerError> {
+    fn dry_run(&self) -> Result<(Accesses, Vec<usize>), LowerError> {
         let first = self.extents.first().cloned().unwrap_or_else(|| Expr::constant(1));
         let (b, first) = KernelBuilder::new(Expr::constant(0), first);
         let mut em = Emitter::new(b, self.graph, self.sources);
@@ -109,7 +113,11 @@ impl<'a> Builder<'a> {
                 self.output(&mut em, item.value, &coords)?;
             }
         }
-        Ok(Accesses::of(&em.b))
+        let decides = |axis: &usize| {
+            let var = Atom::Var(*axis as u32);
+            em.guards.iter().flatten().any(|e| e.mentions(&var))
+        };
+        Ok((Accesses::of(&em.b), (0..self.extents.len()).filter(decides).collect()))
     }
 
     fn levels(&self, axes: &[usize]) -> Vec<Level> {
@@ -207,13 +215,9 @@ impl<'a> Builder<'a> {
         size: i64,
         coords: &mut [Expr],
     ) -> Expr {
-        let begin = block.scale(size);
-        let whole = level.extent.as_const().is_some_and(|n| n % size == 0);
-        let end = begin.offset(size);
-        let end = if whole { end } else { end.clamp_index(&level.extent.offset(1)) };
-        let last = level.extent.offset(-1);
+        let Span { begin, end, last, trips } = block_span(level, block, size);
         let var = em.b.open_within(begin.clone(), end, LoopKind::Vector, Expr::constant(0), last);
-        em.b.set_trips(var, Expr::constant(size));
+        em.b.set_trips(var, trips);
         let at = Expr::var(var.0);
         self.place(em, level, &at, coords);
         at.sub(&begin)
@@ -271,29 +275,44 @@ impl<'a> Builder<'a> {
     }
 
     /// Elementwise work only: every output at every position.
-    fn map(&mut self, mut rows: Vec<Level>, lanes: Option<usize>) -> Result<Built, LowerError> {
+    fn map(&mut self, mut rows: Vec<Level>, best: Option<usize>) -> Result<Built, LowerError> {
         let mut coords = self.coords();
-        let Some(lanes) = lanes else {
+        let Some(best) = best else {
             // A scalar.
             let (b, _) = KernelBuilder::new(Expr::constant(0), Expr::constant(1));
             let mut em = Emitter::new(b, self.graph, self.sources);
             self.row_outputs(&mut em, &coords)?;
             return Ok(finish(em));
         };
-        let lanes = rows.remove(lanes);
+        let level = rows.remove(best);
         let outer = rows.iter().fold(Expr::constant(1), |n, l| n.mul(&l.extent));
-        let long = lanes.extent.as_const().is_none_or(|n| n >= 2 * BLOCK);
+        let long = level.extent.as_const().is_none_or(|n| n >= 2 * BLOCK);
         let few = outer.as_const().is_some_and(|n| n < PARALLEL);
-        let mut em;
         if long && few {
-            let block;
-            (em, block) = self.open_blocks(&rows, &lanes, BLOCK, &mut coords);
-            self.open_block(&mut em, &lanes, &block, BLOCK, &mut coords);
-        } else {
-            em = self.open_rows(&rows, &mut coords);
-            self.open(&mut em, &lanes, LoopKind::Vector, &mut coords);
+            let (mut em, block) = self.open_blocks(&rows, &level, BLOCK, &mut coords);
+            em.conditional = !self.conditional.is_empty() && level.extent.as_const().is_some();
+            lanes(&mut em, &[block_span(&level, &block, BLOCK)], &mut |em, at| {
+                self.place(em, &level, &at[0], &mut coords);
+                self.row_outputs(em, &coords)
+            })?;
+            return Ok(finish(em));
         }
-        self.row_outputs(&mut em, &coords)?;
+        // An axis with conditions has a loop of its own, which can be cut.
+        let mixed = |l: &Level| l.axes.iter().any(|a| self.conditional.contains(a));
+        let (mut alone, mut plain): (Vec<Level>, Vec<Level>) = rows.into_iter().partition(mixed);
+        if plain.is_empty() && !alone.is_empty() {
+            plain.push(alone.remove(0));
+        }
+        let mut em = self.open_rows(&plain, &mut coords);
+        em.conditional = !self.conditional.is_empty();
+        alone.push(level);
+        let spans: Vec<Span> = alone.iter().map(|l| Span::all(&l.extent)).collect();
+        lanes(&mut em, &spans, &mut |em, at| {
+            for (level, at) in alone.iter().zip(at) {
+                self.place(em, level, at, &mut coords);
+            }
+            self.row_outputs(em, &coords)
+        })?;
         Ok(finish(em))
     }
 
@@ -477,6 +496,15 @@ impl<'a> Builder<'a> {
             em.forget(*v);
         }
     }
+}
+
+/// A block of a level.
+fn block_span(level: &Level, block: &Expr, size: i64) -> Span {
+    let begin = block.scale(size);
+    let whole = level.extent.as_const().is_some_and(|n| n % size == 0);
+    let end = begin.offset(size);
+    let end = if whole { end } else { end.clamp_index(&level.extent.offset(1)) };
+    Span { begin, end, last: level.extent.offset(-1), trips: Expr::constant(size) }
 }
 
 /// The number of columns to accumulate at a time: a divisor of the extent if there is a good one, small

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod dot;
 pub(crate) mod emit;
 pub(crate) mod index;
+mod lanes;
 mod loops;
 mod program;
 mod schedule;

@@ -30,7 +30,7 @@ fn run(seed: u64, options: &GraphOptions) {
         if let Err(e) = ttk_ir::kernel::verify::verify(k)
             && !has_hard_sizes(&graph)
         {
-            panic!("seed {seed}: {e}\n{}\n{k:#?}", print(&graph));
+            panic!("seed {seed}: {e}\n{}\n{k}", print(&graph));
         }
     }
     let got = ttk_ir::program::eval::eval(&program, &inputs, symbols)

@@ -129,7 +129,9 @@ impl Checker<'_> {
                 }
             }
         }
-        self.matrix(&g.c, g.dtype, g.batch.len())?;
+        // The result does not move along the summed axes; its steps there, if listed, count for nothing.
+        let listed = if g.c.batch_strides.len() == axes { axes } else { g.batch.len() };
+        self.matrix(&g.c, g.dtype, listed)?;
         self.written(g.c.buffer)?;
         if let Some(Epilogue { kernel, buffers, symbols, rows: _ }) = &g.epilogue {
             self.call(*kernel, buffers, symbols, 1)?;

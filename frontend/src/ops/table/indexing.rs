@@ -27,9 +27,7 @@ fn gather(c: &mut Call<'_>) -> Result<Returned> {
     index_dtype(&i, "gather")?;
     let (a, b) = (x.dims(), i.dims());
     if a.len().max(1) != b.len().max(1) {
-        return Err(Error::runtime(
-            "Index tensor must have the same number of dimensions as input tensor",
-        ));
+        return Err(Error::runtime("Index tensor must have the same number of dimensions as input tensor"));
     }
     if let Some(d) = (0..a.len().min(b.len())).find(|&d| d != axis && b[d] > a[d]) {
         return Err(Error::runtime(format!(
@@ -40,7 +38,10 @@ fn gather(c: &mut Call<'_>) -> Result<Returned> {
     }
     if a.is_empty() || b.is_empty() {
         let ones = ttk_ir::shape::shape(&[1]);
-        let (x, j) = (c.b.reshape(&x, if a.is_empty() { ones.clone() } else { x.ty.shape.clone() }), c.b.reshape(&i, if b.is_empty() { ones } else { i.ty.shape.clone() }));
+        let (x, j) = (
+            c.b.reshape(&x, if a.is_empty() { ones.clone() } else { x.ty.shape.clone() }),
+            c.b.reshape(&i, if b.is_empty() { ones } else { i.ty.shape.clone() }),
+        );
         let r = with2(&mut c.b, &x, &j, |x, i| ix::gather(x, 0, i));
         return Ok(c.b.reshape(&r, i.ty.shape.clone()).into());
     }
@@ -70,7 +71,8 @@ fn scatter(c: &mut Call<'_>, mode: ScatterOp) -> Result<Returned> {
         }
         if a.len() + b.len() + s.len() <= 2 {
             let ones = ttk_ir::shape::shape(&[1]);
-            let (p, q, r) = (c.b.reshape(&x, ones.clone()), c.b.reshape(&i, ones.clone()), c.b.reshape(&src, ones));
+            let (p, q, r) =
+                (c.b.reshape(&x, ones.clone()), c.b.reshape(&i, ones.clone()), c.b.reshape(&src, ones));
             let y = with3(&mut c.b, &p, &q, &r, |x, i, s| ix::scatter(x, 0, mode, i, s));
             return Ok(c.b.reshape(&y, x.ty.shape.clone()).into());
         }
@@ -78,7 +80,8 @@ fn scatter(c: &mut Call<'_>, mode: ScatterOp) -> Result<Returned> {
     }
     if a.is_empty() {
         let ones = ttk_ir::shape::shape(&[1]);
-        let (p, q, r) = (c.b.reshape(&x, ones.clone()), c.b.reshape(&i, ones.clone()), c.b.reshape(&src, ones));
+        let (p, q, r) =
+            (c.b.reshape(&x, ones.clone()), c.b.reshape(&i, ones.clone()), c.b.reshape(&src, ones));
         let y = with3(&mut c.b, &p, &q, &r, |x, i, s| ix::scatter(x, 0, mode, i, s));
         return Ok(c.b.reshape(&y, x.ty.shape.clone()).into());
     }
@@ -102,7 +105,9 @@ fn scatter_plain(c: &mut Call<'_>) -> Result<Returned> {
     match c.args.get(4) {
         Some(Arg::Str(s)) if s == "add" => scatter(c, ScatterOp::Add),
         Some(Arg::Str(s)) if s == "multiply" => scatter(c, ScatterOp::Mul),
-        Some(Arg::Str(s)) => Err(Error::runtime(format!("reduce argument must be either add or multiply, got {s}"))),
+        Some(Arg::Str(s)) => {
+            Err(Error::runtime(format!("reduce argument must be either add or multiply, got {s}")))
+        }
         _ => scatter(c, ScatterOp::Set),
     }
 }
@@ -170,7 +175,10 @@ fn index_write(c: &mut Call<'_>, mode: ScatterOp) -> Result<Returned> {
     let (i, s) = (c.value(2)?, c.value(3)?);
     index_dtype(&i, c.name())?;
     if s.ty.dtype != x.ty.dtype {
-        return Err(Error::runtime(format!("{}(): self and source expected to have the same dtype", c.name())));
+        return Err(Error::runtime(format!(
+            "{}(): self and source expected to have the same dtype",
+            c.name()
+        )));
     }
     let n: i64 = i.dims().iter().product();
     let i = c.b.reshape(&i, ttk_ir::shape::shape(&[n]));
@@ -193,7 +201,9 @@ fn index_write(c: &mut Call<'_>, mode: ScatterOp) -> Result<Returned> {
     }
     let y = with3(&mut c.b, &x1, &i, &s1, |x, i, s| match mode {
         ScatterOp::Add => ix::index_add(x, axis, i, s, alpha),
-        ScatterOp::Set | ScatterOp::Mul | ScatterOp::Max | ScatterOp::Min => ix::index_write(x, axis, mode, i, s),
+        ScatterOp::Set | ScatterOp::Mul | ScatterOp::Max | ScatterOp::Min => {
+            ix::index_write(x, axis, mode, i, s)
+        }
     });
     Ok(c.b.reshape(&y, x.ty.shape.clone()).into())
 }
@@ -306,15 +316,22 @@ fn take_along(c: &mut Call<'_>) -> Result<Returned> {
     };
     let axis = crate::ops::call::normalize_dim(d, x.ty.rank())?;
     if x.ty.rank() != i.ty.rank() {
-        return Err(Error::runtime("torch.take_along_dim(): input and indices should have the same number of dimensions"));
+        return Err(Error::runtime(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions",
+        ));
     }
     Ok(with2(&mut c.b, &x, &i, |x, i| ix::take_along_axis(x, i, axis)).into())
 }
 
 fn put(c: &mut Call<'_>) -> Result<Returned> {
     let (x, i, s) = (c.value(0)?, c.value(1)?, c.value(2)?);
-    if i.ty.dtype != DType::I64 || s.ty.dtype != x.ty.dtype || i.dims().iter().product::<i64>() != s.dims().iter().product::<i64>() {
-        return Err(Error::runtime("put_(): Expected a long tensor for index, and source of self's dtype and index's number of elements"));
+    if i.ty.dtype != DType::I64
+        || s.ty.dtype != x.ty.dtype
+        || i.dims().iter().product::<i64>() != s.dims().iter().product::<i64>()
+    {
+        return Err(Error::runtime(
+            "put_(): Expected a long tensor for index, and source of self's dtype and index's number of elements",
+        ));
     }
     let accumulate = c.bool(3)?;
     Ok(with3(&mut c.b, &x, &i, &s, |x, i, s| ix::put(x, i, s, accumulate)).into())
@@ -338,7 +355,8 @@ fn index_put(c: &mut Call<'_>) -> Result<Returned> {
 
 fn unique(c: &mut Call<'_>, consecutive: bool) -> Result<Returned> {
     let t = c.tensor(0)?;
-    let (sorted, inverse, counts) = if consecutive { (false, c.bool(1)?, c.bool(2)?) } else { (c.bool(1)?, c.bool(2)?, c.bool(3)?) };
+    let (sorted, inverse, counts) =
+        if consecutive { (false, c.bool(1)?, c.bool(2)?) } else { (c.bool(1)?, c.bool(2)?, c.bool(3)?) };
     let _ = sorted;
     let at = if consecutive { 3 } else { 4 };
     if let Some(d) = c.opt_int(at)? {
@@ -355,7 +373,9 @@ fn unique(c: &mut Call<'_>, consecutive: bool) -> Result<Returned> {
     let mut last: Option<usize> = None;
     let mut size = 0i64;
     for &i in &order {
-        if last.is_none_or(|l| values[l].as_f64() != values[i].as_f64() || values[l].as_i64() != values[i].as_i64()) {
+        if last.is_none_or(|l| {
+            values[l].as_f64() != values[i].as_f64() || values[l].as_i64() != values[i].as_i64()
+        }) {
             if last.is_some() {
                 n.push(crate::ops::Number::Int(size));
             }
@@ -406,7 +426,12 @@ fn unique_rows(t: &Tensor, dim: i64, consecutive: bool, inverse: bool, counts: b
     let width = if rows == 0 { 0 } else { values.len() / rows };
     let row = |i: usize| &values[i * width..(i + 1) * width];
     let order_of = |a: usize, b: usize| {
-        row(a).iter().zip(row(b)).map(|(x, y)| compare(*x, *y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+        row(a)
+            .iter()
+            .zip(row(b))
+            .map(|(x, y)| compare(*x, *y))
+            .find(|o| o.is_ne())
+            .unwrap_or(std::cmp::Ordering::Equal)
     };
     let mut order: Vec<usize> = (0..rows).collect();
     if !consecutive {
@@ -483,7 +508,11 @@ fn isin(c: &mut Call<'_>) -> Result<Returned> {
     let same = c.b.cmp(ttk_ir::Cmp::Eq, &a, &b);
     let axis = sizes.len() - 1;
     let any = with1(&mut c.b, &same, |m| crate::composite::reduction::any(m, &[axis]));
-    let any = if any.ty.rank() == sizes.len() { super::support::drop_axes(&mut c.b, &any, &[axis], false) } else { any };
+    let any = if any.ty.rank() == sizes.len() {
+        super::support::drop_axes(&mut c.b, &any, &[axis], false)
+    } else {
+        any
+    };
     Ok(if invert { c.b.unary(ttk_ir::Unary::Not, &any) } else { any }.into())
 }
 

@@ -51,8 +51,17 @@ fn matmul(c: &mut Call<'_>) -> Result<Returned> {
     let k = if b.len() == 1 { b[0] } else { k };
     if a[a.len() - 1] != k {
         let text = match (a.len(), b.len()) {
-            (1, 1) => format!("inconsistent tensor size, expected tensor [{}] and src [{}] to have the same number of elements, but got {} and {} elements respectively", a[0], b[0], a[0], b[0]),
-            (_, 1) => format!("size mismatch, got input ({}), mat ({}x{}), vec ({})", a[0], a[0], a[a.len() - 1], b[0]),
+            (1, 1) => format!(
+                "inconsistent tensor size, expected tensor [{}] and src [{}] to have the same number of elements, but got {} and {} elements respectively",
+                a[0], b[0], a[0], b[0]
+            ),
+            (_, 1) => format!(
+                "size mismatch, got input ({}), mat ({}x{}), vec ({})",
+                a[0],
+                a[0],
+                a[a.len() - 1],
+                b[0]
+            ),
             (1, _) | (2, 2) => format!(
                 "mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
                 if a.len() == 1 { 1 } else { a[0] },
@@ -191,10 +200,17 @@ fn cross(c: &mut Call<'_>) -> Result<Returned> {
     let rank = x.ty.rank();
     let axis = match dim {
         Some(d) => crate::ops::call::normalize_dim(d, rank)?,
-        None => x.dims().iter().position(|&n| n == 3).ok_or_else(|| Error::runtime("no dimension of size 3 in input"))?,
+        None => x
+            .dims()
+            .iter()
+            .position(|&n| n == 3)
+            .ok_or_else(|| Error::runtime("no dimension of size 3 in input"))?,
     };
     if x.dims().get(axis) != Some(&3) {
-        return Err(Error::runtime(format!("inputs dimension {axis} must have length 3. Got {:?}", x.dims().as_slice())));
+        return Err(Error::runtime(format!(
+            "inputs dimension {axis} must have length 3. Got {:?}",
+            x.dims().as_slice()
+        )));
     }
     Ok(with2(&mut c.b, &x, &y, |x, y| lin::cross(x, y, axis)).into())
 }
@@ -226,7 +242,9 @@ fn power(c: &mut Call<'_>) -> Result<Returned> {
     let (x, n) = (c.value(0)?, c.int(1)?);
     let d = x.dims();
     if d.len() < 2 || d[d.len() - 1] != d[d.len() - 2] {
-        return Err(Error::runtime("linalg.matrix_power: The input tensor A must be batches of square matrices"));
+        return Err(Error::runtime(
+            "linalg.matrix_power: The input tensor A must be batches of square matrices",
+        ));
     }
     let Ok(n) = u32::try_from(n) else {
         return Err(Error::Plain {
@@ -269,7 +287,10 @@ fn outer(c: &mut Call<'_>) -> Result<Returned> {
 fn bilinear(c: &mut Call<'_>) -> Result<Returned> {
     let (x, y, w, bias) = (c.value(0)?, c.value(1)?, c.value(2)?, c.opt_value(3)?);
     let (a, b, d) = (x.dims(), y.dims(), w.dims());
-    let fits = d.len() == 3 && a.last() == Some(&d[1]) && b.last() == Some(&d[2]) && a[..a.len() - 1] == b[..b.len() - 1];
+    let fits = d.len() == 3
+        && a.last() == Some(&d[1])
+        && b.last() == Some(&d[2])
+        && a[..a.len() - 1] == b[..b.len() - 1];
     if !fits {
         return Err(Error::runtime(format!(
             "bilinear(): input1 of size {:?}, input2 of size {:?} and weight of size {:?} do not fit",
@@ -293,7 +314,10 @@ fn addr(c: &mut Call<'_>) -> Result<Returned> {
     }
     let target = [a.dims()[0], b.dims()[0]];
     if !crate::ops::call::broadcast_sizes(&x.dims(), &target).is_ok_and(|s| s.as_slice() == target) {
-        return Err(Error::runtime(format!("addr: input of size {:?} does not broadcast to {target:?}", x.dims().as_slice())));
+        return Err(Error::runtime(format!(
+            "addr: input of size {:?} does not broadcast to {target:?}",
+            x.dims().as_slice()
+        )));
     }
     Ok(with3(&mut c.b, &x, &a, &b, |x, a, b| lin::addr(x, a, b, beta, alpha)).into())
 }
@@ -374,7 +398,10 @@ fn cosine(c: &mut Call<'_>) -> Result<Returned> {
     let (x, y) = (c.operand(0)?, c.operand(1)?);
     let dtype = c.promote(&[&x, &y]);
     if !dtype.is_float() {
-        return Err(Error::runtime(format!("expected common dtype to be floating point, yet common dtype is {}", scalar_type_name(dtype))));
+        return Err(Error::runtime(format!(
+            "expected common dtype to be floating point, yet common dtype is {}",
+            scalar_type_name(dtype)
+        )));
     }
     let (x, y) = c.broadcast_pair(&x, &y, dtype)?;
     let (axis, eps) = (c.dim(2, x.ty.rank())?, c.float(3)?);

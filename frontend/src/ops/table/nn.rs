@@ -50,7 +50,9 @@ fn gelu(c: &mut Call<'_>) -> Result<Returned> {
         "none" => Gelu::None,
         "tanh" => Gelu::Tanh,
         other => {
-            return Err(Error::runtime(format!("approximate argument must be either none or tanh. (got {other})")));
+            return Err(Error::runtime(format!(
+                "approximate argument must be either none or tanh. (got {other})"
+            )));
         }
     };
     let x = c.value(0)?;
@@ -250,8 +252,13 @@ fn conv_transposed(c: &mut Call<'_>, n: usize) -> Result<Returned> {
             x.dims()[1]
         )));
     }
-    if x.ty.dtype != w.ty.dtype || stride.iter().chain(&dilation).any(|&s| s <= 0) || padding.iter().any(|&p| p < 0) {
-        return Err(Error::runtime("conv_transpose: types must agree, strides and dilations be positive, padding not negative"));
+    if x.ty.dtype != w.ty.dtype
+        || stride.iter().chain(&dilation).any(|&s| s <= 0)
+        || padding.iter().any(|&p| p < 0)
+    {
+        return Err(Error::runtime(
+            "conv_transpose: types must agree, strides and dilations be positive, padding not negative",
+        ));
     }
     for i in 0..n {
         if extra[i] < 0 || (extra[i] >= stride[i] && extra[i] >= dilation[i]) {
@@ -259,9 +266,12 @@ fn conv_transposed(c: &mut Call<'_>, n: usize) -> Result<Returned> {
                 "output padding must be smaller than either stride or dilation, but got output_padding: {extra:?} stride: {stride:?} dilation: {dilation:?}"
             )));
         }
-        let size = (x.dims()[2 + i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (ws[2 + i] - 1) + extra[i] + 1;
+        let size =
+            (x.dims()[2 + i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (ws[2 + i] - 1) + extra[i] + 1;
         if size <= 0 {
-            return Err(Error::runtime("Given input size per channel, the calculated output size is too small"));
+            return Err(Error::runtime(
+                "Given input size per channel, the calculated output size is too small",
+            ));
         }
     }
     let padding = padding.into_iter().map(|p| (p, p)).collect();
@@ -363,7 +373,9 @@ fn adaptive_sizes(c: &Call<'_>, n: usize, x: &Value) -> Result<Vec<i64>> {
     }
     let sizes = spread(c, 1, n)?;
     if sizes.iter().any(|&s| s < -1) {
-        return Err(Error::runtime("adaptive pooling: elements of output_size must be greater than or equal to 0"));
+        return Err(Error::runtime(
+            "adaptive pooling: elements of output_size must be greater than or equal to 0",
+        ));
     }
     Ok(sizes.iter().zip(&dims[dims.len() - n..]).map(|(&s, &d)| if s == -1 { d } else { s }).collect())
 }
@@ -448,20 +460,31 @@ fn batch_norm(c: &mut Call<'_>, order: [usize; 7]) -> Result<Returned> {
     let (training, momentum, eps) = (c.bool(training_at)?, c.float(momentum_at)?, c.float(eps_at)?);
     let dims = x.dims();
     if dims.len() < 2 {
-        return Err(Error::runtime(format!("batch_norm: expected at least 2D input (got {}D input)", dims.len())));
+        return Err(Error::runtime(format!(
+            "batch_norm: expected at least 2D input (got {}D input)",
+            dims.len()
+        )));
     }
     for (name, t) in [("running_mean", &mean), ("running_var", &var)] {
         if let Some(t) = t
             && t.numel() != dims[1]
         {
-            return Err(Error::runtime(format!("{name} should contain {} elements not {}", dims[1], t.numel())));
+            return Err(Error::runtime(format!(
+                "{name} should contain {} elements not {}",
+                dims[1],
+                t.numel()
+            )));
         }
     }
     for (name, v) in [("weight", &w), ("bias", &bias)] {
         if let Some(v) = v
             && v.dims().as_slice() != [dims[1]]
         {
-            return Err(Error::runtime(format!("{name} should contain {} elements not {}", dims[1], v.dims().iter().product::<i64>())));
+            return Err(Error::runtime(format!(
+                "{name} should contain {} elements not {}",
+                dims[1],
+                v.dims().iter().product::<i64>()
+            )));
         }
     }
     if training && dims.iter().enumerate().all(|(i, &n)| i == 1 || n == 1) {
@@ -471,7 +494,9 @@ fn batch_norm(c: &mut Call<'_>, order: [usize; 7]) -> Result<Returned> {
         )));
     }
     if !training && (mean.is_none() || var.is_none()) {
-        return Err(Error::runtime("Expected running_mean and running_var to be defined when training=False"));
+        return Err(Error::runtime(
+            "Expected running_mean and running_var to be defined when training=False",
+        ));
     }
     let stats = match (&mean, &var) {
         (Some(m), Some(v)) => Some((m.detach().value(), v.detach().value())),
@@ -480,7 +505,8 @@ fn batch_norm(c: &mut Call<'_>, order: [usize; 7]) -> Result<Returned> {
     let scope = Scope::new(&mut c.b);
     let xv = scope.val(&x);
     let (wv, bv) = (w.as_ref().map(|w| scope.val(w)), bias.as_ref().map(|b| scope.val(b)));
-    let running = stats.as_ref().map(|(m, v)| norm::RunningStats { mean: scope.val(m), variance: scope.val(v) });
+    let running =
+        stats.as_ref().map(|(m, v)| norm::RunningStats { mean: scope.val(m), variance: scope.val(v) });
     if let (false, Some(running)) = (training, &running) {
         return Ok(norm::batch_norm_eval(&xv, wv.as_ref(), bv.as_ref(), running, eps).into_value().into());
     }
@@ -512,7 +538,8 @@ fn instance_norm(c: &mut Call<'_>) -> Result<Returned> {
     let scope = Scope::new(&mut c.b);
     let xv = scope.val(&x);
     let (wv, bv) = (w.as_ref().map(|w| scope.val(w)), bias.as_ref().map(|b| scope.val(b)));
-    let running = stats.as_ref().map(|(m, v)| norm::RunningStats { mean: scope.val(m), variance: scope.val(v) });
+    let running =
+        stats.as_ref().map(|(m, v)| norm::RunningStats { mean: scope.val(m), variance: scope.val(v) });
     if let (false, Some(running)) = (use_input, &running) {
         return Ok(norm::batch_norm_eval(&xv, wv.as_ref(), bv.as_ref(), running, eps).into_value().into());
     }
@@ -728,7 +755,9 @@ fn attention(c: &mut Call<'_>) -> Result<Returned> {
     let (p, is_causal, scale, enable_gqa) = (c.float(4)?, c.bool(5)?, c.opt_float(6)?, c.bool(7)?);
     let (qs, ks, vs) = (q.dims(), k.dims(), v.dims());
     if qs.len() < 2 || ks.len() < 2 || vs.len() < 2 {
-        return Err(Error::runtime("scaled_dot_product_attention: Expected query, key and value to be at least 2 dimensional"));
+        return Err(Error::runtime(
+            "scaled_dot_product_attention: Expected query, key and value to be at least 2 dimensional",
+        ));
     }
     if q.ty.dtype != k.ty.dtype || q.ty.dtype != v.ty.dtype {
         return Err(Error::runtime("Expected query, key, and value to have the same dtype"));
@@ -742,7 +771,9 @@ fn attention(c: &mut Call<'_>) -> Result<Returned> {
         )));
     }
     if is_causal && mask.is_some() {
-        return Err(Error::runtime("scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"));
+        return Err(Error::runtime(
+            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True",
+        ));
     }
     let mut sizes: Vec<i64> = qs[..qs.len() - 1].to_vec();
     sizes.push(ks[ks.len() - 2]);
@@ -781,7 +812,12 @@ fn pad(c: &mut Call<'_>) -> Result<Returned> {
         "reflect" => Padding::Reflect,
         "replicate" => Padding::Replicate,
         "circular" => Padding::Circular,
-        other => return Err(Error::Plain { exception: crate::error::Exception::NotImplemented, detail: format!("Unrecognised padding mode {other}") }),
+        other => {
+            return Err(Error::Plain {
+                exception: crate::error::Exception::NotImplemented,
+                detail: format!("Unrecognised padding mode {other}"),
+            });
+        }
     };
     let mut amounts = vec![(0, 0); rank];
     for (i, pair) in list.chunks_exact(2).enumerate() {
@@ -852,7 +888,9 @@ fn glu(c: &mut Call<'_>) -> Result<Returned> {
     let axis = normalize_dim(c.int(1)?, x.ty.rank())?;
     let n = x.dims()[axis];
     if n % 2 != 0 {
-        return Err(Error::runtime(format!("Halving dimension must be even, but dimension {axis} is size {n}")));
+        return Err(Error::runtime(format!(
+            "Halving dimension must be even, but dimension {axis} is size {n}"
+        )));
     }
     Ok(with1(&mut c.b, &x, |x| act::glu(x, axis)).into())
 }

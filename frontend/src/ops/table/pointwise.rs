@@ -11,10 +11,7 @@ use crate::record::Recorder;
 use ttk_ir::{Binary, Builder, Cmp, DType, Unary};
 
 /// A function of arguments 0 and 1 in their common type.
-fn arithmetic(
-    c: &mut Call<'_>,
-    f: fn(&mut Recorder, &Value, &Value) -> Value,
-) -> Result<Returned> {
+fn arithmetic(c: &mut Call<'_>, f: fn(&mut Recorder, &Value, &Value) -> Value) -> Result<Returned> {
     let (x, y) = (c.operand(0)?, c.operand(1)?);
     let dtype = c.promote(&[&x, &y]);
     let (x, y) = c.broadcast_pair(&x, &y, dtype)?;

@@ -3,11 +3,11 @@
 use super::creation::check_sizes;
 use super::rows;
 use crate::error::{Error, Result};
+use crate::node::Value;
+use crate::ops::call::Operand;
 use crate::ops::call::{Call, Returned};
 use crate::ops::promote::default_float;
 use crate::random;
-use crate::node::Value;
-use crate::ops::call::Operand;
 use crate::tensor::Tensor;
 use ttk_ir::{Builder, DType, ReduceOp, Scalar, Unary};
 
@@ -124,7 +124,10 @@ fn bernoulli(c: &mut Call<'_>) -> Result<Returned> {
         _ => {
             let g = c.generator(1)?;
             if !t.dtype().is_float() {
-                return Err(Error::NotForDtype { op: "bernoulli_tensor_cpu_p_", dtype: crate::error::scalar_type_name(t.dtype()) });
+                return Err(Error::NotForDtype {
+                    op: "bernoulli_tensor_cpu_p_",
+                    dtype: crate::error::scalar_type_name(t.dtype()),
+                });
             }
             let p = t.value();
             let m = random::bernoulli_each(&mut c.b, &g, &p)?;
@@ -181,14 +184,18 @@ fn multinomial(c: &mut Call<'_>) -> Result<Returned> {
     let (n, replacement, g) = (c.int(1)?, c.bool(2)?, c.generator(3)?);
     let sizes = t.sizes();
     if !t.dtype().is_float() || sizes.is_empty() || sizes.len() > 2 {
-        return Err(Error::runtime("multinomial: probability distribution must be a float tensor of 1 or 2 dimensions"));
+        return Err(Error::runtime(
+            "multinomial: probability distribution must be a float tensor of 1 or 2 dimensions",
+        ));
     }
     let classes = sizes[sizes.len() - 1];
     if n <= 0 {
         return Err(Error::runtime("cannot sample n_sample <= 0 samples"));
     }
     if !replacement && n > classes {
-        return Err(Error::runtime("cannot sample n_sample > prob_dist.size(-1) samples without replacement"));
+        return Err(Error::runtime(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement",
+        ));
     }
     let probabilities = crate::host::scalars(&t)?;
     if probabilities.iter().any(|p| !(p.as_f64() >= 0.0 && p.as_f64().is_finite())) {
@@ -224,7 +231,8 @@ fn multinomial(c: &mut Call<'_>) -> Result<Returned> {
     out_sizes[axis] = n;
     let u = random::uniform(&mut c.b, &g, DType::F64, &out_sizes)?;
     let u = c.b.cast(&u, dtype);
-    let r = super::support::with2(&mut c.b, &cdf, &u, |s, v| crate::composite::order::searchsorted(s, v, false));
+    let r =
+        super::support::with2(&mut c.b, &cdf, &u, |s, v| crate::composite::order::searchsorted(s, v, false));
     let last = c.b.constant(Scalar::from_i64(r.ty.dtype, classes - 1), r.ty.shape.clone());
     let r = c.b.binary(ttk_ir::Binary::Min, &r, &last);
     Ok(c.b.cast(&r, DType::I64).into())

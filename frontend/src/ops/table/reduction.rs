@@ -198,7 +198,12 @@ fn variance(c: &mut Call<'_>, root: bool, with_mean: bool) -> Result<Returned> {
         )));
     }
     let (axes, correction, keep) = variance_arguments(c, x.ty.rank())?;
-    let v = with1(&mut c.b, &x, |x| if root { rd::std(x, &axes, correction) } else { rd::var(x, &axes, correction) });
+    let v =
+        with1(
+            &mut c.b,
+            &x,
+            |x| if root { rd::std(x, &axes, correction) } else { rd::var(x, &axes, correction) },
+        );
     let v = drop_axes(&mut c.b, &v, &axes, keep);
     if !with_mean {
         return Ok(v.into());
@@ -360,7 +365,10 @@ fn quantile(c: &mut Call<'_>, skip_nan: bool) -> Result<Returned> {
         }
         Operand::Number(n) => {
             if !(0.0..=1.0).contains(&n.as_f64()) {
-                return Err(Error::runtime(format!("quantile() q must be in the range [0, 1] but got {}", n.as_f64())));
+                return Err(Error::runtime(format!(
+                    "quantile() q must be in the range [0, 1] but got {}",
+                    n.as_f64()
+                )));
             }
             c.b.constant(n.scalar(x.ty.dtype), ttk_ir::Shape::new())
         }
@@ -399,13 +407,22 @@ fn quantile(c: &mut Call<'_>, skip_nan: bool) -> Result<Returned> {
     Ok(c.b.reshape(&r, ttk_ir::shape::shape(&sizes)).into())
 }
 
-fn normalized(c: &mut Call<'_>, f: for<'r> fn(&super::support::V<'r>, usize) -> super::support::V<'r>) -> Result<Returned> {
+fn normalized(
+    c: &mut Call<'_>,
+    f: for<'r> fn(&super::support::V<'r>, usize) -> super::support::V<'r>,
+) -> Result<Returned> {
     let x = c.value(0)?;
     // `torch.softmax(x, dim, dtype)`, or `F.softmax(x, dim=None, _stacklevel, dtype)`.
     let rank = x.ty.rank();
     let axis = match c.opt_int(1)? {
         Some(d) => normalize_dim(d, rank)?,
-        None => if matches!(rank, 0 | 1 | 3) { 0 } else { 1 },
+        None => {
+            if matches!(rank, 0 | 1 | 3) {
+                0
+            } else {
+                1
+            }
+        }
     };
     let at = c.args.len() - 1;
     let x = match c.opt_dtype(at)? {

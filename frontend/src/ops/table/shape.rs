@@ -3,8 +3,8 @@
 use super::rows;
 use super::support::{broadcast2, same1, with1};
 use crate::composite::{Scope, layout, patches};
-use crate::index::{with_axis, without_axis};
 use crate::error::{Error, Result};
+use crate::index::{with_axis, without_axis};
 use crate::ops::args::Arg;
 use crate::ops::call::{Call, Returned, broadcast_sizes, normalize_dim, normalize_dims};
 use crate::ops::promote::promote_types;
@@ -87,7 +87,6 @@ fn transpose(t: &Tensor, a: i64, b: i64) -> Result<Tensor> {
     Ok(t.with_view(v.permute(&perm)))
 }
 
-
 /// The view without the axes of size 1 among `axes`.
 fn squeeze(t: &Tensor, axes: &[usize]) -> Tensor {
     let mut view = t.view();
@@ -163,7 +162,10 @@ fn narrow(t: &Tensor, dim: i64, start: i64, len: i64) -> Result<Tensor> {
         return Err(Error::runtime("narrow(): length must be non-negative."));
     }
     if start < -n || start > n {
-        return Err(Error::index(format!("Dimension out of range (expected to be in range of [{}, {n}], but got {start})", -n)));
+        return Err(Error::index(format!(
+            "Dimension out of range (expected to be in range of [{}, {n}], but got {start})",
+            -n
+        )));
     }
     let at = if start < 0 { start + n } else { start };
     if at + len > n {
@@ -201,7 +203,9 @@ fn split(c: &mut Call<'_>) -> Result<Returned> {
         Arg::Int(size) => {
             let size = *size;
             if size < 0 || (size == 0 && n != 0) {
-                return Err(Error::runtime(format!("split expects split_size be non-negative, but got split_size={size}")));
+                return Err(Error::runtime(format!(
+                    "split expects split_size be non-negative, but got split_size={size}"
+                )));
             }
             if n == 0 { vec![0] } else { (0..n).step_by(size as usize).map(|s| size.min(n - s)).collect() }
         }
@@ -226,8 +230,11 @@ fn chunk(c: &mut Call<'_>) -> Result<Returned> {
         return Err(Error::runtime(format!("chunk expects `chunks` to be greater than 0, got: {chunks}")));
     }
     let size = ((n + chunks - 1) / chunks).max(1);
-    let lengths: Vec<i64> =
-        if n == 0 { vec![0; chunks as usize] } else { (0..n).step_by(size as usize).map(|s| size.min(n - s)).collect() };
+    let lengths: Vec<i64> = if n == 0 {
+        vec![0; chunks as usize]
+    } else {
+        (0..n).step_by(size as usize).map(|s| size.min(n - s)).collect()
+    };
     Ok(Returned::List(split_lengths(&t, &lengths, axis)))
 }
 
@@ -371,7 +378,9 @@ fn flatten(c: &mut Call<'_>) -> Result<Returned> {
 fn move_dims(t: &Tensor, from: &[i64], to: &[i64]) -> Result<Tensor> {
     let rank = t.rank();
     if from.len() != to.len() {
-        return Err(Error::runtime("movedim: Invalid source or destination dims: they must have the same number of elements"));
+        return Err(Error::runtime(
+            "movedim: Invalid source or destination dims: they must have the same number of elements",
+        ));
     }
     let (from, to) = (normalize_dims(from, rank)?, normalize_dims(to, rank)?);
     let mut perm: Vec<Option<usize>> = vec![None; rank];
@@ -503,13 +512,27 @@ fn pixels(c: &mut Call<'_>, r: i64, shuffle: bool) -> Result<Returned> {
     let dims = x.dims();
     let rank = dims.len();
     if rank < 3 || r <= 0 {
-        return Err(Error::runtime(format!("{} expects input to have at least 3 dimensions and a positive factor", c.name())));
+        return Err(Error::runtime(format!(
+            "{} expects input to have at least 3 dimensions and a positive factor",
+            c.name()
+        )));
     }
-    let fits = if shuffle { dims[rank - 3] % (r * r) == 0 } else { dims[rank - 2] % r == 0 && dims[rank - 1] % r == 0 };
+    let fits = if shuffle {
+        dims[rank - 3] % (r * r) == 0
+    } else {
+        dims[rank - 2] % r == 0 && dims[rank - 1] % r == 0
+    };
     if !fits {
-        return Err(Error::runtime(format!("{}: sizes {:?} are not divisible by the factor {r}", c.name(), dims.as_slice())));
+        return Err(Error::runtime(format!(
+            "{}: sizes {:?} are not divisible by the factor {r}",
+            c.name(),
+            dims.as_slice()
+        )));
     }
-    Ok(with1(&mut c.b, &x, |x| if shuffle { patches::pixel_shuffle(x, r) } else { patches::pixel_unshuffle(x, r) }).into())
+    Ok(with1(&mut c.b, &x, |x| {
+        if shuffle { patches::pixel_shuffle(x, r) } else { patches::pixel_unshuffle(x, r) }
+    })
+    .into())
 }
 
 fn convert(c: &mut Call<'_>, dtype: DType) -> Result<Returned> {
