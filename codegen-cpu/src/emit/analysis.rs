@@ -9,7 +9,14 @@ use ttk_ir::{Atom, Binary, DType, Expr, ReduceOp, Unary};
 
 /// How to run a vector loop.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
+    /// The statements in the order to write them: those run lane by lane together, as far as they do
+    /// not wait for vector code. What follows is by place in this list.
+    pub(super) body: Vec<&'a Stmt>,
+    /// Which statements use a value that this loop makes or varies.
+    pub(super) users: FxHashMap<Val, Vec<usize>>,
+    /// Which statement makes a value.
+    pub(super) made_by: FxHashMap<Val, usize>,
     /// Values that differ from lane to lane.
     pub(super) varying: FxHashSet<Val>,
     /// For each statement: has no vector form and is run lane by lane.
@@ -25,6 +32,8 @@ pub(super) struct Plan {
     pub(super) cost: u32,
     /// Lanes pay off; otherwise run the iterations one by one.
     pub(super) vectorize: bool,
+    /// The body is straight-line code, as it ought to be.
+    pub(super) straight: bool,
     /// Accumulators that outlive the iteration, in order of first use.
     pub(super) outer: Vec<(AccId, ReduceOp)>,
 }
@@ -43,9 +52,18 @@ enum Stride {
     Irregular,
 }
 
-impl Gen<'_> {
-    pub(super) fn plan(&self, var: VarId, body: &[Stmt]) -> Plan {
+impl Plan<'_> {
+    pub(super) fn users_of(&self, v: Val) -> &[usize] {
+        self.users.get(&v).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl<'a> Gen<'a> {
+    pub(super) fn plan(&self, var: VarId, body: &'a [Stmt]) -> Plan<'a> {
         let mut plan = Plan {
+            body: Vec::new(),
+            users: FxHashMap::default(),
+            made_by: FxHashMap::default(),
             varying: FxHashSet::default(),
             serial: vec![false; body.len()],
             deferred: vec![false; body.len()],
@@ -53,13 +71,18 @@ impl Gen<'_> {
             lanes: 4,
             cost: 0,
             vectorize: true,
+            straight: true,
             outer: Vec::new(),
         };
         let mut dtypes: Vec<(Val, DType)> = Vec::new();
         let mut inner: Vec<AccId> = Vec::new();
         for (k, stmt) in body.iter().enumerate() {
+            for v in values_used(stmt) {
+                plan.users.entry(v).or_default().push(k);
+            }
             match stmt {
                 Stmt::Let { dst, dtype, inst } => {
+                    plan.made_by.insert(*dst, k);
                     dtypes.push((*dst, *dtype));
                     let (varying, serial) = self.classify(var, inst, *dtype, &plan, &inner, &dtypes);
                     if varying {
@@ -77,14 +100,72 @@ impl Gen<'_> {
                     }
                 }
                 // Not allowed here, but iterations one by one are right for anything.
-                Stmt::For { .. } | Stmt::Update { .. } | Stmt::If { .. } => plan.vectorize = false,
+                Stmt::For { .. } | Stmt::Update { .. } | Stmt::If { .. } => {
+                    (plan.vectorize, plan.straight) = (false, false);
+                }
             }
         }
         self.find_positions(var, body, &mut plan);
         self.pull_into_serial(body, &mut plan);
         plan.lanes = self.lanes_of(body, &plan);
         self.weigh(body, &mut plan);
+        self.order(body, &mut plan);
         plan
+    }
+
+    /// Puts statements into stages: scalar code, then what runs lane by lane, then vector code. Each goes
+    /// to the first stage that has what it needs.
+    fn order(&self, body: &'a [Stmt], plan: &mut Plan<'a>) {
+        let class = |k: usize| match &body[k] {
+            Stmt::Let { dst, .. } if !plan.varying.contains(dst) => 0u8,
+            _ if plan.serial[k] => 1,
+            _ => 2,
+        };
+        let mut order: Vec<usize> = (0..body.len()).collect();
+        if plan.serial.contains(&true) && plan.straight {
+            let mut stage = vec![0u32; body.len()];
+            let mut last_in_order: Option<usize> = None;
+            for (k, stmt) in body.iter().enumerate() {
+                let mut after = |d: usize| stage[k] = stage[k].max(stage[d] + u32::from(class(d) > class(k)));
+                for v in values_used(stmt) {
+                    if let Some(&d) = plan.made_by.get(&v).filter(|d| **d < k) {
+                        after(d);
+                    }
+                }
+                // Accesses to memory that changes, and accumulators, keep their order.
+                if !self.commutes(stmt) {
+                    if let Some(d) = last_in_order {
+                        after(d);
+                    }
+                    last_in_order = Some(k);
+                }
+            }
+            order.sort_by_key(|&k| (stage[k], class(k)));
+        }
+        plan.body = order.iter().map(|&k| &body[k]).collect();
+        plan.serial = order.iter().map(|&k| plan.serial[k]).collect();
+        plan.deferred = order.iter().map(|&k| plan.deferred[k]).collect();
+        let mut place = vec![0; body.len()];
+        for (to, &from) in order.iter().enumerate() {
+            place[from] = to;
+        }
+        plan.made_by.values_mut().for_each(|k| *k = place[*k]);
+        plan.users.values_mut().flatten().for_each(|k| *k = place[*k]);
+    }
+
+    /// Whether a statement may change places with any other that does not use its value.
+    fn commutes(&self, stmt: &Stmt) -> bool {
+        match stmt {
+            Stmt::Let { inst: Inst::Load { buffer, .. }, .. } => self.is_unchanging(*buffer),
+            Stmt::Let { inst: Inst::Read(_), .. } => false,
+            Stmt::Let { .. } => true,
+            Stmt::For { .. }
+            | Stmt::Store { .. }
+            | Stmt::Acc { .. }
+            | Stmt::Accumulate { .. }
+            | Stmt::Update { .. }
+            | Stmt::If { .. } => false,
+        }
     }
 
     /// `(varying, serial)`.
@@ -93,7 +174,7 @@ impl Gen<'_> {
         var: VarId,
         inst: &Inst,
         dtype: DType,
-        plan: &Plan,
+        plan: &Plan<'_>,
         inner: &[AccId],
         dtypes: &[(Val, DType)],
     ) -> (bool, bool) {
@@ -167,7 +248,7 @@ impl Gen<'_> {
     }
 
     /// Comparing positions takes no 64-bit lanes, although positions are 64-bit integers.
-    fn find_positions(&self, var: VarId, body: &[Stmt], plan: &mut Plan) {
+    fn find_positions(&self, var: VarId, body: &[Stmt], plan: &mut Plan<'_>) {
         let candidates: Vec<(Val, &Expr)> = body
             .iter()
             .filter_map(|s| match s {
@@ -181,7 +262,7 @@ impl Gen<'_> {
             .collect();
         let is_candidate = |v: &Val| candidates.iter().any(|(c, _)| c == v);
         for (v, e) in &candidates {
-            let only_compared = body.iter().filter(|s| uses(s, *v)).all(|s| match s {
+            let only_compared = plan.users_of(*v).iter().all(|&u| match &body[u] {
                 Stmt::Let { inst: Inst::Cmp(_, a, b), .. } => {
                     [a, b].into_iter().all(|o| is_candidate(o) || !plan.varying.contains(o))
                 }
@@ -213,7 +294,7 @@ impl Gen<'_> {
 
     /// A 64-bit integer that only serial statements use joins them: most are indices on their way to a
     /// gather, and would halve the lanes of everything else.
-    fn pull_into_serial(&self, body: &[Stmt], plan: &mut Plan) {
+    fn pull_into_serial(&self, body: &[Stmt], plan: &mut Plan<'_>) {
         for k in (0..body.len()).rev() {
             let Stmt::Let { dst, dtype: DType::I64, inst } = &body[k] else { continue };
             // It moves down to its users, past stores.
@@ -233,20 +314,20 @@ impl Gen<'_> {
             if !movable || !plan.varying.contains(dst) || plan.positions.contains_key(dst) {
                 continue;
             }
-            let mut users = (0..body.len()).filter(|&u| uses(&body[u], *dst)).peekable();
-            if users.peek().is_some() && users.all(|u| plan.serial[u]) {
+            let users = plan.users_of(*dst);
+            if !users.is_empty() && users.iter().all(|&u| plan.serial[u]) {
                 plan.serial[k] = true;
                 plan.deferred[k] = true;
             }
         }
     }
 
-    fn lanes_of(&self, body: &[Stmt], plan: &Plan) -> u32 {
+    fn lanes_of(&self, body: &[Stmt], plan: &Plan<'_>) -> u32 {
         let long = |d: DType| matches!(Kind::of(d), Kind::I64 | Kind::F64);
         let wide = body.iter().enumerate().any(|(k, stmt)| match stmt {
             Stmt::Let { dst, dtype, .. } => {
                 // What a serial statement makes matters only if vector code takes it up.
-                let taken = || (0..body.len()).any(|u| !plan.serial[u] && uses(&body[u], *dst));
+                let taken = || plan.users_of(*dst).iter().any(|&u| !plan.serial[u]);
                 let position = plan.positions.contains_key(dst);
                 long(*dtype) && !position && plan.varying.contains(dst) && (!plan.serial[k] || taken())
             }
@@ -258,7 +339,7 @@ impl Gen<'_> {
         if wide { 2 } else { 4 }
     }
 
-    fn weigh(&self, body: &[Stmt], plan: &mut Plan) {
+    fn weigh(&self, body: &[Stmt], plan: &mut Plan<'_>) {
         let mut serial = 0;
         for (k, stmt) in body.iter().enumerate() {
             let weight = match stmt {
@@ -285,35 +366,43 @@ impl Gen<'_> {
     }
 }
 
-/// Whether a statement uses a value, in an index or as an operand.
-pub(super) fn uses(stmt: &Stmt, v: Val) -> bool {
-    let atom = Atom::Value(v.0);
-    match stmt {
+/// The values a statement that is no loop uses, as operands and in indices.
+pub(super) fn values_used(stmt: &Stmt) -> Vec<Val> {
+    let mut found = Vec::new();
+    let mut in_index = |e: &Expr| {
+        e.for_each_leaf(&mut |leaf| {
+            if let Atom::Value(v) = leaf {
+                found.push(Val(*v));
+            }
+        });
+    };
+    let operands: Vec<Val> = match stmt {
         Stmt::Let { inst, .. } => {
-            inst.operands().any(|o| o == v)
-                || match inst {
-                    Inst::Load { index: e, .. } | Inst::Index(e) => e.mentions(&atom),
-                    Inst::CheckedIndex { extent, .. } => extent.mentions(&atom),
-                    Inst::Const(_)
-                    | Inst::Read(_)
-                    | Inst::Unary(..)
-                    | Inst::Binary(..)
-                    | Inst::Fma(..)
-                    | Inst::Cmp(..)
-                    | Inst::Select(..)
-                    | Inst::Cast(_)
-                    | Inst::Bitcast(_) => false,
+            match inst {
+                Inst::Load { index: e, .. } | Inst::Index(e) | Inst::CheckedIndex { extent: e, .. } => {
+                    in_index(e)
                 }
+                Inst::Const(_)
+                | Inst::Read(_)
+                | Inst::Unary(..)
+                | Inst::Binary(..)
+                | Inst::Fma(..)
+                | Inst::Cmp(..)
+                | Inst::Select(..)
+                | Inst::Cast(_)
+                | Inst::Bitcast(_) => {}
+            }
+            inst.operands().collect()
         }
-        Stmt::Store { index, value, .. } => *value == v || index.mentions(&atom),
-        Stmt::Update { index, value, .. } => *value == v || index.mentions(&atom),
-        Stmt::Accumulate { value, .. } => *value == v,
-        Stmt::If { cond, body } => *cond == v || body.iter().any(|s| uses(s, v)),
-        Stmt::For { begin, end, body, .. } => {
-            begin.mentions(&atom) || end.mentions(&atom) || body.iter().any(|s| uses(s, v))
+        Stmt::Store { index, value, .. } | Stmt::Update { index, value, .. } => {
+            in_index(index);
+            vec![*value]
         }
-        Stmt::Acc { .. } => false,
-    }
+        Stmt::Accumulate { value, .. } => vec![*value],
+        Stmt::For { .. } | Stmt::Acc { .. } | Stmt::If { .. } => Vec::new(),
+    };
+    found.extend(operands);
+    found
 }
 
 fn stride(var: VarId, e: &Expr, varying: &FxHashSet<Val>) -> Stride {

@@ -19,7 +19,7 @@ impl Gen<'_> {
             return Ok(self.compare(ttk_ir::Cmp::Ne, v, zero, from));
         }
         if from == DType::Bool {
-            return Ok(self.from_bool(v, to));
+            return Ok(self.number_from_bool(v, to));
         }
         let (source, target) = (Kind::of(from), Kind::of(to));
         let v = match (source, target) {
@@ -72,7 +72,7 @@ impl Gen<'_> {
                 let value = self.b.ins().band(v.value, low.value);
                 Ok(self.float_from_bits16(V { value, kind: Kind::I32 }, to))
             }
-            (DType::Bool, _) => Ok(self.from_bool(v, to)),
+            (DType::Bool, _) => Ok(self.number_from_bool(v, to)),
             (_, DType::Bool) => {
                 let one = self.number(Kind::I32, 1);
                 let value = self.b.ins().band(v.value, one.value);
@@ -87,7 +87,7 @@ impl Gen<'_> {
         }
     }
 
-    fn from_bool(&mut self, v: V, to: DType) -> V {
+    fn number_from_bool(&mut self, v: V, to: DType) -> V {
         let (one, zero) = (self.constant(Scalar::one(to)), self.constant(Scalar::zero(to)));
         self.select(v, one, zero)
     }

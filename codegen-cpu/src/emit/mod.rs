@@ -32,15 +32,12 @@ use vector::Lanes;
 /// Where `constants` holds `0, 1, ..` as 32-bit lanes and as 64-bit lanes.
 pub(crate) const IOTA32: i32 = 0;
 pub(crate) const IOTA64: i32 = 64;
-/// Where it holds, for `n` in `0..=16`, the 32-bit mask of the first `n` lanes.
-pub(crate) const MASKS: i32 = 128;
 
 /// The constants table of every kernel.
 pub(crate) fn constants_table() -> Vec<u8> {
     let narrow = (0..16i32).flat_map(i32::to_le_bytes);
     let wide = (0..8i64).flat_map(i64::to_le_bytes);
-    let masks = (0..=16).flat_map(|n| ((1u32 << n) - 1).to_le_bytes());
-    narrow.chain(wide).chain(masks).collect()
+    narrow.chain(wide).collect()
 }
 
 /// Function under construction and what is known about it.

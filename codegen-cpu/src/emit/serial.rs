@@ -2,27 +2,28 @@
 //!
 //! What they need from vectors is put into the frame first, and what they make is read back from there.
 
-use super::analysis::{Plan, uses};
+use super::analysis::{Plan, values_used};
 use super::value::{Kind, V};
 use super::{Binding, Gen, Result};
 use cranelift_codegen::ir::{InstBuilder, types};
+use rustc_hash::FxHashSet;
 use ttk_ir::kernel::{Stmt, Val, VarId};
 
 impl<'a> Gen<'a> {
     /// Runs statements `from..to` of the body for each lane.
-    pub(super) fn serial_run(
-        &mut self,
-        var: VarId,
-        body: &'a [Stmt],
-        from: usize,
-        to: usize,
-        plan: &Plan,
-    ) -> Result<()> {
-        let run = self.with_deferred(body, from, to, plan);
+    pub(super) fn serial_run(&mut self, var: VarId, from: usize, to: usize, plan: &Plan<'a>) -> Result<()> {
+        let run = with_deferred(from, to, plan);
+        let made_here: FxHashSet<Val> = run
+            .iter()
+            .filter_map(|s| match s {
+                Stmt::Let { dst, .. } => Some(*dst),
+                _ => None,
+            })
+            .collect();
         let mut inputs: Vec<(Val, Kind, i32)> = Vec::new();
-        for v in plan.varying.iter().copied() {
-            let inside = run.iter().any(|&s| matches!(s, Stmt::Let { dst, .. } if *dst == v));
-            if !inside && run.iter().any(|s| uses(s, v)) {
+        for v in run.iter().flat_map(|s| values_used(s)) {
+            let known = made_here.contains(&v) || inputs.iter().any(|(i, ..)| *i == v);
+            if plan.varying.contains(&v) && !known {
                 let (value, _) = self.val(v)?;
                 let at = self.frame_vector(value.kind);
                 let address = self.frame_address(at);
@@ -31,11 +32,9 @@ impl<'a> Gen<'a> {
             }
         }
         let mut outputs: Vec<(Val, Kind, i32)> = Vec::new();
-        for s in &body[from..to] {
-            let Stmt::Let { dst, dtype, .. } = s else { continue };
-            let deferred = self.position_of(body, *dst).is_some_and(|k| plan.deferred[k]);
-            let outside = !deferred && body[to..].iter().any(|s| uses(s, *dst));
-            if outside {
+        for k in (from..to).filter(|&k| !plan.deferred[k]) {
+            let Stmt::Let { dst, dtype, .. } = plan.body[k] else { continue };
+            if plan.users_of(*dst).iter().any(|&u| u >= to) {
                 let kind = match Kind::of(*dtype) {
                     Kind::Bool => Kind::Mask32,
                     other => other,
@@ -90,33 +89,28 @@ impl<'a> Gen<'a> {
         Ok(())
     }
 
-    /// The statements of a run and, before them, the deferred ones they need.
-    fn with_deferred(&self, body: &'a [Stmt], from: usize, to: usize, plan: &Plan) -> Vec<&'a Stmt> {
-        let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
-        let mut at = 0;
-        while at < wanted.len() {
-            let user = &body[wanted[at]];
-            for k in 0..to {
-                let needed =
-                    matches!(&body[k], Stmt::Let { dst, .. } if plan.deferred[k] && uses(user, *dst));
-                if needed && !wanted.contains(&k) {
-                    wanted.push(k);
-                }
-            }
-            at += 1;
-        }
-        wanted.sort_unstable();
-        wanted.into_iter().map(|k| &body[k]).collect()
-    }
-
-    fn position_of(&self, body: &[Stmt], v: Val) -> Option<usize> {
-        body.iter().position(|s| matches!(s, Stmt::Let { dst, .. } if *dst == v))
-    }
-
     fn lane_of(&mut self, kind: Kind, at: i32, lane: cranelift_codegen::ir::Value) -> V {
         let address = self.frame_address(at);
         let offset = self.b.ins().ishl_imm_u(lane, i64::from(kind.size().trailing_zeros()));
         let address = self.b.ins().iadd(address, offset);
         self.load_lane(kind, address, 0)
     }
+}
+
+/// The statements of a run and, before them, the deferred ones they need.
+fn with_deferred<'a>(from: usize, to: usize, plan: &Plan<'a>) -> Vec<&'a Stmt> {
+    let mut wanted: Vec<usize> = (from..to).filter(|&k| !plan.deferred[k]).collect();
+    let mut at = 0;
+    while at < wanted.len() {
+        for v in values_used(plan.body[wanted[at]]) {
+            if let Some(&k) = plan.made_by.get(&v).filter(|k| plan.deferred[**k])
+                && !wanted.contains(&k)
+            {
+                wanted.push(k);
+            }
+        }
+        at += 1;
+    }
+    wanted.sort_unstable();
+    wanted.into_iter().map(|k| plan.body[k]).collect()
 }

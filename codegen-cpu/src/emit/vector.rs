@@ -22,6 +22,9 @@ const PARTIALS: i64 = VECTOR_ACCUMULATORS as i64;
 /// From this many vector instructions on, a loop with a tail is one masked loop.
 const MASKED_ONLY_COST: u32 = 14;
 
+/// Up to this many iterations are written out.
+const FEW: i64 = 4;
+
 /// How vector code is being written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lanes {
@@ -48,12 +51,14 @@ pub(super) struct Partial {
     kind: Kind,
     /// Where in the frame the partial results are.
     frame: i32,
+    /// The first so many are used; the others are identities and need not be looked at.
+    used: i64,
     place: Place,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// The vector for the copy of the body being written.
+    /// The vector for the copy of the body being written, or the scalar for the iteration.
     Register(V),
     /// In the frame, this many partial results from the first.
     Frame(Value),
@@ -96,11 +101,20 @@ impl<'a> Gen<'a> {
                 dtype,
                 kind,
                 frame,
+                used: trips.as_const().map_or(PARTIALS, |n| n.clamp(1, PARTIALS)),
                 place: Place::Frame(first),
             });
         }
         let certain = self.certain;
         self.certain &= runs;
+        if let Some(n) = trips.as_const().filter(|n| *n <= FEW && plan.straight) {
+            let joined = self.few_iterations(var, first, n, nonnegative, body)?;
+            self.certain = certain;
+            for (p, v) in std::mem::replace(&mut self.partials, outer).into_iter().zip(joined) {
+                self.accumulate(p.acc, p.op, v)?;
+            }
+            return Ok(());
+        }
         if plan.vectorize {
             self.vectors = true;
             self.lanes_loop(var, first, last, trips.as_const(), nonnegative, body, &plan)?;
@@ -115,6 +129,61 @@ impl<'a> Gen<'a> {
             self.accumulate(p.acc, p.op, joined)?;
         }
         Ok(())
+    }
+
+    /// A few iterations written out. Gives the joined accumulators: partial results that no iteration
+    /// goes to are identities, and joining with them changes nothing that the first step, which joins
+    /// each iteration's value with one, has not.
+    fn few_iterations(
+        &mut self,
+        var: VarId,
+        first: Value,
+        n: i64,
+        nonnegative: bool,
+        body: &'a [Stmt],
+    ) -> Result<Vec<V>> {
+        let mut results: Vec<Vec<Option<V>>> = vec![Vec::new(); self.partials.len()];
+        self.depth += 1;
+        for i in 0..n {
+            self.bind_var(var, Binding::Shifted(first, i), nonnegative);
+            for at in 0..self.partials.len() {
+                let identity = self.partials[at].op.identity(self.partials[at].dtype);
+                let v = self.constant(identity);
+                self.partials[at].place = Place::Register(v);
+            }
+            self.block(body)?;
+            for (p, list) in self.partials.iter().zip(&mut results) {
+                if let Place::Register(v) = p.place {
+                    list.push(Some(v));
+                }
+            }
+        }
+        self.depth -= 1;
+        let mut joined = Vec::new();
+        for (at, mut list) in results.into_iter().enumerate() {
+            let (op, dtype) = (self.partials[at].op, self.partials[at].dtype);
+            list.resize((list.len().max(1)).next_power_of_two(), None);
+            match self.join_tree(op, dtype, list)? {
+                Some(v) => joined.push(v),
+                None => return self.malformed("no partial results"),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Joins halves until one is left; what is missing is an identity.
+    fn join_tree(&mut self, op: ReduceOp, dtype: DType, mut list: Vec<Option<V>>) -> Result<Option<V>> {
+        while list.len() > 1 {
+            let half = list.len() / 2;
+            for k in 0..half {
+                list[k] = match (list[k], list[k + half]) {
+                    (Some(a), Some(b)) => Some(self.combine(op, a, b, dtype)?),
+                    (a, b) => a.or(b),
+                };
+            }
+            list.truncate(half);
+        }
+        Ok(list.pop().flatten())
     }
 
     /// Iterations `from..last` one by one; the loop began at `first`.
@@ -145,7 +214,7 @@ impl<'a> Gen<'a> {
         trips: Option<i64>,
         nonnegative: bool,
         body: &'a [Stmt],
-        plan: &Plan,
+        plan: &Plan<'a>,
     ) -> Result<()> {
         let step = i64::from(plan.lanes * self.scale());
         let is512 = self.wide == Some(Wide::W512);
@@ -167,6 +236,8 @@ impl<'a> Gen<'a> {
         let masked_only = is512 && has_tail && plan.cost >= MASKED_ONLY_COST;
         let has_main = !masked_only && trips.is_none_or(|n| n >= main_step);
 
+        // One vector of iterations is all: its partial results need not begin in memory.
+        let once = is512 && !has_main && trips.is_some_and(|n| n <= step);
         // Partial results of the main loop: identities to begin with.
         let mut carried: Vec<V> = Vec::new();
         if in_registers && has_main {
@@ -174,7 +245,7 @@ impl<'a> Gen<'a> {
                 let identity = self.identity(at, plan.lanes);
                 carried.extend(std::iter::repeat_n(identity, copies as usize));
             }
-        } else {
+        } else if !once {
             self.init_partials();
         }
         let mut position = first;
@@ -194,7 +265,7 @@ impl<'a> Gen<'a> {
                     } else {
                         g.place_partials(first, i);
                     }
-                    g.vector_body(var, body, plan)?;
+                    g.vector_body(var, plan)?;
                     if in_registers {
                         for (at, p) in g.partials.iter().enumerate() {
                             if let Place::Register(v) = p.place {
@@ -236,39 +307,49 @@ impl<'a> Gen<'a> {
             }
             self.enter(some);
             self.depth += 1;
-            self.masked_body(var, first, position, last, rest, nonnegative, body, plan)?;
+            for at in 0..self.partials.len() {
+                if once {
+                    let identity = self.identity(at, plan.lanes);
+                    self.partials[at].place = Place::Register(identity);
+                }
+            }
+            self.masked_body(var, (!once).then_some(first), position, last, rest, nonnegative, plan)?;
             self.depth -= 1;
+            self.lanes = Some(Lanes { count: plan.lanes, masked: None });
+            for p in self.partials.clone() {
+                if let Place::Register(v) = p.place {
+                    let address = self.frame_address(p.frame);
+                    self.store_frame(v, address, 0);
+                }
+            }
+            self.lanes = None;
             self.b.ins().jump(done, &[]);
             self.enter(done);
             return Ok(());
         }
         self.counted(position, last, step, rest.is_some(), |g, i| {
-            g.masked_body(var, first, i, last, None, nonnegative, body, plan)
+            g.masked_body(var, Some(first), i, last, None, nonnegative, plan)
         })
     }
 
-    /// One vector of iterations from `i` on, under a mask; `rest` is how many when that is known.
+    /// One vector of iterations from `i` on, under a mask; `rest` is how many when that is known. `first`
+    /// is where the loop began, unless accumulators are in registers.
     #[expect(clippy::too_many_arguments, reason = "the parts of one loop")]
     fn masked_body(
         &mut self,
         var: VarId,
-        first: Value,
+        first: Option<Value>,
         i: Value,
         last: Value,
         rest: Option<i64>,
         nonnegative: bool,
-        body: &'a [Stmt],
-        plan: &Plan,
+        plan: &Plan<'a>,
     ) -> Result<()> {
         let step = i64::from(plan.lanes * self.scale());
         let all = self.b.ins().iconst(types::I64, step);
         let (count, bits) = match rest {
-            // From the table: a constant would become an immediate, which cannot be a mask.
             Some(n) => {
-                self.uses_constants = true;
-                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-                let at = super::MASKS + 4 * n as i32;
-                let bits = self.b.ins().load(types::I32, flags, self.entry.constants, at);
+                let bits = self.b.ins().iconst(types::I32, (1 << n) - 1);
                 (self.b.ins().iconst(types::I64, n), bits)
             }
             None => {
@@ -282,8 +363,10 @@ impl<'a> Gen<'a> {
         self.set_mask(bits);
         self.lanes = Some(Lanes { count: plan.lanes, masked: Some(Masked { count, bits }) });
         self.bind_var(var, Binding::Value(i), nonnegative);
-        self.place_partials(first, i);
-        self.vector_body(var, body, plan)?;
+        if let Some(first) = first {
+            self.place_partials(first, i);
+        }
+        self.vector_body(var, plan)?;
         self.lanes = None;
         Ok(())
     }
@@ -295,16 +378,17 @@ impl<'a> Gen<'a> {
         self.b.ins().store(flags, bits, self.entry.errors, 0);
     }
 
-    fn vector_body(&mut self, var: VarId, body: &'a [Stmt], plan: &Plan) -> Result<()> {
+    fn vector_body(&mut self, var: VarId, plan: &Plan<'a>) -> Result<()> {
+        let body = &plan.body;
         let mut k = 0;
         while k < body.len() {
             if plan.serial[k] {
                 let to = (k..body.len()).find(|&t| !plan.serial[t]).unwrap_or(body.len());
-                self.serial_run(var, body, k, to, plan)?;
+                self.serial_run(var, k, to, plan)?;
                 k = to;
                 continue;
             }
-            match &body[k] {
+            match body[k] {
                 Stmt::Let { dst, .. } if plan.positions.contains_key(dst) => {}
                 Stmt::Let { dst, dtype, inst: inst @ Inst::Cmp(op, x, y) }
                     if [x, y].iter().any(|v| plan.positions.contains_key(v)) =>
@@ -430,6 +514,13 @@ impl<'a> Gen<'a> {
             Place::Register(old) => {
                 let new = self.combine(op, old, v, dtype)?;
                 let new = self.mask(new, kind);
+                let new = match self.lanes.and_then(|l| l.masked) {
+                    Some(masked) => {
+                        let inside = self.inside(kind, masked.count);
+                        self.select(inside, new, old)
+                    }
+                    None => new,
+                };
                 self.partials[at].place = Place::Register(new);
                 return Ok(());
             }
@@ -477,20 +568,17 @@ impl<'a> Gen<'a> {
             None => MemFlagsData::new().with_notrap(),
         };
         let address = self.frame_address(p.frame);
-        let mut vectors: Vec<V> = (0..kind.size() as i32 * PARTIALS as i32 / 16)
+        let size = kind.size() as i32;
+        let used = (p.used as i32 * size + 15) / 16;
+        let vectors = (0..size * PARTIALS as i32 / 16)
             .map(|k| {
-                let value = self.b.ins().load(kind.vector_type(), flags, address, 16 * k);
-                V { value, kind }
+                let load = |g: &mut Self| g.b.ins().load(kind.vector_type(), flags, address, 16 * k);
+                (k < used).then(|| V { value: load(self), kind })
             })
             .collect();
-        while vectors.len() > 1 {
-            let half = vectors.len() / 2;
-            for k in 0..half {
-                vectors[k] = self.combine(p.op, vectors[k], vectors[k + half], p.dtype)?;
-            }
-            vectors.truncate(half);
-        }
-        let Some(mut v) = vectors.pop() else { return self.malformed("no partial results") };
+        let Some(mut v) = self.join_tree(p.op, p.dtype, vectors)? else {
+            return self.malformed("no partial results");
+        };
         let mut half = 8u8;
         while u32::from(half) >= kind.size() {
             // The upper half, twice: not a rotation, which would mean something else.
@@ -512,7 +600,7 @@ impl<'a> Gen<'a> {
 
     /// Compares positions in 32-bit lanes: `first + step * lane < y` as `step * lane < y - first`, where
     /// the right side is one number for all lanes and may be cut to 31 bits.
-    fn compare_positions(&mut self, var: VarId, op: Cmp, x: Val, y: Val, plan: &Plan) -> Result<V> {
+    fn compare_positions(&mut self, var: VarId, op: Cmp, x: Val, y: Val, plan: &Plan<'a>) -> Result<V> {
         let lanes = self.lanes.take();
         let expr = |v: &Val| plan.positions.get(v).cloned();
         let step = |e: &Expr| e.affine_in(var.0).and_then(|(c, _)| c.as_const()).unwrap_or(0);

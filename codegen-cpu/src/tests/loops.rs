@@ -393,3 +393,50 @@ fn a_causal_mask() {
         }
     }
 }
+
+/// Rows of a few elements with the rows as lanes: strided loads, a gather, and stores between them.
+#[test]
+fn serial_and_vector_statements_take_turns() {
+    let n = Expr::symbol(0);
+    let mut b = Builder::new();
+    let (x, ids) = (b.input(DType::F32, n.scale(5)), b.input(DType::I64, n.clone()));
+    let (y, out) = (b.param(DType::F32, n.scale(2), Access::Write), b.output(DType::F32, n.clone()));
+    let s = b.acc(DType::F32, Scalar::zero(DType::F32));
+    let total = b.output(DType::F32, 1);
+    b.for_loop(LoopKind::Vector, 0, n.clone(), |b, i| {
+        let id = b.load(ids, &i);
+        let at = b.inst(DType::I64, Inst::CheckedIndex { value: id, extent: Expr::constant(5) });
+        let picked = b.load(x, &i.scale(5).add(&Expr::atom(Atom::Value(at.0))));
+        let mut m = b.load(x, &i.scale(5));
+        for k in 1..5 {
+            let v = b.load(x, &i.scale(5).offset(k));
+            let v = b.inst(DType::F32, Inst::Binary(Binary::Mul, v, v));
+            for _ in 0..8 {
+                m = b.inst(DType::F32, Inst::Fma(m, v, picked));
+                m = b.inst(DType::F32, Inst::Unary(Unary::Sqrt, m));
+            }
+        }
+        // Written, read again and written: in this order.
+        b.store(y, &i.scale(2), m);
+        let back = b.load(y, &i.scale(2));
+        let sum = b.inst(DType::F32, Inst::Binary(Binary::Add, back, picked));
+        b.store(y, &i.scale(2), sum);
+        let back = b.load(y, &i.scale(2));
+        b.store(y, &i.scale(2).offset(1), back);
+        let v = b.inst(DType::F32, Inst::Binary(Binary::Sub, back, m));
+        b.store(out, &i, v);
+        b.accumulate(s, ReduceOp::Sum, v);
+    });
+    let v = b.inst(DType::F32, Inst::Read(s));
+    b.store(total, &Expr::constant(0), v);
+    let kernel = b.subject(1);
+    for n in [1, 3, 16, 33, 64] {
+        check_filled(&kernel, &[n], 4, |block, bytes| {
+            if block == 1 {
+                for (k, id) in bytes.chunks_mut(8).enumerate() {
+                    id.copy_from_slice(&(k as i64 * 3 % 5).to_le_bytes());
+                }
+            }
+        });
+    }
+}

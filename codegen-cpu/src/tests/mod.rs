@@ -100,7 +100,11 @@ impl Builder {
     }
     /// The kernel, compiled at every width.
     pub(crate) fn subject(self, n_symbols: u32) -> Subject {
-        Subject::new(self.finish(n_symbols))
+        let subject = Subject::new(self.finish(n_symbols));
+        for (width, compiled) in &subject.compiled {
+            assert_eq!(compiled.declined, None, "{width:?}");
+        }
+        subject
     }
     pub(crate) fn finish(mut self, n_symbols: u32) -> Kernel {
         Kernel {
@@ -122,7 +126,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    fn new(kernel: Kernel) -> Subject {
+    pub(crate) fn new(kernel: Kernel) -> Subject {
         thread_local! {
             static COMPILERS: RefCell<Vec<Compiler>> = RefCell::new(compilers());
         }
@@ -130,7 +134,6 @@ impl Subject {
             let width = c.target().width;
             c.keep_clif(true);
             let compiled = c.compile(&kernel).unwrap_or_else(|e| panic!("{width:?}: {e}\n{kernel:#?}"));
-            assert_eq!(compiled.declined, None, "{width:?}");
             (width, compiled)
         };
         let compiled = COMPILERS.with_borrow_mut(|cs| cs.iter_mut().map(compile).collect());

@@ -7,7 +7,9 @@ use ttk_ir::{Binary, DType, Expr, ReduceOp, Scalar};
 #[test]
 fn loops_that_begin_anywhere() {
     for d in [DType::F32, DType::F64, DType::U8] {
-        for (begin, end) in [(1i64, 1i64), (1, 2), (3, 19), (5, 37), (1, 66), (2, 130)] {
+        for (begin, end) in
+            [(1i64, 1i64), (1, 2), (1, 3), (1, 4), (2, 6), (1, 11), (3, 19), (5, 37), (1, 66), (2, 130)]
+        {
             let mut b = Builder::new();
             let (x, out, sum) = (b.input(d, 140), b.output(d, 140), b.output(d, 1));
             let s = b.acc(d, Scalar::zero(d));

@@ -88,10 +88,10 @@ fn forward_slots(program: &Program, list: &[Source], before: &[Aliases], of_op: 
     }
     content.retain(|_, c| c.is_some());
     for (i, op) in program.ops.iter().enumerate() {
-        if matches!(op.spill(program.fixed), Some((_, false))) {
-            if let Some(Some(c)) = of_op[i].and_then(|s| content.get(&s)) {
-                of_op[i] = Some(*c);
-            }
+        if matches!(op.spill(program.fixed), Some((_, false)))
+            && let Some(Some(c)) = of_op[i].and_then(|s| content.get(&s))
+        {
+            of_op[i] = Some(*c);
         }
     }
     !content.is_empty()
@@ -159,15 +159,15 @@ fn propagate(program: &Program, of_op: &[Option<u16>]) -> Vec<Aliases> {
 fn step(state: &mut Aliases, op: &Op, fixed: u64, source: Option<u16>) {
     if let Some((_, true)) = op.spill(fixed) {
         // The slot has a new value: registers that equalled the old one no longer do.
-        if let (Some(slot), Some(r)) = (source, op.xmm(1)) {
-            if state[r] != Some(slot) {
-                for a in state.iter_mut().filter(|a| **a == Some(slot)) {
-                    *a = None;
-                }
-                // A constant stays known as itself: that never changes.
-                if state[r].is_none() {
-                    state[r] = Some(slot);
-                }
+        if let (Some(slot), Some(r)) = (source, op.xmm(1))
+            && state[r] != Some(slot)
+        {
+            for a in state.iter_mut().filter(|a| **a == Some(slot)) {
+                *a = None;
+            }
+            // A constant stays known as itself: that never changes.
+            if state[r].is_none() {
+                state[r] = Some(slot);
             }
         }
         return;

@@ -67,11 +67,11 @@ impl Plan {
                 Role::Pass | Role::Scalar | Role::SetMask | Role::Whole => {}
             }
             // Spilling a register back into the slot it came from.
-            if let (Some((_, true)), Some(slot)) = (op.spill(program.fixed), plan.moved[i]) {
-                if plan.operand[i][1] == Some(slot) {
-                    plan.dropped[i] = true;
-                    reads[i] = 0;
-                }
+            if let (Some((_, true)), Some(slot)) = (op.spill(program.fixed), plan.moved[i])
+                && plan.operand[i][1] == Some(slot)
+            {
+                plan.dropped[i] = true;
+                reads[i] = 0;
             }
         }
         let live = flow::live_after(program, &reads, &droppable);

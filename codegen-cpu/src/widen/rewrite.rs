@@ -42,10 +42,10 @@ pub(super) fn rewrite(program: &Program, code: &[u8], wide: Wide) -> Result<Wide
     }
     let mut blocks = program.blocks.iter().peekable();
     for (i, op) in program.ops.iter().enumerate() {
-        if let Some(block) = blocks.next_if(|b| b.start == i) {
-            if block.loop_head {
-                w.out.align_loop();
-            }
+        if let Some(block) = blocks.next_if(|b| b.start == i)
+            && block.loop_head
+        {
+            w.out.align_loop();
         }
         w.out.begin_op();
         if !w.plan.dropped[i] {
@@ -166,6 +166,16 @@ impl Rewriter<'_> {
 
     /// `kmov k7, register` in place of the tagged store.
     fn set_mask(&mut self, op: &Op) -> Result<(), Declined> {
+        if self.wide == Wide::W512 && op.ins.op_kind(1) != OpKind::Register {
+            // A number: the mask register takes it from the pool.
+            let k7 = Register::K0 + u32::from(TAIL_MASK);
+            let memory = MemoryOperand::with_base_displ(Register::RIP, 1);
+            let ins = Instruction::with2(Code::VEX_Kmovd_kr_km32, k7, memory);
+            let bits = op.ins.immediate(1) as u32;
+            return self
+                .out
+                .emit_with_constant(&ins.map_err(|_| Declined::unknown(&op.ins))?, &bits.to_le_bytes());
+        }
         let source = op.ins.op1_register();
         let code = if source.is_gpr64() { Code::VEX_Kmovq_kr_r64 } else { Code::VEX_Kmovd_kr_r32 };
         if self.wide != Wide::W512 || op.ins.op_kind(1) != OpKind::Register {
@@ -297,14 +307,15 @@ impl Rewriter<'_> {
         if op.is_move() {
             return self.movement(i, op, code);
         }
-        if op.ins.mnemonic() == Mnemonic::Vpshufd && op.ins.immediate8() == SPLAT_QUADWORD {
-            if let (Some(to), Some(from)) = (op.xmm(0), self.operand(i, op, 1, Part::Low)) {
-                let code = match self.wide {
-                    Wide::W512 => Code::EVEX_Vpbroadcastq_zmm_k1z_xmmm64,
-                    Wide::W256 => Code::VEX_Vpbroadcastq_ymm_xmmm64,
-                };
-                return self.emit2(op, code, self.register(to as u8, Part::Full), from);
-            }
+        if op.ins.mnemonic() == Mnemonic::Vpshufd
+            && op.ins.immediate8() == SPLAT_QUADWORD
+            && let (Some(to), Some(from)) = (op.xmm(0), self.operand(i, op, 1, Part::Low))
+        {
+            let code = match self.wide {
+                Wide::W512 => Code::EVEX_Vpbroadcastq_zmm_k1z_xmmm64,
+                Wide::W256 => Code::VEX_Vpbroadcastq_ymm_xmmm64,
+            };
+            return self.emit2(op, code, self.register(to as u8, Part::Full), from);
         }
         if row.form == Form::Shuffle && !stays_in_lanes(op.ins.mnemonic(), op.ins.immediate8()) {
             return Err(Declined::unknown(&op.ins));
@@ -343,10 +354,10 @@ impl Rewriter<'_> {
                     | Form::Pack => (Part::Full, Part::Full),
                 };
                 self.set_registers(i, op, &mut ins, to, from);
-                if row.form == Form::ShiftCount {
-                    if let Some(count) = self.operand(i, op, 2, Part::Low) {
-                        ins.set_op2_register(count);
-                    }
+                if row.form == Form::ShiftCount
+                    && let Some(count) = self.operand(i, op, 2, Part::Low)
+                {
+                    ins.set_op2_register(count);
                 }
                 let memory = if row.form == Form::Extend { Part::Half } else { Part::Full };
                 self.finish_memory(op, ins, memory, row.form)

@@ -619,7 +619,11 @@ fn intrinsics() {
         Intrinsic::F64ToI64,
         |a, _| {
             let v = f64::from_bits(a);
-            if v >= -9223372036854775808.0 && v < 9223372036854775808.0 { v as i64 as u64 } else { 1 << 63 }
+            if (-9223372036854775808.0..9223372036854775808.0).contains(&v) {
+                v as i64 as u64
+            } else {
+                1 << 63
+            }
         },
         8,
     );

@@ -16,10 +16,11 @@ use ttk_passes::{Options, PIPELINE, optimize, trace};
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    let size = |layers| models::Size { layers, batch: 8, length: 128, width: 256, heads: 8, vocabulary: 65 };
     for (name, graph) in [
-        ("transformer", models::transformer(12)),
-        ("transformer1", models::transformer(1)),
-        ("cnn", models::cnn()),
+        ("transformer", models::transformer(size(12))),
+        ("transformer1", models::transformer(size(1))),
+        ("cnn", models::cnn(64, 28, 32)),
     ] {
         if wanted(name) {
             report(name, &graph);
@@ -43,6 +44,16 @@ fn report(name: &str, graph: &Graph) {
     }
     println!("  all            {:>10.2?}", mean(|| optimize(graph, &options).expect("passes")));
     println!("  result: {}", summary(&graphs[graphs.len() - 1]));
+    let last = &graphs[graphs.len() - 1];
+    match ttk_passes::lower(last, &ttk_passes::LowerOptions::default()) {
+        Ok(p) => println!(
+            "  lower          {:>10.2?}  {} kernels, {} steps",
+            mean(|| ttk_passes::lower(last, &Default::default())),
+            p.kernels.len(),
+            p.steps.len()
+        ),
+        Err(e) => println!("  lower: {e}"),
+    }
     if std::env::var_os("PRINT").is_some() {
         println!("{}", ttk_ir::text::print(&graphs[graphs.len() - 1]));
     }

@@ -5,77 +5,85 @@ use ttk_ir::op::{PadDim, WindowDim};
 use ttk_ir::shape::shape;
 use ttk_ir::{Binary, Builder, Cmp, DType, Dim, Graph, Op, ReduceOp, Scalar, Type, Unary, ValueId};
 
-const BATCH: i64 = 8;
-const LENGTH: i64 = 128;
-const WIDTH: i64 = 256;
-const HEADS: i64 = 8;
-const VOCABULARY: i64 = 65;
+/// How large a transformer is.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) layers: usize,
+    pub(crate) batch: i64,
+    pub(crate) length: i64,
+    pub(crate) width: i64,
+    pub(crate) heads: i64,
+    pub(crate) vocabulary: i64,
+}
 
 /// Loss of a decoder-only transformer, its gradients and an Adam update of every weight.
-pub(crate) fn transformer(layers: usize) -> Graph {
+pub(crate) fn transformer(size: Size) -> Graph {
+    let Size { batch, length, width, vocabulary, .. } = size;
     let mut g = Graph::new("transformer");
-    let tokens = g.param(Type::fixed(DType::I64, &[BATCH * LENGTH]));
-    let targets = g.param(Type::fixed(DType::I64, &[BATCH * LENGTH]));
+    let tokens = g.param(Type::fixed(DType::I64, &[batch * length]));
+    let targets = g.param(Type::fixed(DType::I64, &[batch * length]));
     let mut weights = Vec::new();
-    let table = weight(&mut g, &mut weights, &[VOCABULARY, WIDTH]);
-    let places = weight(&mut g, &mut weights, &[LENGTH, WIDTH]);
-    let embedded = lookup(&mut g, table, tokens, WIDTH);
-    let embedded = g.reshape(&embedded, shape(&[BATCH, LENGTH, WIDTH]));
-    let places = g.broadcast(&places, &shape(&[BATCH, LENGTH, WIDTH]));
+    let table = weight(&mut g, &mut weights, &[vocabulary, width]);
+    let places = weight(&mut g, &mut weights, &[length, width]);
+    let embedded = lookup(&mut g, table, tokens, width);
+    let embedded = g.reshape(&embedded, shape(&[batch, length, width]));
+    let places = g.broadcast(&places, &shape(&[batch, length, width]));
     let mut x = plus(&mut g, &embedded, &places);
-    for _ in 0..layers {
-        x = layer(&mut g, &mut weights, x);
+    for _ in 0..size.layers {
+        x = layer(&mut g, &mut weights, x, size);
     }
     let x = layer_norm(&mut g, &mut weights, x);
-    let logits = linear(&mut g, &mut weights, x, WIDTH, VOCABULARY);
-    let logits = g.reshape(&logits, shape(&[BATCH * LENGTH, VOCABULARY]));
-    let loss = cross_entropy(&mut g, logits, targets, VOCABULARY);
+    let logits = linear(&mut g, &mut weights, x, width, vocabulary);
+    let logits = g.reshape(&logits, shape(&[batch * length, vocabulary]));
+    let loss = cross_entropy(&mut g, logits, targets, vocabulary);
     train(g, loss, &weights)
 }
 
-fn layer(g: &mut Graph, weights: &mut Vec<ValueId>, x: ValueId) -> ValueId {
-    let size = WIDTH / HEADS;
+fn layer(g: &mut Graph, weights: &mut Vec<ValueId>, x: ValueId, of: Size) -> ValueId {
+    let Size { batch, length, width, heads, .. } = of;
+    let size = width / heads;
     let h = layer_norm(g, weights, x);
-    let qkv = linear(g, weights, h, WIDTH, 3 * WIDTH);
-    let heads: Vec<ValueId> = (0..3)
+    let qkv = linear(g, weights, h, width, 3 * width);
+    let parts: Vec<ValueId> = (0..3)
         .map(|i| {
-            let part = g.narrow(&qkv, 2, (i * WIDTH).into(), WIDTH.into());
-            let part = g.reshape(&part, shape(&[BATCH, LENGTH, HEADS, size]));
+            let part = g.narrow(&qkv, 2, (i * width).into(), width.into());
+            let part = g.reshape(&part, shape(&[batch, length, heads, size]));
             g.permute(&part, &[0, 2, 1, 3])
         })
         .collect();
-    let keys = g.permute(&heads[1], &[0, 1, 3, 2]);
-    let scores = g.dot(&heads[0], &keys, &[(0, 0), (1, 1)], &[(3, 2)]);
+    let keys = g.permute(&parts[1], &[0, 1, 3, 2]);
+    let scores = g.dot(&parts[0], &keys, &[(0, 0), (1, 1)], &[(3, 2)]);
     let scores = g.scale(&scores, 1.0 / (size as f64).sqrt());
-    let square = shape(&[LENGTH, LENGTH]);
+    let square = shape(&[length, length]);
     let (row, column) = (g.iota(DType::I64, square.clone(), 0), g.iota(DType::I64, square, 1));
     let future = g.cmp(Cmp::Lt, &row, &column);
-    let future = g.broadcast(&future, &shape(&[BATCH, HEADS, LENGTH, LENGTH]));
+    let future = g.broadcast(&future, &shape(&[batch, heads, length, length]));
     let never = g.full_like(&scores, f64::NEG_INFINITY);
     let scores = g.select(&future, &never, &scores);
     let attention = softmax(g, scores, 3);
-    let mixed = g.dot(&attention, &heads[2], &[(0, 0), (1, 1)], &[(3, 2)]);
+    let mixed = g.dot(&attention, &parts[2], &[(0, 0), (1, 1)], &[(3, 2)]);
     let mixed = g.permute(&mixed, &[0, 2, 1, 3]);
-    let mixed = g.reshape(&mixed, shape(&[BATCH, LENGTH, WIDTH]));
-    let mixed = linear(g, weights, mixed, WIDTH, WIDTH);
+    let mixed = g.reshape(&mixed, shape(&[batch, length, width]));
+    let mixed = linear(g, weights, mixed, width, width);
     let x = plus(g, &x, &mixed);
     let h = layer_norm(g, weights, x);
-    let h = linear(g, weights, h, WIDTH, 4 * WIDTH);
+    let h = linear(g, weights, h, width, 4 * width);
     let h = gelu(g, h);
-    let h = linear(g, weights, h, 4 * WIDTH, WIDTH);
+    let h = linear(g, weights, h, 4 * width, width);
     plus(g, &x, &h)
 }
 
-/// LeNet-like: two convolutions with batch normalisation and pooling, two linear layers.
-pub(crate) fn cnn() -> Graph {
+/// LeNet-like, over images of one channel: two convolutions with batch normalisation and pooling, two linear layers.
+pub(crate) fn cnn(batch: i64, size: i64, channels: i64) -> Graph {
     let mut g = Graph::new("cnn");
-    let images = g.param(Type::fixed(DType::F32, &[64, 1, 28, 28]));
-    let targets = g.param(Type::fixed(DType::I64, &[64]));
+    let images = g.param(Type::fixed(DType::F32, &[batch, 1, size, size]));
+    let targets = g.param(Type::fixed(DType::I64, &[batch]));
     let mut weights = Vec::new();
-    let x = conv_block(&mut g, &mut weights, images, 1, 32, 28);
-    let x = conv_block(&mut g, &mut weights, x, 32, 64, 14);
-    let x = g.reshape(&x, shape(&[64, 64 * 7 * 7]));
-    let x = linear(&mut g, &mut weights, x, 64 * 7 * 7, 128);
+    let x = conv_block(&mut g, &mut weights, images, 1, channels, size);
+    let x = conv_block(&mut g, &mut weights, x, channels, 2 * channels, size / 2);
+    let features = 2 * channels * (size / 4) * (size / 4);
+    let x = g.reshape(&x, shape(&[batch, features]));
+    let x = linear(&mut g, &mut weights, x, features, 128);
     let x = relu(&mut g, x);
     let logits = linear(&mut g, &mut weights, x, 128, 10);
     let loss = cross_entropy(&mut g, logits, targets, 10);
@@ -102,7 +110,8 @@ fn conv_block(
     let pool = |axis| WindowDim { axis, size: 2, stride: 2, dilation: 1 };
     let pools = g.op(Op::Window([pool(2), pool(3)].into()), &[y]);
     let y = g.reduce(ReduceOp::Max, &pools, &[4, 5]);
-    g.reshape(&y, shape(&[64, to, size / 2, size / 2]))
+    let batch = g.shape(&y)[0].fixed().unwrap_or(1);
+    g.reshape(&y, shape(&[batch, to, size / 2, size / 2]))
 }
 
 fn batch_norm(g: &mut Graph, weights: &mut Vec<ValueId>, x: ValueId, channels: i64) -> ValueId {
@@ -121,7 +130,8 @@ fn batch_norm(g: &mut Graph, weights: &mut Vec<ValueId>, x: ValueId, channels: i
 fn layer_norm(g: &mut Graph, weights: &mut Vec<ValueId>, x: ValueId) -> ValueId {
     let full = g.shape(&x);
     let normal = normalise(g, x, &[2]);
-    let (gain, bias) = (weight(g, weights, &[WIDTH]), weight(g, weights, &[WIDTH]));
+    let width = full[2].fixed().unwrap_or(1);
+    let (gain, bias) = (weight(g, weights, &[width]), weight(g, weights, &[width]));
     let (gain, bias) = (g.broadcast(&gain, &full), g.broadcast(&bias, &full));
     let y = g.mul(&normal, &gain);
     plus(g, &y, &bias)

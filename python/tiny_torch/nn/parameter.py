@@ -50,6 +50,8 @@ class Parameter(torch.Tensor, metaclass=_FlaggedMeta):
     def __repr__(self, *, tensor_contents=None):
         return "Parameter containing:\n" + super().__repr__()
 
+    __str__ = __repr__
+
     def __reduce_ex__(self, proto):
         from tiny_torch import _utils
 

@@ -173,9 +173,7 @@ class Module(Registry, StateDict):
             for hook in (*_global_forward_pre_hooks.items(), *self._forward_pre_hooks.items()):
                 args, kwargs = self._run_pre_hook(*hook, args, kwargs)
             backward_hook = None
-            backward = [*_global_backward_hooks.values()]
-            if self._is_full_backward_hook is True:
-                backward += self._backward_hooks.values()
+            backward = [*_global_backward_hooks.values(), *self._backward_hooks.values()]
             backward_pre = [*_global_backward_pre_hooks.values(), *self._backward_pre_hooks.values()]
             if backward or backward_pre:
                 backward_hook = BackwardHook(self, backward, backward_pre)
@@ -201,8 +199,6 @@ class Module(Registry, StateDict):
                         stacklevel=3,
                     )
                 result = backward_hook.setup_output_hook(result)
-            if self._is_full_backward_hook is False and self._backward_hooks:
-                self._attach_legacy_backward_hooks(result)
             return result
         except Exception:
             # Hooks that must always run do so after a failure too; their own failures are only reported.
@@ -249,16 +245,6 @@ class Module(Registry, StateDict):
         ]
         return [(table, i, hook, i in kw) for table, kw in both for i, hook in table.items()]
 
-    def _attach_legacy_backward_hooks(self, result):
-        """Hooks of the old kind see only the gradients of the operation that made the (first) output."""
-        var = result
-        while not isinstance(var, torch.Tensor):
-            var = next(v for v in var.values() if isinstance(v, torch.Tensor)) if isinstance(var, dict) else var[0]
-        grad_fn = var.grad_fn
-        if grad_fn is not None:
-            for hook in self._backward_hooks.values():
-                grad_fn.register_hook(lambda gi, go, hook=hook: hook(self, gi, go))
-
     # Hooks.
 
     def register_forward_pre_hook(self, hook, *, prepend: bool = False, with_kwargs: bool = False):
@@ -299,7 +285,7 @@ class Module(Registry, StateDict):
         return _add(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook):
-        """The old, deprecated kind of backward hook; prefer `register_full_backward_hook`."""
+        """The old name of `register_full_backward_hook`; here both see the gradients of the whole module."""
         if self._is_full_backward_hook is True:
             raise RuntimeError(
                 "Cannot use both regular backward hooks and full backward hooks on a single Module. "
