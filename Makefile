@@ -82,7 +82,7 @@ rust-test:
 	cargo test --workspace --exclude ttk-python
 
 python-test: $(VENV)/.installed
-	cd python && ../$(BIN)/python -m pytest
+	$(BIN)/python -m pytest python/tests
 
 # Comparisons with PyTorch
 
@@ -111,7 +111,7 @@ $(TARGET)/conformance-site/.installed: $(WHEELS)/.built
 	@touch $@
 
 conformance: $(TORCH_READY)
-	cd python && $(if $(TORCH_SITE),$(TORCH_RUN),../$(TORCH_RUN)) -m pytest tests/conformance
+	$(TORCH_RUN) -m pytest python/tests/conformance
 
 bench: $(TORCH_READY)
 	$(TORCH_RUN) benchmarks/compare_with_pytorch.py

@@ -167,15 +167,22 @@ pub fn share_memory(storage: &Storage) -> Result<Option<Buffer>> {
 }
 
 /// Computes a storage that shares its memory and puts the elements where the sharer looks.
+///
+/// A value that a derivative flows through keeps its tape; what is written to the storage later, the sharer
+/// does not see then.
 pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
     let value = storage.value.lock().clone();
     compute(std::slice::from_ref(&value))?;
-    let shared = storage.shared.lock();
+    let mut shared = storage.shared.lock();
     if let (Some(memory), Some(result)) = (&*shared, value.buffer()) {
         // SAFETY: the lock of the storage's shared memory is held, and Python's memory is written as NumPy
         // writes it: by whoever holds the array.
         unsafe { memory.overwrite(&result) };
-        *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
+        if value.requires_grad {
+            *shared = None;
+        } else {
+            *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
+        }
     }
     Ok(())
 }

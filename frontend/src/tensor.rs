@@ -12,7 +12,7 @@ use crate::view::{Dims, View};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use ttk_ir::{DType, Type};
+use ttk_ir::{Builder, DType, Type};
 use ttk_runtime::Buffer;
 
 /// Memory that tensors share, as the value it holds now.
@@ -374,7 +374,7 @@ impl Body {
                 let mut no_grad = Recorder::with_grad(false);
                 let below = self.view.steps[..*at]
                     .iter()
-                    .fold(base, |v, op| ttk_ir::Builder::op(&mut no_grad, op.clone(), &[v]));
+                    .fold(base, |v, op| Builder::op(&mut no_grad, op.clone(), &[v]));
                 let stopped = match stop {
                     Stop::Leaf(meta) => b.alias(Alias::Leaf(meta.clone()), &below, true),
                     Stop::Detach if below.requires_grad => b.alias(Alias::Detached, &below, false),
@@ -390,12 +390,17 @@ impl Body {
     /// A read of memory that others may change at any time: what is there now is copied.
     fn read_shared(&self) -> Value {
         let base = self.storage.value.lock().clone();
-        let copy = materialize::dense_copy(&base, &self.view);
-        match &self.stop {
-            Some((at, Stop::Leaf(meta))) if *at == self.view.steps.len() => {
-                Recorder::with_grad(true).alias(Alias::Leaf(meta.clone()), &copy, true)
-            }
-            _ => copy,
+        let Some((at, Stop::Leaf(meta))) = &self.stop else {
+            return materialize::dense_copy(&base, &self.view);
+        };
+        let mut b = Recorder::with_grad(true);
+        if *at == self.view.steps.len() {
+            return b.alias(Alias::Leaf(meta.clone()), &materialize::dense_copy(&base, &self.view), true);
         }
+        // A view of a leaf: the copy is of the whole, so that the derivative finds the leaf on its way.
+        let whole = materialize::dense_copy(&base, &View::whole(base.dims()));
+        let leaf = self.view.steps[..*at].iter().fold(whole, |v, op| Builder::op(&mut b, op.clone(), &[v]));
+        let leaf = b.alias(Alias::Leaf(meta.clone()), &leaf, true);
+        self.view.apply(&mut b, &leaf, *at)
     }
 }

@@ -6,61 +6,150 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use ttk_frontend::{record, source};
 
-thread_local! {
-    /// File names by code object; code objects seen once are kept alive so that addresses stay theirs.
-    static FILES: RefCell<FxHashMap<usize, Arc<str>>> = RefCell::default();
+/// A code object that was seen before; it is kept alive so that its address stays its own.
+#[derive(Clone)]
+struct Code {
+    file: Arc<str>,
+    /// Whether it belongs to this package: the line that is wanted is that of whoever called it.
+    ours: bool,
 }
 
-/// Notes the line that Python is executing as that of the operations recorded next.
+#[derive(Default)]
+struct Seen {
+    codes: FxHashMap<usize, Code>,
+    /// Numbers of lines by code object and line, so that file names are hashed once a line.
+    lines: FxHashMap<(usize, u32), u32>,
+    /// The folder of this package, once it is known.
+    package: Option<Arc<str>>,
+    /// The string `f_back`, once it is needed.
+    back: usize,
+}
+
+thread_local! {
+    static SEEN: RefCell<Seen> = RefCell::default();
+}
+
+/// Notes the line of the user's program that Python is executing as that of the operations recorded next.
 ///
 /// # Safety
 /// The interpreter's lock must be held.
 pub(crate) unsafe fn note_line() {
-    // SAFETY: the lock is held; `PyEval_GetFrame` gives a borrowed reference or null, `PyFrame_GetCode` a
-    // new one that is kept (first time) or released.
-    unsafe {
-        let frame = ffi::PyEval_GetFrame();
-        if frame.is_null() {
-            return;
+    SEEN.with(|seen| {
+        // Python may collect garbage in any of the calls below, and a finalizer may record operations.
+        let Ok(mut seen) = seen.try_borrow_mut() else { return };
+        // SAFETY: the lock is held. `PyEval_GetFrame` gives a borrowed reference or null; the other two calls
+        // give new ones, which are released here, but for a code object's first.
+        unsafe {
+            let mut frame = ffi::PyEval_GetFrame();
+            if frame.is_null() {
+                return;
+            }
+            ffi::Py_INCREF(frame.cast());
+            loop {
+                let code = ffi::PyFrame_GetCode(frame).cast::<ffi::PyObject>();
+                let at = code as usize;
+                let ours = match seen.codes.get(&at) {
+                    Some(known) => {
+                        ffi::Py_DECREF(code);
+                        known.ours
+                    }
+                    None => seen.add(code),
+                };
+                let caller = if ours { seen.caller(frame) } else { std::ptr::null_mut() };
+                if caller.is_null() {
+                    let line = ffi::PyFrame_GetLineNumber(frame).max(0) as u32;
+                    ffi::Py_DECREF(frame.cast());
+                    record::set_loc(seen.number(at, line));
+                    return;
+                }
+                ffi::Py_DECREF(frame.cast());
+                frame = caller;
+            }
         }
-        let line = ffi::PyFrame_GetLineNumber(frame);
-        let code = ffi::PyFrame_GetCode(frame).cast::<ffi::PyObject>();
-        let known = FILES.with_borrow(|f| f.get(&(code as usize)).cloned());
-        let file = match known {
-            Some(file) => {
-                ffi::Py_DECREF(code);
-                file
+    });
+}
+
+impl Seen {
+    /// A new reference to the frame that called this one; null if there is none.
+    ///
+    /// # Safety
+    /// `frame` must be alive, and the interpreter's lock held.
+    unsafe fn caller(&mut self, frame: *mut ffi::PyFrameObject) -> *mut ffi::PyFrameObject {
+        // SAFETY: passed on from the caller; the name is made once and kept.
+        unsafe {
+            if self.back == 0 {
+                self.back = ffi::PyUnicode_InternFromString(c"f_back".as_ptr()) as usize;
             }
-            None => {
-                let file = file_name(code);
-                FILES.with_borrow_mut(|f| f.insert(code as usize, file.clone()));
-                file
+            let caller = ffi::PyObject_GetAttr(frame.cast(), self.back as *mut ffi::PyObject);
+            if caller.is_null() {
+                ffi::PyErr_Clear();
+            } else if caller == ffi::Py_None() {
+                ffi::Py_DECREF(caller);
+                return std::ptr::null_mut();
             }
-        };
-        record::set_loc(source::intern(&file, line.max(0) as u32));
+            caller.cast()
+        }
+    }
+
+    fn number(&mut self, code: usize, line: u32) -> u32 {
+        let Some(known) = self.codes.get(&code) else { return 0 };
+        *self.lines.entry((code, line)).or_insert_with(|| source::intern(&known.file, line))
+    }
+
+    /// Takes over the reference to a code object; whether it is this package's.
+    ///
+    /// # Safety
+    /// `code` must be a code object, and the interpreter's lock held.
+    unsafe fn add(&mut self, code: *mut ffi::PyObject) -> bool {
+        if self.package.is_none() {
+            // SAFETY: the lock is held.
+            self.package = unsafe { package_folder() };
+        }
+        // SAFETY: passed on from the caller.
+        let file = unsafe { text_attribute(code, c"co_filename") }.unwrap_or_else(|| "<unknown>".into());
+        let ours = self.package.as_deref().is_some_and(|folder| file.starts_with(folder));
+        self.codes.insert(code as usize, Code { file, ours });
+        ours
+    }
+}
+
+/// The folder of this package, with a separator at its end.
+///
+/// # Safety
+/// The interpreter's lock must be held.
+unsafe fn package_folder() -> Option<Arc<str>> {
+    // SAFETY: the lock is held; the module's dictionary and the module are borrowed references.
+    unsafe {
+        let module = ffi::PyImport_AddModule(c"tiny_torch".as_ptr());
+        if module.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        let init = text_attribute(module, c"__file__")?;
+        init.rfind(['/', '\\']).map(|at| Arc::from(&init[..=at]))
     }
 }
 
 /// # Safety
-/// `code` must be a code object, and the interpreter's lock held.
-unsafe fn file_name(code: *mut ffi::PyObject) -> Arc<str> {
-    // SAFETY: attribute access and UTF-8 conversion on live objects; new references are released.
+/// `object` must be alive, and the interpreter's lock held.
+unsafe fn text_attribute(object: *mut ffi::PyObject, name: &std::ffi::CStr) -> Option<Arc<str>> {
+    // SAFETY: attribute access and UTF-8 conversion on live objects; the new reference is released.
     unsafe {
-        let name = ffi::PyObject_GetAttrString(code, c"co_filename".as_ptr());
-        if name.is_null() {
+        let value = ffi::PyObject_GetAttrString(object, name.as_ptr());
+        if value.is_null() {
             ffi::PyErr_Clear();
-            return "<unknown>".into();
+            return None;
         }
         let mut len = 0;
-        let bytes = ffi::PyUnicode_AsUTF8AndSize(name, &mut len);
-        let text: Arc<str> = if bytes.is_null() {
+        let bytes = ffi::PyUnicode_AsUTF8AndSize(value, &mut len);
+        let text = if bytes.is_null() {
             ffi::PyErr_Clear();
-            "<unknown>".into()
+            None
         } else {
             let slice = std::slice::from_raw_parts(bytes.cast::<u8>(), len as usize);
-            String::from_utf8_lossy(slice).as_ref().into()
+            Some(String::from_utf8_lossy(slice).as_ref().into())
         };
-        ffi::Py_DECREF(name);
+        ffi::Py_DECREF(value);
         text
     }
 }

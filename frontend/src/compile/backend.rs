@@ -11,7 +11,7 @@ use std::time::Instant;
 use ttk_codegen_cpu::{CompiledKernel, Compiler, CpuFeatures, Target, Width};
 use ttk_ir::eval::{self, EvalError};
 use ttk_ir::kernel::Kernel;
-use ttk_ir::program::Program;
+use ttk_ir::program::{self, Program};
 use ttk_ir::{Graph, Type};
 use ttk_passes::{LowerOptions, Options};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
@@ -125,6 +125,7 @@ pub fn program_of(graph: &Graph, options: &CompileOptions) -> Result<Program> {
             start.elapsed().as_secs_f64() * 1e3
         )
     });
+    log::say("program", || program::text::print(&program));
     Ok(program)
 }
 
@@ -176,11 +177,33 @@ impl Compiled {
     /// No memory; an index out of range.
     pub fn run(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
         let Some(graph) = &self.verify else {
+            if log::enabled("steps") {
+                return self.run_logged(inputs, symbols);
+            }
             return self.plan.run_with(inputs, symbols).map_err(run_error);
         };
         let expected = interpret(graph, inputs, symbols)?;
         let outputs = self.plan.run_with(inputs, symbols).map_err(run_error)?;
         verify(graph, &expected, &outputs)?;
+        Ok(outputs)
+    }
+}
+
+impl Compiled {
+    /// A run whose steps are listed with the time that each took.
+    fn run_logged(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
+        let mut times = Vec::new();
+        let outputs = self.plan.run_timed(inputs, symbols, Some(&mut times)).map_err(run_error)?;
+        let program = self.plan.program();
+        log::say("steps", || {
+            let total: std::time::Duration = times.iter().sum();
+            let mut text = format!("{} in {:.3} ms", program.name, total.as_secs_f64() * 1e3);
+            for ((what, step), time) in program::text::steps(program).iter().zip(&program.steps).zip(&times) {
+                let (ms, loc) = (time.as_secs_f64() * 1e3, &step.loc);
+                text.push_str(&format!("\n{ms:9.3} ms  {what}  ; {}:{}", loc.file, loc.line));
+            }
+            text
+        });
         Ok(outputs)
     }
 }

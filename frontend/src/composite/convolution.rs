@@ -1,7 +1,8 @@
 //! Convolutions: `pad`, `window`, `dot`.
 //!
-//! The product is `dot(weight[O, C, R, S], window(pad(x)))` over C, R and S, its result permuted to
-//! channels second. This is the form from which an implicit matrix product is made.
+//! The product is `dot(window(pad(x)), weight[O, C, R, S])` over C, R and S, its result permuted to
+//! channels second: as it comes from the product the channels are last, next to each other in memory, which
+//! is how the product computes them, a vector of channels at a time.
 
 use super::Val;
 use super::activation::along;
@@ -60,20 +61,21 @@ fn correlate<'r, B: Builder>(
         (0..spatial).map(dim).collect()
     };
     let y = if groups == 1 {
-        // [N, C, out..., kernel...] against [O, C, kernel...] gives [O, N, out...].
+        // [N, C, out..., kernel...] against [O, C, kernel...] gives [N, out..., O].
         let win = x.window(&windows(2));
         let over: Vec<(usize, usize)> =
-            std::iter::once((1, 1)).chain((0..spatial).map(|i| (2 + i, 2 + spatial + i))).collect();
-        weight.dot(&win, &[], &over).transpose(0, 1)
+            std::iter::once((1, 1)).chain((0..spatial).map(|i| (2 + spatial + i, 2 + i))).collect();
+        let perm: Vec<usize> = [0, 1 + spatial].into_iter().chain(1..1 + spatial).collect();
+        win.dot(weight, &[], &over).permute(&perm)
     } else {
-        // With a group axis G before the channels: [G, O/G, N, out...].
+        // With a group axis G before the channels: [G, N, out..., O/G].
         let x = x.unflatten(1, &[groups, x.size(1) / groups]);
         let weight = weight.unflatten(0, &[groups, out_channels / groups]);
         let win = x.window(&windows(3));
         let over: Vec<(usize, usize)> =
-            std::iter::once((2, 2)).chain((0..spatial).map(|i| (3 + i, 3 + spatial + i))).collect();
-        let y = weight.dot(&win, &[(0, 1)], &over);
-        let perm: Vec<usize> = [2, 0, 1].into_iter().chain(3..3 + spatial).collect();
+            std::iter::once((2, 2)).chain((0..spatial).map(|i| (3 + spatial + i, 3 + i))).collect();
+        let y = win.dot(&weight, &[(1, 0)], &over);
+        let perm: Vec<usize> = [1, 0, 2 + spatial].into_iter().chain(2..2 + spatial).collect();
         y.permute(&perm).flatten(1, 2)
     };
     bias.map_or_else(|| y.clone(), |b| &y + along(b, 1, y.rank()))

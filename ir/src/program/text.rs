@@ -30,6 +30,12 @@ pub fn print(program: &Program) -> String {
     out
 }
 
+/// The text of each step, without its source line.
+pub fn steps(program: &Program) -> Vec<String> {
+    let printer = Printer { program, symbols: program.symbols.iter().map(|s| s.name.clone()).collect() };
+    program.steps.iter().map(|step| printer.action(&step.action)).collect()
+}
+
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_program(f, self)

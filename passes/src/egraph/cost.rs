@@ -74,20 +74,21 @@ pub fn cost(op: &Op, inputs: &[&Type], result: &Type) -> Cost {
         }
         Op::Pad { .. } => Cost(n.0 / 2),
         Op::Concat { .. } | Op::Update(_) => n,
-        // Read by a matrix product as it packs, from cache.
-        Op::Window(_) => n,
+        // Read by a matrix product where it lies.
+        Op::Window(_) => Cost(n.0 / 8),
         Op::Gather { .. } => n.times(2),
         Op::Scatter { .. } => read.times(4) + n,
         // Written by what comes before, and added up by a kernel of its own.
-        Op::Fold { .. } => read.times(3) + n.times(2),
+        Op::Fold { .. } => read.times(4) + n.times(2),
         Op::Reduce { op, .. } => Cost(read.0.saturating_mul(op.combine().weight().into())) + n,
         Op::Scan { .. } => read.times(2) + n,
         Op::Argsort { .. } => read.times(32),
         Op::Dot { contract, .. } => {
             let depth: u64 =
                 contract.iter().fold(1u64, |k, &(i, _)| k.saturating_mul(size(&inputs[0].shape[i as usize])));
-            // A core does two fused multiply-adds where it does one addition.
-            Cost(n.0.saturating_mul(depth) / 2) + read + n.times(2)
+            // A core does four fused multiply-adds in registers where it loads, adds and stores once. The
+            // result is larger than the cache more often than not.
+            Cost(n.0.saturating_mul(depth) / 4) + Cost(read.0 / 2) + n.times(4)
         }
         Op::Custom { .. } => read + n,
     };

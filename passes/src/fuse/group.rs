@@ -4,6 +4,7 @@
 
 use super::axes::{Axes, AxisIds, DimMap, ValueMap};
 use super::cost::{rough_size, weight};
+use super::reach::Reach;
 use crate::lower::emit::unrolled_count;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -57,6 +58,7 @@ pub(super) struct Grouper<'a> {
     forced: &'a [bool],
     /// For each node with a group, the nodes with a group that read it.
     consumers: Vec<SmallVec<[ValueId; 4]>>,
+    reach: Reach,
 }
 
 /// What uniting two groups takes.
@@ -82,12 +84,19 @@ impl<'a> Grouper<'a> {
             transparent,
             forced,
             consumers: vec![SmallVec::new(); graph.len()],
+            reach: Reach::default(),
         };
         for v in graph.ids().filter(|v| live[v.index()] && !transparent[v.index()]) {
             if !matches!(graph.node(v).op, Op::Param { .. }) {
                 g.add(v, is_single(v));
             }
         }
+        // Each group has one node still, and they are in the order of the graph.
+        g.reach = Reach::new(g.groups.len(), |group, f| {
+            for m in &g.groups[group as usize].members {
+                g.consumers[m.value.index()].iter().for_each(|c| f(g.group_of[c.index()]));
+            }
+        });
         g
     }
 
@@ -494,41 +503,17 @@ impl<'a> Grouper<'a> {
 
     /// Whether there is a path from `a` to `b` through another group.
     fn reaches_outside(&self, a: u32, b: u32) -> bool {
-        let last = self.groups[b as usize].members.iter().map(|m| m.value).max();
-        let Some(last) = last else { return false };
-        let mut seen: FxHashSet<u32> = FxHashSet::default();
-        let mut stack: Vec<u32> = Vec::new();
-        let push = |stack: &mut Vec<u32>, seen: &mut FxHashSet<u32>, group: u32, from_a: bool| -> bool {
-            for m in &self.groups[group as usize].members {
-                for &c in &self.consumers[m.value.index()] {
-                    let g = self.group_of[c.index()];
-                    if g == b && !from_a {
-                        return true;
-                    }
-                    if g == a || g == b || g == group {
-                        continue;
-                    }
-                    let first = self.groups[g as usize].members.first().map(|m| m.value);
-                    if first.is_some_and(|f| f < last) && seen.insert(g) {
-                        stack.push(g);
-                    }
-                }
-            }
-            false
-        };
-        push(&mut stack, &mut seen, a, true);
-        while let Some(g) = stack.pop() {
-            if push(&mut stack, &mut seen, g, false) {
-                return true;
-            }
-        }
-        false
+        self.groups[a as usize].members.iter().flat_map(|m| &self.consumers[m.value.index()]).any(|c| {
+            let g = self.group_of[c.index()];
+            g != a && g != b && self.reach.reaches(g, b)
+        })
     }
 
     /// Moves the members of `from` into `to`.
     fn join(&mut self, from: u32, to: u32, fit: Fit) {
         let mut f = std::mem::take(&mut self.groups[from as usize]);
         self.groups[from as usize].dead = true;
+        self.reach.join(from, to);
         if fit.inline {
             let elsewhere = |map: &mut ValueMap| {
                 for m in map.iter_mut() {

@@ -6,6 +6,7 @@
 mod axes;
 mod cost;
 mod group;
+mod reach;
 pub(crate) mod split;
 
 use crate::lower::LowerError;

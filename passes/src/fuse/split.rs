@@ -10,10 +10,13 @@ use ttk_ir::{Dim, Graph, Node, Op, ReduceOp, Shape, ValueId};
 
 /// A reduction with at least as many results as this has parallel work enough.
 const ROWS: i64 = 16;
-/// One to fewer results, of at least this many elements each, is cut.
+/// One to fewer results, of at least this many elements a row, is cut.
 const LARGE: i64 = 1 << 15;
 /// How many elements the first half takes at a time, at least and at most.
 const CHUNK: (i64, i64) = (4096, 1 << 14);
+/// Results that lie next to each other in memory, along an axis that is kept, are the lanes of one loop: so
+/// many of them are one row as far as parallel work goes.
+const LANES: i64 = 64;
 
 /// The graph with large reductions in two steps.
 pub(crate) fn split_reductions(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
@@ -67,11 +70,16 @@ fn cut(graph: &Graph, v: ValueId) -> Option<Cut> {
     let product = |keep: &dyn Fn(u8) -> bool| -> i64 {
         (0..sizes.len()).filter(|&i| keep(i as u8)).map(|i| sizes[i]).product()
     };
-    if product(&|a| !axes.contains(&a)) >= ROWS || product(&|a| axes.contains(&a)) < LARGE {
+    let lanes = match sizes.last() {
+        Some(&last) if !axes.contains(&(sizes.len() as u8 - 1)) => last.clamp(1, LANES),
+        _ => 1,
+    };
+    let (rows, terms) = (product(&|a| !axes.contains(&a)) / lanes, product(&|a| axes.contains(&a)));
+    if rows >= ROWS || terms.saturating_mul(lanes) < LARGE {
         return None;
     }
     // From the innermost reduced axis outwards until a chunk is full.
-    let mut count = 1i64;
+    let mut count = lanes;
     let mut at = axes.len();
     while at > 0 && count < CHUNK.0 {
         let size = sizes[axes[at - 1] as usize];

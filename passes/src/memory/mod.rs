@@ -1,5 +1,7 @@
 //! Where buffers lie: liveness, reuse of donated inputs, and offsets in the arena.
 
+mod donate;
+
 use crate::lower::LowerOptions;
 use ttk_ir::Expr;
 use ttk_ir::program::{Action, BufferId, Operand, Placement, Program};
@@ -59,12 +61,13 @@ pub(crate) fn touched(action: &Action, kernels: &[ttk_ir::kernel::Kernel]) -> (V
 }
 
 /// Places every buffer of the arena.
-pub(crate) fn assign(program: &mut Program, _options: &LowerOptions) {
+pub(crate) fn assign(program: &mut Program, options: &LowerOptions) {
+    donate::donate(program, options);
     let mut spans: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
     for (i, step) in program.steps.iter().enumerate() {
         let (reads, writes) = touched(&step.action, &program.kernels);
         for b in reads.iter().chain(&writes) {
-            let span = spans[b.0 as usize].get_or_insert((i, i));
+            let span = spans[donate::root(program, *b).0 as usize].get_or_insert((i, i));
             span.1 = i;
         }
     }

@@ -1,6 +1,7 @@
 //! Running a plan.
 
 pub(crate) mod argsort;
+mod gathered;
 mod gemm;
 pub(crate) mod multiply;
 pub(crate) mod product;
@@ -8,10 +9,11 @@ pub(crate) mod product;
 use crate::custom::{CustomInput, CustomOutput};
 use crate::error::RunError;
 use crate::memory::{ALIGNMENT, Buffer};
-use crate::plan::{Bound, Call, Launch, Place, Plan, TensorRef, Work};
+use crate::plan::{Bound, Call, Launch, Placed, Plan, TensorRef, Work};
 use crate::{random, threads};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use ttk_ir::program::Action;
 
 /// What a run needs besides memory for tensors; kept by the plan between runs.
@@ -66,6 +68,7 @@ pub(crate) fn run(
     bound: &Bound,
     inputs: &mut [Buffer],
     state: &mut State,
+    mut times: Option<&mut Vec<Duration>>,
 ) -> Result<Vec<Buffer>, RunError> {
     for &i in &bound.overwritten {
         let input = &mut inputs[i as usize];
@@ -81,10 +84,10 @@ pub(crate) fn run(
 
     state.pointers.clear();
     state.pointers.extend(bound.places.iter().map(|place| match *place {
-        Place::Input(i) => inputs[i as usize].as_ptr(),
-        Place::Fresh(i) => fresh[i as usize].as_ptr(),
+        Placed::Input(i) => inputs[i as usize].as_ptr(),
+        Placed::Fresh(i) => fresh[i as usize].as_ptr(),
         // SAFETY: offsets were checked against the arena's size.
-        Place::Arena(offset) => unsafe { arena.as_ptr().add(offset) },
+        Placed::Arena(offset) => unsafe { arena.as_ptr().add(offset) },
     }));
     state.arguments.clear();
     let State { pointers, arguments } = state;
@@ -103,12 +106,16 @@ pub(crate) fn run(
         errors: ErrorWord::default(),
     };
     for (i, work) in bound.steps.iter().enumerate() {
+        let start = times.as_ref().map(|_| Instant::now());
         context.step(i, work)?;
+        if let (Some(times), Some(start)) = (&mut times, start) {
+            times.push(start.elapsed());
+        }
     }
-    let give = |place: &Place| match *place {
-        Place::Input(i) => inputs[i as usize].clone(),
-        Place::Fresh(i) => fresh[i as usize].clone(),
-        Place::Arena(_) => unreachable!("checked when the program was bound"),
+    let give = |place: &Placed| match *place {
+        Placed::Input(i) => inputs[i as usize].clone(),
+        Placed::Fresh(i) => fresh[i as usize].clone(),
+        Placed::Arena(_) => unreachable!("checked when the program was bound"),
     };
     Ok(bound.outputs.iter().map(give).collect())
 }
@@ -119,6 +126,7 @@ impl Context<'_> {
             Work::Nothing => {}
             Work::Launch(launch) => self.launch(launch),
             Work::Gemm(gemm) => gemm::run(self, gemm),
+            Work::Gathered(product) => gathered::run(self, product),
             Work::Argsort(sort) => {
                 let (from, to) = (self.pointer(sort.input), self.pointer(sort.output));
                 // SAFETY: the buffers hold that many elements, and scratch was reserved for the sort.

@@ -1,6 +1,7 @@
 //! A program for certain sizes: every number worked out, every access of the steps checked.
 
 use super::check::root;
+use super::gathered::GatheredWork;
 use super::gemm::{self, GemmWork};
 use crate::code::scratch_offsets;
 use crate::error::{Defect, RunError};
@@ -11,7 +12,7 @@ use ttk_ir::{DType, Expr, Type};
 
 /// Where a buffer is in a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Placed {
     Input(u32),
     /// A new block; an index into [`Bound::fresh`].
     Fresh(u32),
@@ -24,12 +25,12 @@ pub(crate) struct Bound {
     pub(crate) symbols: Box<[i64]>,
     /// Bytes of each input.
     pub(crate) inputs: Vec<usize>,
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<Placed>,
     /// Bytes of each block that a run makes to hand out.
     pub(crate) fresh: Vec<usize>,
     /// Inputs whose memory is written.
     pub(crate) overwritten: Vec<u32>,
-    pub(crate) outputs: Vec<Place>,
+    pub(crate) outputs: Vec<Placed>,
     pub(crate) arena: usize,
     /// Bytes of scratch for each thread, and for all together.
     pub(crate) scratch: usize,
@@ -44,6 +45,7 @@ pub(crate) struct Bound {
 pub(crate) enum Work {
     Launch(Launch),
     Gemm(Box<GemmWork>),
+    Gathered(Box<GatheredWork>),
     Argsort(Sort),
     Random {
         stream: RandomStream,
@@ -184,7 +186,7 @@ impl Binder<'_> {
                     if id != own && !self.out.overwritten.contains(n) {
                         self.out.overwritten.push(*n);
                     }
-                    Place::Input(*n)
+                    Placed::Input(*n)
                 }
                 Placement::Output => {
                     if needed > have {
@@ -192,10 +194,10 @@ impl Binder<'_> {
                     }
                     if id == own {
                         self.out.fresh.push(have);
-                        Place::Fresh(self.out.fresh.len() as u32 - 1)
+                        Placed::Fresh(self.out.fresh.len() as u32 - 1)
                     } else {
                         // The root may come later; places of reusers are filled in below.
-                        Place::Fresh(u32::MAX)
+                        Placed::Fresh(u32::MAX)
                     }
                 }
                 Placement::Arena { offset } => {
@@ -207,14 +209,14 @@ impl Binder<'_> {
                     if needed > have {
                         return Err(too_small);
                     }
-                    Place::Arena(offset)
+                    Placed::Arena(offset)
                 }
                 Placement::Reuse(_) => return Err(Defect::ReuseCycle { buffer: i }),
             };
             self.out.places.push(place);
         }
         for i in 0..p.buffers.len() {
-            if self.out.places[i] == Place::Fresh(u32::MAX) {
+            if self.out.places[i] == Placed::Fresh(u32::MAX) {
                 self.out.places[i] = self.out.places[root(p, BufferId(i as u32)).0 as usize];
             }
         }
@@ -222,9 +224,9 @@ impl Binder<'_> {
             let bytes = self.tensor_bytes(&output.ty)?;
             let place = self.out.places[output.buffer.0 as usize];
             let have = match place {
-                Place::Input(n) => self.out.inputs[n as usize],
-                Place::Fresh(n) => self.out.fresh[n as usize],
-                Place::Arena(_) => return Err(Defect::Output { output: i as u32 }),
+                Placed::Input(n) => self.out.inputs[n as usize],
+                Placed::Fresh(n) => self.out.fresh[n as usize],
+                Placed::Arena(_) => return Err(Defect::Output { output: i as u32 }),
             };
             if bytes != have {
                 return Err(Defect::Output { output: i as u32 });

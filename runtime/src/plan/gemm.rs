@@ -4,6 +4,7 @@
 //! are summed shows in the result.
 
 use super::bind::{Binder, Call, WORTH_SHARING, Work, checked};
+use super::gathered;
 use crate::error::Defect;
 use crate::execute::multiply;
 use crate::execute::product::{self, Panels, Style};
@@ -286,6 +287,12 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         }
     }
 
+    if strided && epilogue.is_none() {
+        let sides = [&a, &bb, &c];
+        if let Some(work) = gathered::bind(b, g.dtype, [m, n, k], &batch, &reduce, sides) {
+            return Ok(Work::Gathered(Box::new(work)));
+        }
+    }
     let (items, summed) = (batch.iter().product::<usize>(), reduce.iter().product::<usize>());
     let mut work = GemmWork {
         dtype: g.dtype,

@@ -2,9 +2,11 @@
 
 mod bind;
 mod check;
+mod gathered;
 mod gemm;
 
-pub(crate) use bind::{Bound, Call, Launch, Place, Sort, TensorRef, Work};
+pub(crate) use bind::{Bound, Call, Launch, Placed, Sort, TensorRef, Work};
+pub(crate) use gathered::{GatheredWork, Place, Sums};
 pub(crate) use gemm::{Block, GemmWork, PANEL_DEPTH, Route, Side, Source};
 
 use crate::code::CodeModule;
@@ -15,6 +17,7 @@ use crate::memory::Buffer;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use ttk_ir::program::{Action, Program};
 
 /// A compiled program, ready to run any number of times, from any number of threads.
@@ -94,6 +97,19 @@ impl Plan {
     /// As [`Plan::run`]. A step that fails keeps later ones from running; what was overwritten by
     /// earlier ones stays so.
     pub fn run_with(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>, RunError> {
+        self.run_timed(inputs, symbols, None)
+    }
+
+    /// [`Plan::run_with`]; the time that each step took is added to `times`.
+    ///
+    /// # Errors
+    /// As [`Plan::run_with`].
+    pub fn run_timed(
+        &self,
+        inputs: &mut [Buffer],
+        symbols: &[i64],
+        times: Option<&mut Vec<Duration>>,
+    ) -> Result<Vec<Buffer>, RunError> {
         let bound = self.bind(symbols)?;
         if inputs.len() != bound.inputs.len() {
             return Err(RunError::InputCount {
@@ -113,7 +129,7 @@ impl Plan {
             }
         }
         let mut state = self.states.lock().pop().unwrap_or_default();
-        let outputs = execute::run(self, &bound, inputs, &mut state);
+        let outputs = execute::run(self, &bound, inputs, &mut state, times);
         self.states.lock().push(state);
         outputs
     }

@@ -9,6 +9,7 @@
 //! Every element of a product is summed in one order (stretches of `k`, each from its first term on),
 //! however the matrix is cut into tiles and tasks.
 
+pub(crate) mod gathered;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -43,7 +44,7 @@ const NOT_PACKED: usize = 16;
 const CROWDED: usize = 4096;
 
 /// The most broadcast rows of a tile.
-const MOST_ROWS: usize = 8;
+pub(crate) const MOST_ROWS: usize = 8;
 
 /// A product with fewer rows or columns than this reads its large operand as it lies in memory.
 const THIN: usize = 4;
@@ -100,6 +101,7 @@ pub(super) struct Tiles<T: 'static> {
     lanes: usize,
     /// `kernels[v - 1][r - 1]` makes a tile of `v` vectors of lanes by `r` broadcast rows.
     kernels: &'static [&'static [Kernel<T>]],
+    gathered: &'static [&'static [Gathered<T>]],
     /// Packs lanes that are contiguous along `k`: `(lanes, depth, from, stride, to, width)`.
     transpose: unsafe fn(usize, usize, *const T, isize, *mut T, usize),
     /// Dot products: `(depth, x, y)`, `y` being four rows at a stride.
@@ -113,12 +115,16 @@ pub(super) struct Tiles<T: 'static> {
 /// broadcast from row `r` at `r * y_row`, `y_step` further for each term.
 type Kernel<T> = unsafe fn(usize, *const T, usize, *const T, isize, isize, &Tile<T>);
 
+/// As [`Kernel`], `(terms, x, x_step, rows, tile)`: the term `p` of broadcast row `r` is `terms[p]` numbers
+/// from `rows[r]`.
+type Gathered<T> = unsafe fn(&[i32], *const T, usize, &[*const T; MOST_ROWS], &Tile<T>);
+
 /// Where a tile goes.
 struct Tile<T> {
-    start: *mut T,
-    /// Strides between lanes and between broadcast rows.
+    /// The first lane of each broadcast row.
+    rows: [*mut T; MOST_ROWS],
+    /// The stride between lanes.
     lane: isize,
-    row: isize,
     /// Lanes that are part of the matrix; the rest of the last vector is not stored.
     width: usize,
     /// Whether to add to what is there.
@@ -178,7 +184,7 @@ impl Panels {
     }
 
     /// Lanes with those that fill up the last vector.
-    fn padded(&self) -> usize {
+    pub(crate) fn padded(&self) -> usize {
         self.vectors * self.vector
     }
 
@@ -342,7 +348,9 @@ unsafe fn blocked<T: Number>(
             let mut row = 0;
             while row < rows {
                 let r = kernels.len().min(rows - row);
-                let tile = Tile { start: c.at(lane, row), lane: c.lane, row: c.step, width, add };
+                let start = c.at(lane, row);
+                let place = |i: usize| start.wrapping_offset(i as isize * c.step);
+                let tile = Tile { rows: std::array::from_fn(place), lane: c.lane, width, add };
                 let (start, y_row, y_step) = if p.crowded {
                     (copy.wrapping_add(row * d), 1, kernels.len() as isize)
                 } else {

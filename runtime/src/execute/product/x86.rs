@@ -1,6 +1,6 @@
 //! Register tiles for AVX2 and AVX-512.
 
-use super::{Kernel, Number, Tile, Tiles};
+use super::{Gathered, Kernel, MOST_ROWS, Number, Tile, Tiles};
 use crate::cpu_features::{Level, detect};
 use std::arch::x86_64::*;
 
@@ -26,7 +26,7 @@ impl Number for f64 {
 
 /// The tiles of one instruction set and type, the intrinsics being given.
 macro_rules! tiles {
-    ($name:ident, $feature:literal, $t:ty, $lanes:literal, $transpose:path,
+    ($name:ident, $feature:literal, $t:ty, $vector:ty, $lanes:literal, $transpose:path,
      $zero:ident $load:ident $store:ident $splat:ident $fma:ident $add:ident,
      $most_rows:literal: [$([$v:literal: $($r:literal)*])*]) => {
         mod $name {
@@ -38,6 +38,7 @@ macro_rules! tiles {
             pub(super) static TILES: Tiles<$t> = Tiles {
                 lanes: $lanes,
                 kernels: &[$(&[$(kernel::<$v, $r> as Kernel<$t>),*]),*],
+                gathered: &[$(&[$(gathered::<$v, $r> as Gathered<$t>),*]),*],
                 transpose: $transpose,
                 dots,
                 stream: stream::<8>,
@@ -72,12 +73,52 @@ macro_rules! tiles {
                     x = x.wrapping_add(x_step);
                     y = y.wrapping_offset(y_step);
                 }
+                // SAFETY: passed on from the caller.
+                unsafe { store(&sums, tile) };
+            }
+
+            /// As [`kernel`], a term of the broadcast rows being as far into each as `terms` says.
+            #[target_feature(enable = $feature)]
+            unsafe fn gathered<const V: usize, const R: usize>(
+                terms: &[i32],
+                mut x: *const $t,
+                x_step: usize,
+                y: &[*const $t; MOST_ROWS],
+                tile: &Tile<$t>,
+            ) {
+                let mut sums = [[$zero(); V]; R];
+                let mut rows = [std::ptr::null(); R];
+                rows.copy_from_slice(&y[..R]);
+                for &term in terms {
+                    // SAFETY: the caller has all terms of this tile at `x` and in each row.
+                    unsafe {
+                        let mut lanes = [$zero(); V];
+                        for v in 0..V {
+                            lanes[v] = $load(x.add(v * $lanes));
+                        }
+                        for r in 0..R {
+                            let factor = $splat(*rows[r].offset(term as isize));
+                            for v in 0..V {
+                                sums[r][v] = $fma(lanes[v], factor, sums[r][v]);
+                            }
+                        }
+                    }
+                    x = x.wrapping_add(x_step);
+                }
+                // SAFETY: passed on from the caller.
+                unsafe { store(&sums, tile) };
+            }
+
+            /// Puts a tile where it goes.
+            #[target_feature(enable = $feature)]
+            #[inline]
+            unsafe fn store<const V: usize, const R: usize>(sums: &[[$vector; V]; R], tile: &Tile<$t>) {
                 if tile.lane == 1 && tile.width == V * $lanes {
                     for r in 0..R {
                         for v in 0..V {
                             // SAFETY: a vector of the tile.
                             unsafe {
-                                let to = tile.start.offset(r as isize * tile.row).add(v * $lanes);
+                                let to = tile.rows[r].add(v * $lanes);
                                 let sum = if tile.add { $add($load(to), sums[r][v]) } else { sums[r][v] };
                                 $store(to, sum);
                             }
@@ -96,7 +137,7 @@ macro_rules! tiles {
                 unsafe {
                     if tile.lane == 1 {
                         for r in 0..R {
-                            let to = tile.start.offset(r as isize * tile.row);
+                            let to = tile.rows[r];
                             for l in 0..tile.width {
                                 let sum = all[r * WIDTH + l];
                                 *to.add(l) = if tile.add { *to.add(l) + sum } else { sum };
@@ -104,9 +145,8 @@ macro_rules! tiles {
                         }
                     } else {
                         for l in 0..tile.width {
-                            let to = tile.start.offset(l as isize * tile.lane);
                             for r in 0..R {
-                                let to = to.offset(r as isize * tile.row);
+                                let to = tile.rows[r].offset(l as isize * tile.lane);
                                 let sum = all[r * WIDTH + l];
                                 *to = if tile.add { *to + sum } else { sum };
                             }
@@ -191,16 +231,16 @@ macro_rules! tiles {
     };
 }
 
-tiles!(avx512_f32, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f32, 16, super::transpose_f32,
+tiles!(avx512_f32, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f32, __m512, 16, super::transpose_f32,
     _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps _mm512_add_ps,
     8: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
-tiles!(avx512_f64, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f64, 8, super::transpose_f64,
+tiles!(avx512_f64, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f64, __m512d, 8, super::transpose_f64,
     _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_fmadd_pd _mm512_add_pd,
     8: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
-tiles!(avx2_f32, "avx2,fma", f32, 8, super::transpose_f32,
+tiles!(avx2_f32, "avx2,fma", f32, __m256, 8, super::transpose_f32,
     _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps _mm256_add_ps,
     6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
-tiles!(avx2_f64, "avx2,fma", f64, 4, super::transpose_f64,
+tiles!(avx2_f64, "avx2,fma", f64, __m256d, 4, super::transpose_f64,
     _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_fmadd_pd _mm256_add_pd,
     6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
 

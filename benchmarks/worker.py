@@ -1,0 +1,46 @@
+"""One package's side of a comparison: a process that runs workloads when it is told to.
+
+Started by `compare_with_pytorch.py` with the name of a package. Reads one command a line from standard input, a list in
+JSON, and answers each with one line of JSON.
+"""
+
+import importlib
+import json
+import sys
+import time
+
+
+def main():
+    package, threads = sys.argv[1], int(sys.argv[2])
+    if package != "torch":
+        importlib.import_module(package).install_as_torch()
+    import torch
+    from workloads import WORKLOADS
+
+    torch.set_num_threads(threads)
+    step = result = None
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        if command == "version":
+            answer = torch.__version__
+        elif command == "set up":
+            step, result = WORKLOADS[arguments[0]]()
+            answer = None
+        elif command == "run":
+            seconds = []
+            for _ in range(arguments[0]):
+                start = time.perf_counter()
+                step()
+                seconds.append(time.perf_counter() - start)
+            answer = seconds
+        elif command == "result":
+            answer = result()
+        else:
+            raise ValueError(f"no command {command}")
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+//! Results that take over memory that is read for the last time where they are written.
+//!
+//! An optimizer's update reads a weight and writes the new one: when the caller gives the old one away, the
+//! new one may lie in its place, and the step touches half the memory.
+
+use super::touched;
+use crate::lower::LowerOptions;
+use ttk_ir::Expr;
+use ttk_ir::kernel::{Access, BufferRef, Inst, Kernel, Stmt};
+use ttk_ir::program::{Action, BufferId, Placement, Program};
+
+/// Lets buffers reuse those that a launch reads for the last time, where the kernel allows it.
+pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
+    let may: Vec<Vec<(u32, u32)>> = program.kernels.iter().map(pairs).collect();
+    // The last step that touches each buffer, or memory that lies in it.
+    let mut last: Vec<usize> = vec![0; program.buffers.len()];
+    for (i, step) in program.steps.iter().enumerate() {
+        let (reads, writes) = touched(&step.action, &program.kernels);
+        reads.iter().chain(&writes).for_each(|b| last[b.0 as usize] = i);
+    }
+    for output in &program.outputs {
+        last[output.buffer.0 as usize] = usize::MAX;
+    }
+    for i in 0..program.steps.len() {
+        let Action::Launch { kernel, buffers, .. } = &program.steps[i].action else { continue };
+        let (kernel, buffers) = (*kernel as usize, buffers.clone());
+        for &(read, written) in &may[kernel] {
+            let (from, to) = (buffers[read as usize], buffers[written as usize]);
+            let root = root(program, from);
+            let given = match (&program.buffers[root.0 as usize].placement, placement(program, to)) {
+                (Placement::Input(n), Placement::Output) => {
+                    options.donate.get(*n as usize).copied().unwrap_or(false)
+                }
+                (Placement::Arena { .. }, Placement::Arena { .. }) => true,
+                _ => false,
+            };
+            let alone = buffers.iter().filter(|&&b| self::root(program, b) == root).count() == 1;
+            let (a, b) = (&program.buffers[root.0 as usize], &program.buffers[to.0 as usize]);
+            let fits = a.dtype == b.dtype && a.len == b.len && root < to;
+            if !given || !alone || !fits || last[root.0 as usize] != i {
+                continue;
+            }
+            last[root.0 as usize] = last[to.0 as usize];
+            program.buffers[to.0 as usize].placement = Placement::Reuse(root);
+            let aliases = &mut program.kernels[kernel].aliases;
+            if !aliases.contains(&(read, written)) {
+                aliases.push((read, written));
+            }
+        }
+    }
+}
+
+fn placement(program: &Program, id: BufferId) -> &Placement {
+    &program.buffers[id.0 as usize].placement
+}
+
+/// The buffer whose memory this one is.
+pub(super) fn root(program: &Program, mut id: BufferId) -> BufferId {
+    while let Placement::Reuse(other) = placement(program, id) {
+        id = *other;
+    }
+    id
+}
+
+/// An access: the loops and conditions around it, its index, and its place among the statements.
+#[derive(Clone, PartialEq, Debug)]
+struct Spot {
+    around: Vec<u32>,
+    index: Expr,
+    at: u32,
+}
+
+/// What is done with a parameter.
+#[derive(Default)]
+struct Uses {
+    loads: Vec<Spot>,
+    stores: Vec<Spot>,
+    /// Written in a way that depends on what is there.
+    updated: bool,
+}
+
+/// The pairs of a read and a written parameter that may be one memory: each element is read, in the one
+/// place where the parameter is read, just before it is written. A kernel writes each element of a result
+/// once, so no other iteration can miss what was there.
+fn pairs(kernel: &Kernel) -> Vec<(u32, u32)> {
+    let mut uses: Vec<Uses> = kernel.params.iter().map(|_| Uses::default()).collect();
+    let mut around = Vec::new();
+    walk(&kernel.body, &mut around, &mut 0, &mut uses);
+    let mut out = Vec::new();
+    for (w, written) in kernel.params.iter().enumerate().filter(|(_, p)| p.access == Access::Write) {
+        let [store] = uses[w].stores.as_slice() else { continue };
+        if uses[w].updated || !uses[w].loads.is_empty() {
+            continue;
+        }
+        for (r, read) in kernel.params.iter().enumerate().filter(|(_, p)| p.access == Access::Read) {
+            let same = |l: &Spot| l.around == store.around && l.index == store.index && l.at < store.at;
+            let loads = &uses[r].loads;
+            if read.dtype == written.dtype && !loads.is_empty() && loads.iter().all(same) {
+                out.push((r as u32, w as u32));
+            }
+        }
+    }
+    out
+}
+
+fn walk(stmts: &[Stmt], around: &mut Vec<u32>, at: &mut u32, uses: &mut [Uses]) {
+    for stmt in stmts {
+        *at += 1;
+        match stmt {
+            Stmt::For { body, .. } | Stmt::If { body, .. } => {
+                around.push(*at);
+                walk(body, around, at, uses);
+                around.pop();
+            }
+            Stmt::Let { inst: Inst::Load { buffer: BufferRef::Param(p), index }, .. } => {
+                let spot = Spot { around: around.clone(), index: index.clone(), at: *at };
+                uses[*p as usize].loads.push(spot);
+            }
+            Stmt::Store { buffer: BufferRef::Param(p), index, .. } => {
+                let spot = Spot { around: around.clone(), index: index.clone(), at: *at };
+                uses[*p as usize].stores.push(spot);
+            }
+            Stmt::Update { buffer: BufferRef::Param(p), .. } => uses[*p as usize].updated = true,
+            Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Update { .. } => {}
+            Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
+        }
+    }
+}

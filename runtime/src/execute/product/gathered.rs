@@ -1,0 +1,184 @@
+//! Products of an operand that is read where it lies, by tables of places: the windows of a convolution.
+//!
+//! A row of the broadcast operand starts at a place of its own, and each term is as far from there as a table
+//! says; the two add up, as they do for every view without overlapping conditions. So neither the windows of
+//! an image nor axes that do not follow each other in memory have to be written out first.
+
+use super::{MOST_ROWS, Number, Panels, Tile, Tiles};
+use std::ops::Range;
+
+/// The longest stretch of terms that a tile sums in registers: a panel of so many stays in the nearest cache.
+const STRETCH: usize = 320;
+
+/// A product to compute: `c[lane, row] (+)= sum of x[lane, term] * y[row, term]`.
+pub(in super::super) struct GatheredProduct<'a, T> {
+    pub(in super::super) panels: &'a Panels,
+    pub(in super::super) x: Lanes<'a, T>,
+    pub(in super::super) y: *const T,
+    /// Where each row of the operand starts.
+    pub(in super::super) y_rows: &'a [i32],
+    /// How far from there each term is.
+    pub(in super::super) y_terms: &'a [i32],
+    pub(in super::super) c: *mut T,
+    /// Where each row of the result starts.
+    pub(in super::super) c_rows: RowPlaces<'a>,
+    pub(in super::super) c_lane: isize,
+}
+
+/// Where the rows of a result are.
+#[derive(Clone, Copy)]
+pub(in super::super) enum RowPlaces<'a> {
+    Table(&'a [i32]),
+    Every(usize),
+}
+
+/// The operand on the lanes.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Lanes<'a, T> {
+    /// All panels of all terms, as [`pack`] makes them.
+    Packed(*const T),
+    /// Packed here, a panel and a stretch at a time.
+    Strided { x: Strided<'a, T>, scratch: *mut T },
+}
+
+/// Lanes at a stride, terms where a table says.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Strided<'a, T> {
+    pub(in super::super) start: *const T,
+    pub(in super::super) lane: isize,
+    pub(in super::super) terms: &'a [i32],
+}
+
+/// Numbers that [`Lanes::Strided`] needs for scratch.
+pub(crate) fn scratch_numbers(panels: &Panels) -> usize {
+    panels.widest * panels.vector * STRETCH
+}
+
+/// Numbers of all packed panels.
+pub(crate) fn packed_numbers(panels: &Panels, terms: usize) -> usize {
+    panels.padded() * terms
+}
+
+/// Packs a panel of all terms at its place in `to`.
+///
+/// # Safety
+/// The operand must be in memory, and `to` have room for all panels.
+pub(in super::super) unsafe fn pack<T: Number>(panels: &Panels, panel: usize, x: Strided<'_, T>, to: *mut T) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let to = to.add(panels.first_vector(panel) * panels.vector * x.terms.len());
+        pack_terms(panels, panel, x, 0..x.terms.len(), to);
+    }
+}
+
+/// # Safety
+/// The operand must be in memory, and `to` have room for the terms of the panel.
+unsafe fn pack_terms<T: Number>(
+    panels: &Panels,
+    panel: usize,
+    x: Strided<'_, T>,
+    terms: Range<usize>,
+    to: *mut T,
+) {
+    let (start, end) = (panels.start(panel), panels.start(panel + 1));
+    let (width, padded) = (end - start, (end - start).next_multiple_of(panels.vector));
+    let first = x.start.wrapping_offset(start as isize * x.lane);
+    // SAFETY: passed on from the caller; lanes past the last are zeros.
+    unsafe {
+        for (i, &term) in x.terms[terms].iter().enumerate() {
+            let (from, to) = (first.wrapping_offset(term as isize), to.add(i * padded));
+            if x.lane == 1 && width == 2 * panels.vector {
+                // The usual width, without a call.
+                for l in 0..2 * panels.vector {
+                    *to.add(l) = *from.add(l);
+                }
+            } else if x.lane == 1 {
+                to.copy_from_nonoverlapping(from, width);
+            } else {
+                for l in 0..width {
+                    *to.add(l) = *from.wrapping_offset(l as isize * x.lane);
+                }
+            }
+            for l in width..padded {
+                *to.add(l) = T::default();
+            }
+        }
+    }
+}
+
+/// Computes some panels of lanes by some rows, summing `terms`.
+///
+/// # Safety
+/// Operands and result must be in memory as said, the result the caller's alone and apart from the operands.
+pub(in super::super) unsafe fn multiply<T: Number>(
+    tiles: &Tiles<T>,
+    p: &GatheredProduct<'_, T>,
+    panels: Range<usize>,
+    rows: Range<usize>,
+    terms: Range<usize>,
+) {
+    if terms.is_empty() {
+        // SAFETY: numbers of the result.
+        unsafe { zero(p, panels, rows) };
+        return;
+    }
+    let stretches = terms.len().div_ceil(STRETCH);
+    let depth = terms.len().div_ceil(stretches);
+    for first in terms.clone().step_by(depth) {
+        let stretch = first..(first + depth).min(terms.end);
+        for panel in panels.clone() {
+            let (lane, end) = (p.panels.start(panel), p.panels.start(panel + 1));
+            let padded = (end - lane).next_multiple_of(p.panels.vector);
+            let x = match p.x {
+                Lanes::Packed(all) => {
+                    let at = p.panels.first_vector(panel) * p.panels.vector * p.y_terms.len();
+                    all.wrapping_add(at + stretch.start * padded)
+                }
+                Lanes::Strided { x, scratch } => {
+                    // SAFETY: scratch has room for a stretch of the widest panel.
+                    unsafe { pack_terms(p.panels, panel, x, stretch.clone(), scratch) };
+                    scratch.cast_const()
+                }
+            };
+            let kernels = tiles.gathered[padded / p.panels.vector - 1];
+            let mut row = rows.start;
+            while row < rows.end {
+                let height = kernels.len().min(rows.end - row);
+                // Rows past the height repeat the last; the kernel does not look at them.
+                let at = |i: usize| row + i.min(height - 1);
+                let tile = Tile {
+                    rows: std::array::from_fn(|i| {
+                        let place = match p.c_rows {
+                            RowPlaces::Table(t) => t[at(i)] as isize,
+                            RowPlaces::Every(step) => (at(i) * step) as isize,
+                        };
+                        p.c.wrapping_offset(place + lane as isize * p.c_lane)
+                    }),
+                    lane: p.c_lane,
+                    width: end - lane,
+                    add: stretch.start > terms.start,
+                };
+                let from: [*const T; MOST_ROWS] =
+                    std::array::from_fn(|i| p.y.wrapping_offset(p.y_rows[at(i)] as isize));
+                // SAFETY: passed on from the caller; the panel was packed for these terms.
+                unsafe { kernels[height - 1](&p.y_terms[stretch.clone()], x, padded, &from, &tile) };
+                row += height;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As of [`multiply`].
+unsafe fn zero<T: Number>(p: &GatheredProduct<'_, T>, panels: Range<usize>, rows: Range<usize>) {
+    for lane in p.panels.start(panels.start)..p.panels.start(panels.end) {
+        for row in rows.clone() {
+            let place = match p.c_rows {
+                RowPlaces::Table(t) => t[row] as isize,
+                RowPlaces::Every(step) => (row * step) as isize,
+            };
+            // SAFETY: a number of the result.
+            unsafe { *p.c.wrapping_offset(place + lane as isize * p.c_lane) = T::default() };
+        }
+    }
+}
