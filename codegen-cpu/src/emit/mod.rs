@@ -25,7 +25,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use ttk_ir::kernel::{AccId, Inst, Kernel, LoopKind, Stmt, Val, VarId};
-use ttk_ir::{DType, Expr, ReduceOp, Scalar};
+use ttk_ir::{Cmp, DType, Expr, ReduceOp, Scalar};
 use value::{Kind, V};
 use vector::Lanes;
 
@@ -142,6 +142,8 @@ struct Gen<'a> {
     lane_var: Option<VarId>,
     /// Values that are constants, of the whole kernel: known before their definition is written.
     constants: FxHashSet<Val>,
+    /// Values that say whether one value is less than another.
+    less: FxHashMap<Val, (Val, Val)>,
     /// Loops and conditions around the current statement.
     depth: u32,
     /// Nothing around the current statement can keep it from running: loads of unchanging memory may
@@ -210,6 +212,7 @@ impl<'a> Gen<'a> {
             lanes: None,
             lane_var: None,
             constants: FxHashSet::default(),
+            less: FxHashMap::default(),
             depth: 0,
             certain: true,
             frame,
@@ -380,6 +383,9 @@ impl<'a> Gen<'a> {
             Inst::Const(s) => Some(*s),
             _ => None,
         };
+        if let Inst::Cmp(Cmp::Lt, a, b) = inst {
+            self.less.insert(dst, (*a, *b));
+        }
         let mut bound = Bound { scalar: Some(v), vector: None, constant, depth: self.depth };
         if self.lanes.is_some() {
             (bound.scalar, bound.vector) = (None, Some(v));
@@ -447,8 +453,15 @@ impl<'a> Gen<'a> {
                 Ok(self.compare(*op, a, b, from))
             }
             Inst::Select(c, a, b) => {
-                let ((c, _), (a, _), (b, _)) = (self.val(*c)?, self.val(*a)?, self.val(*b)?);
-                Ok(self.select(c, a, b))
+                let less = self.less.get(c).copied();
+                let ((c, _), (x, _), (y, _)) = (self.val(*c)?, self.val(*a)?, self.val(*b)?);
+                let float = matches!(x.kind, Kind::F32 | Kind::F64) && y.kind == x.kind;
+                match less {
+                    Some(ab) if self.lanes.is_some() && float && (ab == (*a, *b) || ab == (*b, *a)) => {
+                        Ok(self.chosen_by_size(ab == (*b, *a), x, y))
+                    }
+                    _ => Ok(self.select(c, x, y)),
+                }
             }
             Inst::Cast(a) => {
                 let (a, from) = self.val(*a)?;

@@ -99,7 +99,7 @@ fn forward_slots(program: &Program, list: &[Source], before: &[Aliases], of_op: 
 
 /// Spill slots can move only if nothing else touches the frame's vector slots: no address of the
 /// frame is taken, and accesses do not overlap except when equal.
-fn slots_are_private(program: &Program) -> bool {
+pub(super) fn slots_are_private(program: &Program) -> bool {
     let mut vector: Vec<u64> = Vec::new();
     let mut other: Vec<(u64, u64)> = Vec::new();
     for op in &program.ops {

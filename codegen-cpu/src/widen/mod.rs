@@ -23,6 +23,7 @@
 mod assemble;
 mod decode;
 mod flow;
+mod fold;
 mod masks;
 mod plan;
 mod rewrite;
@@ -222,7 +223,12 @@ impl Widener {
         fixed: u32,
         wide: Wide,
     ) -> Result<Widened, Declined> {
-        let program = decode::decode(code, tags, u64::from(fixed), &self.table)?;
-        rewrite::rewrite(&program, code, wide)
+        let mut program = decode::decode(code, tags, u64::from(fixed), &self.table)?;
+        let gone = match wide {
+            // Constants and spills have registers of their own there.
+            Wide::W512 => Vec::new(),
+            Wide::W256 => fold::reloads(&mut program, &self.table),
+        };
+        rewrite::rewrite(&program, code, wide, gone)
     }
 }

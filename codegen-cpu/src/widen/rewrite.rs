@@ -29,10 +29,16 @@ struct Rewriter<'a> {
     uses_vectors: bool,
 }
 
-pub(super) fn rewrite(program: &Program, code: &[u8], wide: Wide) -> Result<Widened, Declined> {
+/// Writes a program; without the instructions that are `gone`, at 256 bits.
+pub(super) fn rewrite(
+    program: &Program,
+    code: &[u8],
+    wide: Wide,
+    gone: Vec<bool>,
+) -> Result<Widened, Declined> {
     let plan = match wide {
         Wide::W512 => Plan::new(program, code),
-        Wide::W256 => Plan::none(program),
+        Wide::W256 => Plan { dropped: gone, ..Plan::none(program) },
     };
     let uses_vectors = program.ops.iter().any(|op| !matches!(op.role, Role::Pass));
     let out = Assembler::new(code.len() * 2, program.ops.len())?;

@@ -86,6 +86,14 @@ impl Math<'_> {
         self.mul(y, g)
     }
 
+    /// `exp(x)` where the result is neither too large nor too small to be normal.
+    pub(super) fn exp_normal(&mut self, x: Val) -> Val {
+        let (n, r) = self.reduce_exp(x);
+        let p = self.expm1_reduced(r);
+        let scale = self.exp2_int(n);
+        self.fma(p, scale, scale)
+    }
+
     pub(super) fn expm1(&mut self, x: Val) -> Val {
         let y = self.at_most(x, self.pick(89.0, 710.0));
         let y = self.at_least(y, self.pick(-40.0, -80.0));

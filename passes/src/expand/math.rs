@@ -194,17 +194,27 @@ impl Math<'_> {
         self.float_of(joined)
     }
 
-    /// A polynomial by Horner's rule, highest power first.
+    /// A polynomial, highest power first.
+    ///
+    /// Pairs of terms are made apart and joined by Horner's rule in `x^2`: the chain of operations that wait
+    /// for each other is half as long as Horner's in `x`, and that is what a loop over lanes waits for.
     pub(super) fn poly(&mut self, x: Val, coefficients: &[f64]) -> Val {
-        let mut sum = None;
-        for &c in coefficients {
-            let c = self.c(c);
-            sum = Some(match sum {
-                None => c,
-                Some(s) => self.fma(s, x, c),
-            });
+        let (first, pairs) = coefficients.split_at(coefficients.len() % 2);
+        let mut sum = first.first().map(|&c| self.c(c));
+        if coefficients.len() < 4 {
+            for &c in pairs {
+                let c = self.c(c);
+                sum = Some(sum.map_or(c, |s| self.fma(s, x, c)));
+            }
+            return sum.unwrap_or_else(|| self.c(0.0));
         }
-        sum.unwrap_or(x)
+        let square = self.mul(x, x);
+        for pair in pairs.chunks_exact(2) {
+            let (high, low) = (self.c(pair[0]), self.c(pair[1]));
+            let pair = self.fma(high, x, low);
+            sum = Some(sum.map_or(pair, |s| self.fma(s, square, pair)));
+        }
+        sum.unwrap_or_else(|| self.c(0.0))
     }
 
     /// `2^n` for a whole number `n` with `2^n` normal.
