@@ -31,7 +31,7 @@ class Package:
     def __init__(self, name, threads):
         self.name = name
         command = [sys.executable, os.path.join(FOLDER, "worker.py"), name, str(threads)]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": FOLDER}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
