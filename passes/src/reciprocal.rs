@@ -71,20 +71,23 @@ fn is_ample(r: &Rewriter<'_>, v: ValueId, depth: u32) -> bool {
         return r.splat(epsilon).is_some() && is_ample(r, epsilon, 1) && not_negative(r, x, DEPTH);
     }
     // The total of a softmax: the largest of its terms is exp(0).
-    if matches!(op, Op::Reduce { op: ReduceOp::Sum, .. }) {
+    if let Op::Reduce { op: ReduceOp::Sum, axes } = op {
         let terms = r.input(v, 0);
-        return matches!(r.op_of(terms), Op::Unary(Unary::Exp)) && is_below_maximum(r, r.input(terms, 0));
+        return matches!(r.op_of(terms), Op::Unary(Unary::Exp))
+            && is_below_maximum(r, r.input(terms, 0), axes);
     }
     false
 }
 
-/// Whether `v` is `x - max(x)`, in which the largest element of a row is 0.
-fn is_below_maximum(r: &Rewriter<'_>, v: ValueId) -> bool {
+/// Whether `v` is `x - max(x)` and wherever it is summed over `axes` one term is that of a largest element, 0.
+/// (The largest of each column says nothing of a row: all of it may be far below.)
+fn is_below_maximum(r: &Rewriter<'_>, v: ValueId, axes: &[u8]) -> bool {
     if !matches!(r.op_of(v), Op::Binary(Binary::Sub)) || !matches!(r.op_of(r.input(v, 1)), Op::Expand(_)) {
         return false;
     }
     let max = r.input(r.input(v, 1), 0);
-    matches!(r.op_of(max), Op::Reduce { op: ReduceOp::Max, .. }) && r.input(max, 0) == r.input(v, 0)
+    let Op::Reduce { op: ReduceOp::Max, axes: of } = r.op_of(max) else { return false };
+    r.input(max, 0) == r.input(v, 0) && of.iter().all(|a| axes.contains(a))
 }
 
 /// Whether no element is below zero (a NaN may be).

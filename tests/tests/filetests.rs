@@ -4,6 +4,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use ttk_passes::PIPELINE;
+use ttk_passes::egraph::rules::RULES;
 use ttk_tests::filetests::{FileTest, difference};
 
 fn main() -> ExitCode {
@@ -11,12 +13,48 @@ fn main() -> ExitCode {
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
-    let trial = |file: PathBuf| {
-        let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
+    let trial = |file: &PathBuf| {
+        let (name, file) = (relative(&root, file), file.clone());
         Trial::test(name, move || check(&file))
     };
-    let trials = files.into_iter().map(trial).collect();
+    let mut trials: Vec<Trial> = files.iter().map(trial).collect();
+    let names: Vec<String> = files.iter().map(|f| relative(&root, f)).collect();
+    trials.push(Trial::test("every_rule_has_a_file", {
+        let root = root.clone();
+        move || every_rule_has_a_file(&root)
+    }));
+    trials.push(Trial::test("every_pass_has_a_file", move || every_pass_has_a_file(&names)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn relative(root: &Path, file: &Path) -> String {
+    file.strip_prefix(root).unwrap_or(file).display().to_string()
+}
+
+/// `rule/NAME.ttir` shows a rule of the e-graph at work, and what it must leave alone.
+fn every_rule_has_a_file(root: &Path) -> Result<(), Failed> {
+    for rule in RULES {
+        let name = format!("rule/{}.ttir", rule.name);
+        let text = fs::read_to_string(root.join(&name)).map_err(|e| format!("{name}: {e}"))?;
+        let tests = FileTest::parse(&text)?;
+        let applies =
+            |t: &FileTest| t.command == "rule" && t.args == [rule.name] && t.expected != "no match\n";
+        if !tests.iter().any(applies) {
+            return Err(format!("{name} does not show the rule at work").into());
+        }
+    }
+    Ok(())
+}
+
+/// A pass has a folder, or a file, of its name under `pass`.
+fn every_pass_has_a_file(names: &[String]) -> Result<(), Failed> {
+    for pass in PIPELINE {
+        let (folder, file) = (format!("pass/{}/", pass.name), format!("pass/{}.ttir", pass.name));
+        if !names.iter().any(|n| n.starts_with(&folder) || *n == file) {
+            return Err(format!("no file test of the pass {}", pass.name).into());
+        }
+    }
+    Ok(())
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -31,15 +69,24 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn check(file: &Path) -> Result<(), Failed> {
-    let test = FileTest::parse(&fs::read_to_string(file)?)?;
-    let got = test.run()?;
-    if got == test.expected {
+    let text = fs::read_to_string(file)?;
+    let tests = FileTest::parse(&text)?;
+    let bless = std::env::var_os("TTK_BLESS").is_some_and(|v| v == "1");
+    let (mut outputs, mut shown) = (Vec::new(), String::new());
+    for test in &tests {
+        let code = test.text.lines().find(|l| !l.starts_with(';')).unwrap_or("");
+        let got = test.run().map_err(|e| format!("{code}\n{e}"))?;
+        if got != test.expected {
+            shown += &format!("{code}\n{}\n", difference(&test.expected, &got));
+        }
+        outputs.push(got);
+    }
+    if shown.is_empty() {
         return Ok(());
     }
-    if std::env::var_os("TTK_BLESS").is_some_and(|v| v == "1") {
-        fs::write(file, test.blessed(&got))?;
+    if bless {
+        fs::write(file, FileTest::blessed(&text, &tests, &outputs))?;
         return Ok(());
     }
-    let shown = difference(&test.expected, &got);
-    Err(format!("{shown}\nTTK_BLESS=1 writes what is printed now into the file").into())
+    Err(format!("{shown}TTK_BLESS=1 writes what is printed now into the file").into())
 }

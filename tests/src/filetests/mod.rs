@@ -16,13 +16,17 @@
 //! ```
 //!
 //! names a command of [`COMMANDS`] in its first line and holds what the command is expected to print in
-//! the comment lines at its end. `TTK_BLESS=1 cargo test -p ttk-tests --test filetests` writes what it
-//! does print there; read the difference before it is committed. Other directives stand in comments at the
-//! top, `; symbols: 3 5`; which there are, the command says.
+//! the comment after the graph or kernel. `TTK_BLESS=1 cargo test -p ttk-tests --test filetests` writes
+//! what it does print there; read the difference before it is committed.
+//!
+//! A file may hold several graphs, each followed by what is expected of it. A comment that touches a graph from
+//! above belongs to it; so do directives in there, `; symbols: 3 5`. Which directives there are, the
+//! command says. Where a blank line follows the first comment, its directives are for all graphs.
 //!
 //! To add a command, write a function and a row of the table.
 
 mod commands;
+mod compare;
 
 use std::fmt::Write;
 
@@ -58,34 +62,62 @@ pub struct FileTest {
 }
 
 impl FileTest {
-    /// Takes a file apart.
+    /// Takes a file apart: a test for each graph or kernel in it.
     ///
     /// # Errors
     /// A sentence, when the file does not begin with `; test:`.
-    pub fn parse(file: &str) -> Result<FileTest, String> {
+    pub fn parse(file: &str) -> Result<Vec<FileTest>, String> {
         let lines: Vec<&str> = file.lines().collect();
         let header = lines.first().and_then(|l| l.strip_prefix("; test:"));
         let mut words = header.ok_or("the first line is not `; test: command`")?.split_whitespace();
         let command = words.next().ok_or("no command after `; test:`")?.to_string();
-        let args = words.map(str::to_string).collect();
+        let args: Vec<String> = words.map(str::to_string).collect();
 
-        let last_code = lines.iter().rposition(|l| !l.trim().is_empty() && !l.starts_with(';'));
-        let end = last_code.map_or(lines.len(), |i| i + 1);
-        let directives = lines[1..end]
-            .iter()
-            .take_while(|l| l.starts_with(';'))
-            .filter_map(|l| l.strip_prefix("; ")?.split_once(':'))
-            .map(|(name, text)| (name.trim().to_string(), text.trim().to_string()))
-            .collect();
-        let mut expected = String::new();
-        for line in lines[end..].iter().filter(|l| !l.is_empty()) {
-            let line = line.strip_prefix("; ").or(line.strip_prefix(';')).unwrap_or(line);
-            expected.push_str(line);
-            expected.push('\n');
+        let header = lines.iter().take_while(|l| l.starts_with(';')).count();
+        let mut shared = directives(&lines[1..header]);
+        let mut tests: Vec<FileTest> = Vec::new();
+        for range in blocks(&lines) {
+            let comment = lines[range.clone()].iter().take_while(|l| l.starts_with(';')).count();
+            let mut own = directives(&lines[range.start..][..comment]);
+            if range.start == 0 {
+                // The header touches the first graph and is that graph's alone.
+                own = std::mem::take(&mut shared);
+            }
+            tests.push(FileTest {
+                command: command.clone(),
+                args: args.clone(),
+                directives: own.into_iter().chain(shared.iter().cloned()).collect(),
+                text: lines[range.clone()].iter().map(|l| format!("{l}\n")).collect(),
+                expected: expected(&lines[range.end..]),
+            });
         }
-        let mut text = lines[..end].join("\n");
-        text.push('\n');
-        Ok(FileTest { command, args, directives, text, expected })
+        if tests.is_empty() {
+            return Err("there is no graph and no kernel".to_string());
+        }
+        Ok(tests)
+    }
+
+    /// The file whose tests these are, with `outputs` in the place of what is expected.
+    pub fn blessed(file: &str, tests: &[FileTest], outputs: &[String]) -> String {
+        let first = tests.first().map_or("", |t| t.text.as_str());
+        let mut out = String::new();
+        // A header apart from the first graph.
+        if !file.starts_with(first) {
+            let header = file.lines().take_while(|l| l.starts_with(';'));
+            header.for_each(|l| out += &format!("{l}\n"));
+            out.push('\n');
+        }
+        for (i, (test, output)) in tests.iter().zip(outputs).enumerate() {
+            if i > 0 {
+                out.push('\n');
+            }
+            out += &test.text;
+            out.push('\n');
+            for line in output.lines() {
+                out += &format!("; {line}\n");
+            }
+        }
+        out
     }
 
     /// The texts of the directives of a name.
@@ -118,18 +150,45 @@ impl FileTest {
         }
         Ok(out.lines().filter(|l| !l.is_empty()).fold(String::new(), |all, l| all + l.trim_end() + "\n"))
     }
+}
 
-    /// The file with `output` in the place of what is expected.
-    pub fn blessed(&self, output: &str) -> String {
-        let mut file = self.text.clone();
-        file.push('\n');
-        for line in output.lines() {
-            file.push_str("; ");
-            file.push_str(line);
-            file.push('\n');
-        }
-        file
+/// The lines of each graph or kernel, with the comment that touches it from above.
+fn blocks(lines: &[&str]) -> Vec<std::ops::Range<usize>> {
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while let Some(code) =
+        (at..lines.len()).find(|&i| !lines[i].trim().is_empty() && !lines[i].starts_with(';'))
+    {
+        let above = lines[at..code].iter().rev().take_while(|l| l.starts_with(';')).count();
+        // A text that is not closed, which a test of the parser may be about, ends at a blank line.
+        let closed = lines[code..].iter().position(|l| *l == "}");
+        let end = closed.or_else(|| lines[code..].iter().position(|l| l.trim().is_empty()).map(|n| n - 1));
+        at = end.map_or(lines.len(), |n| code + n + 1);
+        blocks.push(code - above..at);
     }
+    blocks
+}
+
+/// `; name: text` lines.
+fn directives(lines: &[&str]) -> Vec<(String, String)> {
+    let split = lines.iter().filter_map(|l| l.strip_prefix("; ")?.split_once(':'));
+    split.map(|(name, text)| (name.trim().into(), text.trim().into())).collect()
+}
+
+/// The comment after a block, without the one that belongs to the next.
+fn expected(lines: &[&str]) -> String {
+    let code = lines.iter().position(|l| !l.trim().is_empty() && !l.starts_with(';'));
+    let mut end = code.unwrap_or(lines.len());
+    if code.is_some() {
+        while end > 0 && lines[end - 1].starts_with(';') {
+            end -= 1;
+        }
+    }
+    let comment = lines[..end].iter().filter(|l| !l.is_empty());
+    comment
+        .map(|l| l.strip_prefix("; ").or(l.strip_prefix(';')).unwrap_or(l))
+        .map(|l| format!("{l}\n"))
+        .collect()
 }
 
 /// The lines of two texts side by side: `-` expected only, `+` printed only.

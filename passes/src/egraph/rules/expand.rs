@@ -5,7 +5,7 @@ use crate::egraph::saturate::Island;
 use egg::Id;
 use smallvec::SmallVec;
 use ttk_ir::op::Axes;
-use ttk_ir::{Binary, Dim, Op, ReduceOp, Scalar, Shape};
+use ttk_ir::{Binary, DType, Dim, Op, ReduceOp, Scalar, Shape};
 
 pub(super) const HOIST: Rule = Rule {
     name: "expand-hoist",
@@ -77,8 +77,12 @@ fn reduce_of_expand(island: &mut Island, op: &Op, big: Id, x: Id) -> Option<Id> 
     let factor = match reduce {
         ReduceOp::Max | ReduceOp::Min => None,
         ReduceOp::Sum => {
-            let dtype = island.ty(x).dtype;
-            Some(Scalar::from_i64(dtype, count()?))
+            let factor = Scalar::from_i64(island.ty(x).dtype, count()?);
+            // 65520 and more are infinite in f16, where as many small numbers have a sum.
+            if factor.dtype.is_float() && !factor.as_f64().is_finite() {
+                return None;
+            }
+            Some(factor)
         }
         ReduceOp::Prod => return None,
     };
@@ -108,6 +112,10 @@ pub(super) const SUM_OF_SCALED: Rule = Rule {
 
 fn sum_of_scaled(island: &mut Island, op: &Op, args: &[Id], found: &mut Found) {
     let Op::Reduce { axes, .. } = op else { return };
+    // A sum whose terms were scaled to fit the narrow range of f16 may overflow unscaled.
+    if island.ty(args[0]).dtype == DType::F16 {
+        return;
+    }
     for (mul, factors) in island.terms(args[0], |op| matches!(op, Op::Binary(Binary::Mul))) {
         for (x, s) in [(factors[0], factors[1]), (factors[1], factors[0])] {
             let sum = |island: &mut Island| island.add(op.clone(), &one(x));

@@ -56,7 +56,7 @@ fn with_permutation(island: &mut Island, op: &Op, args: &[Id], perm: &Axes) -> O
 
 pub(super) const STRUCTURED: Rule = Rule {
     name: "permute-past-structured",
-    doc: "reduce, pad, window, fold, expand and concat of a permutation are the permutation of the same",
+    doc: "reduce, pad, window, fold and concat of a permutation are the permutation of the same",
     when: When::Always,
     begins: |op| {
         matches!(op, Op::Reduce { .. } | Op::Pad { .. } | Op::Window(_) | Op::Fold { .. } | Op::Concat { .. })
