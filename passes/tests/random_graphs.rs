@@ -47,7 +47,7 @@ fn but_for_zeros(got: &Tensor, want: &Tensor) -> Result<(), String> {
     exactly(&got, want)
 }
 
-/// Whether a graph has sums, which are the exception of the rules of `RULES.md`.
+/// Whether a graph has sums, which are the exception of the rules of `docs/design/rules.md`.
 fn has_sums(graph: &Graph) -> bool {
     let is_sum =
         |op: &Op| matches!(op, Op::Reduce { op: ReduceOp::Sum, .. } | Op::Scan { .. } | Op::Fold { .. });

@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         move || every_rule_has_a_file(&root)
     }));
     trials.push(Trial::test("every_pass_has_a_file", move || every_pass_has_a_file(&names)));
+    trials
+        .push(Trial::test("documents_show_what_is_printed", move || documents_show_what_is_printed(&files)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -52,6 +54,27 @@ fn every_pass_has_a_file(names: &[String]) -> Result<(), Failed> {
         let (folder, file) = (format!("pass/{}/", pass.name), format!("pass/{}.ttir", pass.name));
         if !names.iter().any(|n| n.starts_with(&folder) || *n == file) {
             return Err(format!("no file test of the pass {}", pass.name).into());
+        }
+    }
+    Ok(())
+}
+
+/// Every text in `docs/design/passes.md` stands in a file test, in a graph or in what is expected of one.
+fn documents_show_what_is_printed(files: &[PathBuf]) -> Result<(), Failed> {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/design/passes.md");
+    let document = fs::read_to_string(document)?;
+    let mut printed = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file)?;
+        printed.push(
+            text.lines()
+                .map(|l| l.strip_prefix("; ").unwrap_or(l))
+                .fold(String::new(), |all, l| all + l + "\n"),
+        );
+    }
+    for shown in document.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        if !printed.iter().any(|p| p.contains(shown)) {
+            return Err(format!("docs/design/passes.md shows what no file test has:\n{shown}").into());
         }
     }
     Ok(())

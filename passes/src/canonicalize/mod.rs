@@ -6,7 +6,7 @@
 //! in a direction that no other rule reverses (views toward what they view, `expand` toward what uses
 //! it, constants to the right), or the recursion would not end.
 //!
-//! What a rule may change of a float is said in `RULES.md` at the root of this crate.
+//! What a rule may change of a float is said in `docs/design/rules.md`.
 
 mod arith;
 mod facts;

@@ -28,6 +28,11 @@ pub const COMMANDS: &[Command] = &[
         run: pass,
     },
     Command {
+        name: "trace",
+        doc: "[fast_math] [inference]: the graph after each pass that changes it; each is evaluated and compared",
+        run: trace,
+    },
+    Command {
         name: "rule",
         doc: "NAME: each graph that one match of the rule of the e-graph makes, or `no match`; what it makes is \
               evaluated and compared",
@@ -152,6 +157,19 @@ fn pass(test: &FileTest) -> Result<String, String> {
         && test.directive("values").all(|v| v != "tame");
     agree(test, &before, &after, if exact { Agreement::Exact } else { Agreement::Rounding })?;
     Ok(after.to_string())
+}
+
+fn trace(test: &FileTest) -> Result<String, String> {
+    let before = graph(test)?;
+    let (mut out, mut last) = (String::new(), before.to_string());
+    for (name, after) in ttk_passes::trace(&before, &options(test)).map_err(|e| e.to_string())? {
+        agree(test, &before, &after, Agreement::Rounding).map_err(|e| format!("after {name}: {e}"))?;
+        let text = after.to_string();
+        let shown = if text == last { "the same\n" } else { text.as_str() };
+        out += &format!("after {name}:\n{shown}");
+        last = text;
+    }
+    Ok(out)
 }
 
 fn rule(test: &FileTest) -> Result<String, String> {

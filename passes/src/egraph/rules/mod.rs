@@ -1,4 +1,4 @@
-//! The rewrite rules, as data. What a rule may do is said in `RULES.md` at the root of this crate.
+//! The rewrite rules, as data. What a rule may do is said in `docs/design/rules.md`.
 
 mod conv;
 mod dot;
