@@ -154,6 +154,10 @@ pub(super) const CHANNEL_SCALE: Rule = Rule {
 };
 
 fn channel_scale(island: &mut Island, op: &Op, args: &[Id], found: &mut Found) {
+    // Scaled, a weight may leave the narrow range of f16 where the product does not.
+    if island.ty(args[0]).dtype == DType::F16 {
+        return;
+    }
     for (product_at, factor_at) in [(0, 1), (1, 0)] {
         for (batch, contract, lhs, rhs) in dots(island, args[product_at]) {
             for factor in expands(island, args[factor_at]) {
@@ -194,6 +198,10 @@ pub(super) const DISTRIBUTE: Rule = Rule {
 };
 
 fn distribute(island: &mut Island, mul: &Op, args: &[Id], found: &mut Found) {
+    // Apart, the terms may leave the narrow range of f16 where their sum does not.
+    if island.ty(args[0]).dtype == DType::F16 {
+        return;
+    }
     let is_sum = |op: &Op| matches!(op, Op::Binary(Binary::Add | Binary::Sub));
     for (sum_at, factor_at) in [(0, 1), (1, 0)] {
         let factor = args[factor_at];
