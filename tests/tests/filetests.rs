@@ -4,8 +4,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use ttk_passes::PIPELINE;
+use ttk_ir::{Graph, Node};
+use ttk_passes::egraph::cost::{Cost, cost};
 use ttk_passes::egraph::rules::RULES;
+use ttk_passes::egraph::{rewrite, rewrite_without};
+use ttk_passes::{Options, PIPELINE};
 use ttk_tests::filetests::{FileTest, difference};
 
 fn main() -> ExitCode {
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
     trials.push(Trial::test("every_rule_has_a_file", {
         let root = root.clone();
         move || every_rule_has_a_file(&root)
+    }));
+    trials.push(Trial::test("every_rule_pays_somewhere", {
+        let files = files.clone();
+        move || every_rule_pays_somewhere(&files)
     }));
     trials.push(Trial::test("every_pass_has_a_file", move || every_pass_has_a_file(&names)));
     trials
@@ -46,6 +53,38 @@ fn every_rule_has_a_file(root: &Path) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Some graph of `pass/rewrite` costs more without the rule: none is there for nothing.
+fn every_rule_pays_somewhere(files: &[PathBuf]) -> Result<(), Failed> {
+    // Rules for inference only are among them.
+    let options = Options { inference: true, ..Options::default() };
+    let mut graphs = Vec::new();
+    for file in files.iter().filter(|f| f.components().any(|c| c.as_os_str() == "rewrite")) {
+        for test in FileTest::parse(&fs::read_to_string(file)?)? {
+            let graph = ttk_ir::text::parse(&test.text)?;
+            let cost = total(&rewrite(&graph, &options)?);
+            graphs.push((graph, cost));
+        }
+    }
+    for rule in RULES {
+        let mut pays = false;
+        for (graph, cost) in &graphs {
+            pays |= total(&rewrite_without(rule, graph, &options)?) > *cost;
+        }
+        if !pays {
+            return Err(format!("no graph of pass/rewrite costs more without {}", rule.name).into());
+        }
+    }
+    Ok(())
+}
+
+/// What the operations of a graph cost.
+fn total(graph: &Graph) -> Cost {
+    let operands = |n: &Node| n.inputs.iter().map(|v| graph.ty(*v)).collect::<Vec<_>>();
+    let live = graph.live();
+    let nodes = graph.ids().filter(|id| live[id.index()]).map(|id| graph.node(id));
+    nodes.map(|n| cost(&n.op, &operands(n), &n.ty)).sum()
 }
 
 /// A pass has a folder, or a file, of its name under `pass`.

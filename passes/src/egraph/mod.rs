@@ -35,6 +35,19 @@ use ttk_ir::{Graph, LocId, Op, ValueId};
 /// # Errors
 /// None but [`PassError::Type`], which means a defect.
 pub fn rewrite(graph: &Graph, options: &Options) -> Result<Graph, PassError> {
+    rewrite_by(graph, rules::enabled(options))
+}
+
+/// The same without one of the rules: what a test of the rule's worth looks at.
+///
+/// # Errors
+/// None but [`PassError::Type`], which means a defect.
+pub fn rewrite_without(rule: &rules::Rule, graph: &Graph, options: &Options) -> Result<Graph, PassError> {
+    rewrite_by(graph, rules::enabled(options) & !rules::only(rule))
+}
+
+/// By the rules of a set, as bits over [`rules::RULES`].
+fn rewrite_by(graph: &Graph, enabled: u64) -> Result<Graph, PassError> {
     let mut facts = Facts::default();
     let items = islands::split(graph, &mut facts.ops);
     let mut out = Stitch::new(graph);
@@ -50,7 +63,7 @@ pub fn rewrite(graph: &Graph, options: &Options) -> Result<Graph, PassError> {
         let recipe = match memo.get(&outline.key) {
             Some(known) => known.clone(),
             None => {
-                let (found, tables) = improve(graph, outline, facts, options);
+                let (found, tables) = improve(graph, outline, facts, enabled);
                 facts = tables;
                 let found = found.map(Rc::new);
                 memo.insert(outline.key.clone(), found.clone());
@@ -118,12 +131,12 @@ struct Step {
 
 /// Looks for a cheaper form of an island; `None` when what there is is the cheapest. The tables go in and
 /// come out, so that an operation has one number all over a graph.
-fn improve(graph: &Graph, outline: &Outline, facts: Facts, options: &Options) -> (Option<Recipe>, Facts) {
+fn improve(graph: &Graph, outline: &Outline, facts: Facts, enabled: u64) -> (Option<Recipe>, Facts) {
     let mut island = Island::new(facts);
     let Some(loaded) = load(&mut island, graph, outline) else {
         return (None, island.into_facts());
     };
-    if !island.saturate(options) {
+    if !island.saturate(enabled) {
         return (None, island.into_facts());
     }
     let roots: Vec<Id> = outline.outputs.iter().map(|&n| island.egraph.find(loaded.nodes[n])).collect();

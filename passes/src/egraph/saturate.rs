@@ -3,9 +3,8 @@
 use super::analysis::{Facts, Known};
 use super::cost::{Cost, cost};
 use super::language::{Args, ENode};
-use super::rules::{self, Found, RULES};
+use super::rules::{Found, RULES};
 use crate::fold::fold;
-use crate::options::Options;
 use egg::{EGraph, Id};
 use smallvec::SmallVec;
 use std::rc::Rc;
@@ -149,9 +148,8 @@ impl Island {
         cost(self.egraph.analysis.ops.get(node.op), &inputs, self.ty(class))
     }
 
-    /// Runs the rules until they find nothing new or a limit is met; whether they found anything.
-    pub(super) fn saturate(&mut self, options: &Options) -> bool {
-        let enabled = rules::enabled(options);
+    /// Runs the rules of a set until they find nothing new or a limit is met; whether they found anything.
+    pub(super) fn saturate(&mut self, enabled: u64) -> bool {
         let mut found = false;
         for _ in 0..ITERATIONS {
             self.egraph.rebuild();

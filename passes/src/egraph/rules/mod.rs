@@ -85,6 +85,11 @@ pub(super) fn enabled(options: &Options) -> u64 {
     })
 }
 
+/// One rule as a set.
+pub(super) fn only(rule: &Rule) -> u64 {
+    bits(|r| r.name == rule.name)
+}
+
 fn bits(test: impl Fn(&Rule) -> bool) -> u64 {
     RULES.iter().enumerate().filter(|(_, rule)| test(rule)).fold(0, |set, (i, _)| set | 1 << i)
 }
