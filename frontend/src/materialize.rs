@@ -5,12 +5,12 @@ use crate::compile::extract::{Entry, extract};
 use crate::counters;
 use crate::error::Result;
 use crate::host::for_each_offset;
-use crate::node::{Node, Value};
+use crate::node::{Node, Value, live_nodes};
 use crate::record::Recorder;
 use crate::tensor::Storage;
 use crate::view::{View, numel};
 use parking_lot::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 use ttk_ir::Type;
 use ttk_runtime::Buffer;
@@ -27,9 +27,12 @@ struct Pending {
 /// The cache of compiled plans; its lock also makes computations one at a time.
 static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
 
-/// A recording of this many storages is computed even if nobody asks: the safety net under a loop that
-/// never looks at a result.
-const PENDING_LIMIT: usize = 50_000;
+/// A recording of this many values is computed even if nobody asks: the safety net under a loop that never
+/// looks at a result.
+const RECORDED_LIMIT: u64 = 32_768;
+
+/// How many values were alive when everything was last computed.
+static KEPT: AtomicU64 = AtomicU64::new(0);
 
 /// Puts a storage on the list of those to compute.
 pub(crate) fn add_pending(storage: &Arc<Storage>) {
@@ -46,7 +49,7 @@ pub(crate) fn add_pending(storage: &Arc<Storage>) {
 
 /// Whether so much is recorded that it should be computed now.
 pub fn over_limit() -> bool {
-    PENDING.lock().storages.len() > PENDING_LIMIT
+    live_nodes() > KEPT.load(Ordering::Relaxed) + RECORDED_LIMIT
 }
 
 /// Computes everything that a living tensor still waits for, as one plan.
@@ -69,6 +72,8 @@ pub fn flush() -> Result<()> {
     if result.is_err() {
         storages.iter().for_each(add_pending);
     }
+    drop((roots, storages));
+    KEPT.store(live_nodes(), Ordering::Relaxed);
     result
 }
 

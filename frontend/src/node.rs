@@ -45,6 +45,8 @@ pub struct Node {
     pub requires_grad: bool,
     /// Source line, interned by [`crate::source`]; 0 is unknown.
     pub loc: u32,
+    /// A constant that will be another one the next time; see [`crate::record::set_varying`].
+    pub varying: bool,
     /// Set when a backward pass has consumed this node and its inputs serve derivatives no more.
     pub tape_freed: AtomicBool,
     pub state: Mutex<NodeState>,
@@ -85,8 +87,10 @@ pub fn next_id() -> u64 {
 impl Node {
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
         LIVE.fetch_add(1, Ordering::Relaxed);
+        let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
         Arc::new(Node {
             id: next_id(),
+            varying,
             kind,
             ty,
             requires_grad,

@@ -9,6 +9,7 @@ use ttk_ir::{Builder, Op, Type, infer};
 thread_local! {
     static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
     static LOC: Cell<u32> = const { Cell::new(0) };
+    static VARYING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether operations of this thread are recorded for derivatives.
@@ -19,6 +20,17 @@ pub fn grad_enabled() -> bool {
 /// Sets [`grad_enabled`] and returns what it was.
 pub fn set_grad_enabled(on: bool) -> bool {
     GRAD_ENABLED.replace(on)
+}
+
+/// Whether numbers that operations of this thread take are expected to be others the next time.
+pub fn varying() -> bool {
+    VARYING.get()
+}
+
+/// Sets [`varying`] and returns what it was. An optimizer says so of its rates: a plan takes them as inputs
+/// from the first, and need not be compiled again when a second value is seen.
+pub fn set_varying(on: bool) -> bool {
+    VARYING.replace(on)
 }
 
 /// The source line that operations of this thread are now recorded for.

@@ -37,7 +37,8 @@ pub fn trace(arguments: &[Tensor], outputs: &[Tensor], named: &[(String, Tensor)
     let roots: Vec<Value> = outputs.iter().map(Tensor::value).collect();
     let mut recording = extract_roots(&roots);
     recording.donate.iter_mut().for_each(|d| *d = false);
-    let pattern = Pattern::exact(Signature::of(&recording));
+    // A trace has its numbers written in it, whatever they may become.
+    let pattern = Pattern { signature: Signature::of(&recording), ..Pattern::default() };
     let graph = graph_of(&recording, &pattern)
         .ok_or_else(|| Error::Internal { detail: "a trace is not a well-formed graph".into() })?;
 

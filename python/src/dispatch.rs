@@ -304,5 +304,6 @@ pub(crate) fn call_named<'py>(
     // SAFETY: the lock is held.
     unsafe { source::note_line() };
     let returned = guard(|| invoke(operator, overload, &parsed, &Form::Function))?;
+    crate::state::after_operator(py)?;
     returned_object(py, operator, returned)
 }

@@ -36,6 +36,12 @@ fn _set_grad_enabled(on: bool) -> bool {
     record::set_grad_enabled(on)
 }
 
+/// Says that numbers in the operators called from now on will be others the next time; what it was before.
+#[pyfunction]
+fn _set_varying(on: bool) -> bool {
+    record::set_varying(on)
+}
+
 #[pyfunction]
 fn is_inference_mode_enabled() -> bool {
     INFERENCE.get()
@@ -96,6 +102,7 @@ fn _cli_main(py: Python<'_>, argv: Vec<String>) -> PyResult<i32> {
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(_set_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(_set_varying, m)?)?;
     m.add_function(wrap_pyfunction!(is_inference_mode_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(_set_inference_mode, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;

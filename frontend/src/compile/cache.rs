@@ -56,13 +56,14 @@ impl PlanCache {
             return Ok((compiled, arguments));
         }
         let pattern = Pattern::exact(signature);
+        let arguments = pattern.matches(&pattern.signature).unwrap_or_default();
         let Some(graph) = graph_of(r, &pattern) else {
             return Err(Error::Internal { detail: "a recording is not a well-formed graph".into() });
         };
         let compiled = Arc::new(backend::compile_graph(&graph, &options(r, &pattern))?);
         let general = plans.iter().position(|p| !p.pattern.symbols.is_empty()).unwrap_or(plans.len());
         plans.insert(general, Plan { pattern, compiled: compiled.clone() });
-        Ok((compiled, Arguments::default()))
+        Ok((compiled, arguments))
     }
 
     /// How many plans there are.

@@ -133,9 +133,8 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
         let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
         tape_alive |= on_tape && held[at];
         let Kind::Op(op) = &value.kind else { continue };
-        // What a tensor holds is computed with the rest, but for views, which cost nothing to take again.
-        let wanted =
-            if held[at] && !on_tape { op.family() != Family::View } else { on_tape && worth_saving(op) };
+        // What a tensor holds is computed with the rest, but for what costs nothing to take again.
+        let wanted = if held[at] && !on_tape { !is_free(op) } else { on_tape && worth_saving(op) };
         if keep_dear && wanted && !taken[at] {
             taken[at] = true;
             r.outputs.push((at as u32, value.clone()));
@@ -147,7 +146,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     // What stays uncomputed and is held will be computed later from these leaves: they must stay.
     let mut kept = vec![false; r.nodes.len()];
     for at in (0..r.nodes.len()).rev() {
-        let Entry::Op { value, inputs } = &r.nodes[at] else { continue };
+        let Entry::Op { inputs, .. } = &r.nodes[at] else { continue };
         kept[at] |= held[at];
         if kept[at] && !taken[at] {
             for &i in inputs {
@@ -169,4 +168,12 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
         })
         .collect();
     r
+}
+
+/// Whether an operation only says where elements are.
+///
+/// Joining, padding and updating are views to the passes as well, but what they join has to be there: a loop
+/// that appends to a tensor would record all of its past.
+fn is_free(op: &Op) -> bool {
+    op.family() == Family::View && !matches!(op, Op::Concat { .. } | Op::Pad { .. } | Op::Update(_))
 }

@@ -39,9 +39,21 @@ pub struct Arguments {
 }
 
 impl Pattern {
-    /// Exactly this recording.
+    /// Exactly this recording, but for constants that are expected to change.
     pub fn exact(signature: Signature) -> Pattern {
-        Pattern { signature, ..Pattern::default() }
+        let mut out = Pattern { signature, ..Pattern::default() };
+        let scalars = &out.signature.scalars;
+        for &at in &out.signature.varying {
+            let input = match out.lifted.iter().position(|&i| scalars[i] == scalars[at]) {
+                Some(i) => i,
+                None => {
+                    out.lifted.push(at);
+                    out.lifted.len() - 1
+                }
+            };
+            out.scalars.push((at, input));
+        }
+        out
     }
 
     /// The parameters under which the plan computes what `s` recorded, if there are any.
@@ -87,7 +99,7 @@ impl Pattern {
         if own.words != s.words || own.dims.len() != s.dims.len() || own.scalars.len() != s.scalars.len() {
             return None;
         }
-        let mut out = Pattern::exact(s.clone());
+        let mut out = Pattern { signature: s.clone(), ..Pattern::default() };
         // A position that had a symbol may hold any size, so it must have one again even if by chance
         // it is equal this time.
         let had = |at: usize| self.dims.iter().any(|h| h.at == at);
@@ -113,7 +125,8 @@ impl Pattern {
         let lifted_before = |at: usize| self.scalars.iter().any(|h| h.0 == at);
         for at in 0..s.scalars.len() {
             let (a, b) = (own.scalars[at], s.scalars[at]);
-            if (a == b && !lifted_before(at)) || !super::signature::can_lift(b.dtype) {
+            let varies = lifted_before(at) || s.varying.contains(&at);
+            if (a == b && !varies) || !super::signature::can_lift(b.dtype) {
                 continue;
             }
             let same = |&i: &usize| own.scalars[i] == a && s.scalars[i] == b;
@@ -172,7 +185,7 @@ mod tests {
 
     fn signature(dims: &[i64], scalars: &[f64]) -> Signature {
         let scalars = scalars.iter().map(|&v| Scalar::from_f64(DType::F32, v)).collect();
-        Signature { words: vec![7], dims: dims.to_vec(), scalars }
+        Signature { words: vec![7], dims: dims.to_vec(), scalars, varying: Vec::new() }
     }
 
     #[test]
@@ -191,6 +204,19 @@ mod tests {
         let p = Pattern::exact(signature(&[0], &[])).widened(&signature(&[3], &[])).unwrap();
         assert_eq!(p.matches(&signature(&[0], &[])).unwrap().symbols, [1]);
         assert_eq!(p.matches(&signature(&[9], &[])).unwrap().symbols, [10]);
+    }
+
+    #[test]
+    fn scalars_said_to_vary_are_inputs_from_the_first() {
+        let first = Signature { varying: vec![1, 2], ..signature(&[], &[0.1, 0.2, 0.2]) };
+        let p = Pattern::exact(first.clone());
+        assert_eq!((p.lifted.as_slice(), p.scalars.as_slice()), ([1].as_slice(), [(1, 0), (2, 0)].as_slice()));
+        let next = Signature { varying: vec![1, 2], ..signature(&[], &[0.1, 0.3, 0.3]) };
+        assert_eq!(p.matches(&next).unwrap().scalars[0].as_f64(), 0.3f32 as f64);
+        // What was one input by chance is two once the values differ.
+        let apart = Signature { varying: vec![1, 2], ..signature(&[], &[0.1, 0.3, 0.4]) };
+        assert!(p.matches(&apart).is_none());
+        assert_eq!(p.widened(&apart).unwrap().lifted, [1, 2]);
     }
 
     #[test]

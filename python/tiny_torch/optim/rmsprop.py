@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers
 
 __all__ = ["RMSprop"]
 
@@ -81,7 +81,9 @@ class RMSprop(Optimizer):
                     if momentum > 0:
                         buf = state["momentum_buffer"]
                         buf.mul_(momentum).addcdiv_(grad, avg)
-                        p.add_(buf, alpha=rate)
-                    else:
-                        p.addcdiv_(grad, avg, value=rate)
+                    with _varying_numbers():
+                        if momentum > 0:
+                            p.add_(buf, alpha=rate)
+                        else:
+                            p.addcdiv_(grad, avg, value=rate)
         return loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers
 
 __all__ = ["SGD"]
 
@@ -45,6 +45,7 @@ class SGD(Optimizer):
                 rate, decay = -_number(group["lr"]), _number(group["weight_decay"])
                 momentum, keep = group["momentum"], 1 - group["dampening"]
                 nesterov, maximize = group["nesterov"], group["maximize"]
+                updates = []
                 for p in group["params"]:
                     grad = p.grad
                     if grad is None:
@@ -61,5 +62,8 @@ class SGD(Optimizer):
                         else:
                             buf.mul_(momentum).add_(grad, alpha=keep)
                         grad = grad.add(buf, alpha=momentum) if nesterov else buf
-                    p.add_(grad, alpha=rate)
+                    updates.append((p, grad))
+                with _varying_numbers():
+                    for p, grad in updates:
+                        p.add_(grad, alpha=rate)
         return loss
