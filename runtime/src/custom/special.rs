@@ -145,7 +145,11 @@ fn airy_ai(x: f64) -> f64 {
     while k < 14.0 {
         u *= (6.0 * k - 5.0) * (6.0 * k - 3.0) * (6.0 * k - 1.0) / (216.0 * k * (2.0 * k - 1.0)) / zeta;
         let sign = if (k / 2.0).floor() % 2.0 == 0.0 { 1.0 } else { -1.0 };
-        if k % 2.0 == 0.0 { even += sign * u } else { odd += sign * u }
+        if k % 2.0 == 0.0 {
+            even += sign * u
+        } else {
+            odd += sign * u
+        }
         k += 1.0;
     }
     let angle = zeta + FRAC_PI_4;

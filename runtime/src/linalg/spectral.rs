@@ -79,7 +79,8 @@ pub(super) fn exp(_: &[i64], matrices: &[Matrix<'_>], out: &mut Vec<f64>) {
         return;
     }
     let norm = (0..n).map(|j| (0..n).map(|i| a.data[i * n + j].abs()).sum::<f64>()).fold(0.0, f64::max);
-    let squarings = if norm > 5.371920351148152 { (norm / 5.371920351148152).log2().ceil() as i32 } else { 0 };
+    let squarings =
+        if norm > 5.371920351148152 { (norm / 5.371920351148152).log2().ceil() as i32 } else { 0 };
     let a = a.faer() * faer::Scale(0.5_f64.powi(squarings));
     let one = faer::Mat::<f64>::identity(n, n);
     let (a2, s) = (&a * &a, |m: &faer::Mat<f64>, k: usize| m * faer::Scale(B[k]));
