@@ -10,7 +10,9 @@ pub mod invoke;
 pub mod promote;
 pub mod signature;
 
+mod matrix;
 mod table;
+mod tied;
 
 pub use args::{Arg, Device, Number};
 pub use call::{Call, Operand, Returned};

@@ -31,8 +31,8 @@ del _name, _tensor_types, _TorchVersion
 # Submodules that are imported when they are first named, as `torch.nn` or `torch.utils.data`.
 _MODULES = frozenset(
     "__config__ __future__ _dynamo _tensor_str _utils accelerator amp ao backends compiler cpu cuda distributed distributions "
-    "export fft func functional fx hub jit library linalg mps multiprocessing nested nn onnx ops optim overrides profiler "
-    "quantization return_types serialization sparse special storage testing types utils xpu".split()
+    "export fft func functional fx hub jit library linalg masked mps multiprocessing nested nn onnx ops optim overrides profiler "
+    "quantization return_types serialization signal sparse special storage testing types utils xpu".split()
 )
 
 # Names that live in such a submodule: what it is called there, when that is not the same.

@@ -1,8 +1,37 @@
 """Functions of the package itself, about objects and settings more than about numbers."""
 from . import _C
 from ._tensor import Tensor
+from .functional import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    broadcast_tensors,
+    cartesian_prod,
+    cdist,
+    chain_matmul,
+    einsum,
+    meshgrid,
+    norm,
+    split,
+    tensordot,
+)
 
+# Those that PyTorch writes in Python take their arguments in more ways than a native operator of the name.
 __all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_tensors",
+    "cartesian_prod",
+    "cdist",
+    "chain_matmul",
+    "einsum",
+    "meshgrid",
+    "norm",
+    "split",
+    "tensordot",
     "get_device_module",
     "is_storage",
     "is_tensor",

@@ -163,7 +163,7 @@ def _complete():
 
     native = dir(_C.TensorBase)
     for name, method in vars(Methods).items():
-        if not name.startswith("__") and name not in native:
+        if (not name.startswith("__") or name == "__rdiv__") and name not in native:
             setattr(Tensor, name, method)
 
 

@@ -246,6 +246,20 @@ class Methods:
         dim = dim % self.dim()
         return self.reshape(*self.shape[:dim], *sizes, *self.shape[dim + 1 :])
 
+    def where(self, condition, y):
+        return _C.where(condition, self, y)
+
+    def polygamma(self, n):
+        return _C.polygamma(n, self)
+
+    def polygamma_(self, n):
+        return self.copy_(_C.polygamma(n, self))
+
+    def lu(self, pivot=True, get_infos=False):
+        from .functional import lu
+
+        return lu(self, pivot, get_infos)
+
     def char(self, memory_format=None):
         return self.to(_C.int8)
 

@@ -6,6 +6,7 @@
 //! * `plan`, `execute`: a program prepared for replay ([`Plan`]), and its runs;
 //! * [`encode`], [`cache`]: programs as bytes, and compiled ones kept on disk;
 //! * [`artifact`]: `.ttk` files; [`npy`]: NumPy's files;
+//! * [`custom`], [`linalg`]: kernels called by name;
 //! * [`cpu_features`]: what the processor can do.
 //!
 //! **Invariant:** of our crates this one knows only `ir`; a compiled program runs with these two.
@@ -18,6 +19,7 @@ pub mod custom;
 pub mod encode;
 mod error;
 mod execute;
+pub mod linalg;
 pub mod memory;
 pub mod npy;
 mod plan;

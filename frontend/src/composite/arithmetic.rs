@@ -73,13 +73,25 @@ pub fn remainder<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> Val<'r, B> {
     (&rest + y).keep_where(&opposite, &rest)
 }
 
-/// -1, 0 or 1; NaN gives 0.
+/// `value`, on the tape of `like` with derivative 0. The shapes are equal.
+pub fn attached<'r, B: Builder>(value: &Val<'r, B>, like: &Val<'r, B>) -> Val<'r, B> {
+    value.scope().full(DType::Bool, &value.shape(), 1.0).select(value, like, like)
+}
+
+/// -1, 0 or 1; NaN gives 0. The derivative is 0.
 pub fn sign<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
     if x.dtype() == DType::Bool {
         return x.clone();
     }
     let down = x.lt(0.0).select(-1.0, 0.0, &x.detach());
-    x.gt(0.0).select(1.0, &down, &down)
+    let step = x.gt(0.0).select(1.0, &down, &down);
+    if x.dtype().is_float() { attached(&step, x) } else { step }
+}
+
+/// The angle of a real number in the complex plane: 0, pi below 0, NaN of NaN. The derivative is 0.
+pub fn angle<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
+    let turned = x.lt(0.0).select(std::f64::consts::PI, 0.0, &x.detach());
+    attached(&turned.masked(&x.is_nan(), f64::NAN), x)
 }
 
 /// Whether the sign bit is set: of -0.0 too.

@@ -20,7 +20,8 @@ pub fn frexp<'r, B: Builder>(x: &Val<'r, B>) -> (Val<'r, B>, Val<'r, B>) {
     // The derivative is that of a division by the power of two.
     let scale = mantissa.full_like(2.0).pow((-&exponent).cast(DType::F64)).detach();
     let linear = x.cast(DType::F64) * scale.masked(&special, 1.0);
-    let mantissa = mantissa + (&linear - linear.detach()).masked(&special, 0.0);
+    let unbounded = special.and(wide.ne(0.0));
+    let mantissa = mantissa + (&linear - linear.detach()).masked(&unbounded, 0.0);
     (mantissa.cast(dtype), exponent.cast(DType::I32))
 }
 
@@ -41,7 +42,8 @@ pub fn nextafter<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> Val<'r, B> {
     let least = super::arithmetic::copysign(&least.bitcast(dtype), &y);
     let moved = moved.masked(&x.eq(0.0), least).masked(&x.eq(&y), &y);
     let nan = x.is_nan().or(y.is_nan());
-    moved.masked(&nan, f64::NAN)
+    let slope = (&x - x.detach()).keep_where(&super::arithmetic::is_finite(&x), 0.0);
+    moved.masked(&nan, f64::NAN).detach() + slope
 }
 
 /// Shifts by a number of bits that may be any; `torch`'s shifts on integers.

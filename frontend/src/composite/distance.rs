@@ -36,7 +36,7 @@ pub fn cosine_similarity<'r, B: Builder>(
 /// Distances between all rows: `x` is `[..., n, d]`, `y` `[..., m, d]`, the result `[..., n, m]`.
 pub fn cdist<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>, p: f64) -> Val<'r, B> {
     let rank = x.rank();
-    let gap = x.unsqueeze(rank - 1) - y.unsqueeze(rank - 2);
+    let gap = x.unsqueeze(rank - 1) - y.unsqueeze(y.rank() - 2);
     let last = gap.rank() - 1;
     vector_norm(&gap, p, &[last]).squeeze(&[last])
 }
@@ -47,5 +47,5 @@ pub fn pdist<'r, B: Builder>(x: &Val<'r, B>, p: f64) -> Val<'r, B> {
     let all = cdist(x, x, p);
     let rows: Vec<Val<'r, B>> =
         (0..n - 1).map(|i| all.narrow(0, i, 1).narrow(1, i + 1, n - 1 - i).view(&[n - 1 - i])).collect();
-    if rows.is_empty() { x.scope().full(x.dtype(), &[0.into()], 0.0) } else { super::concat(&rows, 0) }
+    if rows.is_empty() { all.view(&[all.numel()]).narrow(0, 0, 0) } else { super::concat(&rows, 0) }
 }

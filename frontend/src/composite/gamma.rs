@@ -86,16 +86,34 @@ pub fn polygamma<'r, B: Builder>(n: i64, x: &Val<'r, B>) -> Val<'r, B> {
     in_double(x, |x| {
         let factorial: f64 = (1..=n).map(|k| k as f64).product();
         let sign = if n % 2 == 0 { -1.0 } else { 1.0 };
-        if n == 1 {
-            // pi² / sin²(pi x) - psi'(1 - x) below one half.
-            let low = x.lt(0.5);
-            let value = hurwitz_zeta(2.0, &(1.0 - x).keep_where(&low, x));
-            let sine = sin_pi(&x.keep_where(&low, 0.5));
-            let reflected = PI * PI / sine.square() - &value;
-            return reflected.keep_where(&low, &value);
-        }
-        hurwitz_zeta((n + 1) as f64, x) * (sign * factorial)
+        // Below one half by reflection: the sum of (x + k)^-(n + 1) over all integers k is a polynomial in
+        // the cotangent, since that is the n-th derivative of pi cot(pi x) over (-1)^n n!.
+        let low = x.lt(0.5);
+        let inner = x.keep_where(&low, 0.25);
+        let upper = hurwitz_zeta((n + 1) as f64, &(1.0 - x).keep_where(&low, x));
+        // The cotangent has period 1.
+        let angle = (&inner - inner.floor()) * PI;
+        let cotangent = angle.cos() / angle.sin();
+        let full = super::special::horner(&cotangent, &cotangent_derivative(n)) * (-sign / factorial);
+        let reflected = full - &upper * sign;
+        reflected.keep_where(&low, &upper) * (sign * factorial)
     })
+}
+
+/// The coefficients, highest power first, of the `n`-th derivative of `pi cot(pi x)` as a polynomial in the
+/// cotangent `c`: `p` becomes `-pi (1 + c²) p'`.
+fn cotangent_derivative(n: i64) -> Vec<f64> {
+    let mut p = vec![0.0, PI];
+    for _ in 0..n {
+        let mut next = vec![0.0; p.len() + 1];
+        for (k, a) in p.iter().enumerate().skip(1) {
+            next[k - 1] -= PI * k as f64 * a;
+            next[k + 1] -= PI * k as f64 * a;
+        }
+        p = next;
+    }
+    p.reverse();
+    p
 }
 
 /// The sum of `(q + k)^-s` over `k >= 0`, by the Euler-Maclaurin formula; `s > 1`, `q > 0`.

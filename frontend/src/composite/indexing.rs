@@ -209,16 +209,21 @@ pub fn index_add<'r, B: Builder>(
     index_write(x, axis, ScatterOp::Add, index, &source)
 }
 
-/// `x` with `value` at the positions `index` of an axis.
+/// `x` with `value` at the positions `index` of an axis. A position that is named twice counts once in the
+/// derivative with respect to the value.
 pub fn index_fill<'r, B: Builder>(
     x: &Val<'r, B>,
     axis: usize,
     index: &Val<'r, B>,
     value: &Val<'r, B>,
 ) -> Val<'r, B> {
-    let mut shape = if x.rank() == 0 { [Dim::Fixed(1)].into_iter().collect() } else { x.shape() };
-    shape[axis] = Dim::Fixed(index.numel());
-    index_write(x, axis, ScatterOp::Set, index, &value.broadcast_to(&shape))
+    let n = if x.rank() == 0 { 1 } else { x.size(axis) };
+    let index = wrap(index, n);
+    let none = x.scope().full(DType::F32, &[Dim::Fixed(n)], 0.0);
+    let one = x.scope().full(DType::F32, &index.shape(), 1.0);
+    let named = none.scatter(0, ScatterOp::Set, &index, &one).ne(0.0);
+    let mask = super::activation::along(&named, axis, x.rank());
+    x.masked(&mask, value)
 }
 
 /// `x` where `mask` is false, else `value`; the shapes broadcast.

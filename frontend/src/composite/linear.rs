@@ -123,7 +123,8 @@ pub fn cross<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>, axis: usize) -> Val
 pub fn matrix_power<'r, B: Builder>(x: &Val<'r, B>, power: u32) -> Val<'r, B> {
     let n = x.size(x.rank() - 1);
     let one = super::layout::diag_embed(&x.scope().full(x.dtype(), &[Dim::Fixed(n)], 1.0), 0, 0, 1);
-    let mut result = one.broadcast_to(&x.shape());
+    let one = one.broadcast_to(&x.shape());
+    let mut result = if x.dtype().is_float() { super::arithmetic::attached(&one, x) } else { one };
     let (mut square, mut left, mut fresh) = (x.clone(), power, true);
     while left > 0 {
         if left & 1 == 1 {

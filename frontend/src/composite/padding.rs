@@ -24,6 +24,12 @@ pub fn pad<'r, B: Builder>(x: &Val<'r, B>, amounts: &[(i64, i64)], kind: Padding
 }
 
 fn pad_axis<'r, B: Builder>(x: &Val<'r, B>, axis: usize, low: i64, high: i64, kind: Padding) -> Val<'r, B> {
+    // What is cut off is gone before the other side is filled from it.
+    if low < 0 || high < 0 {
+        let n = x.size(axis);
+        let (from, to) = ((-low).max(0), n - (-high).max(0));
+        return pad_axis(&x.narrow(axis, from, to - from), axis, low.max(0), high.max(0), kind);
+    }
     let n = x.size(axis);
     let mut parts = Vec::new();
     if low > 0 {
@@ -34,8 +40,7 @@ fn pad_axis<'r, B: Builder>(x: &Val<'r, B>, axis: usize, low: i64, high: i64, ki
             Padding::Circular => x.narrow(axis, n - low, low),
         });
     }
-    let (from, to) = ((-low).max(0), n - (-high).max(0));
-    parts.push(x.narrow(axis, from, to - from));
+    parts.push(x.clone());
     if high > 0 {
         parts.push(match kind {
             Padding::Constant(value) => return x.pad_axis(axis, low, high, value),

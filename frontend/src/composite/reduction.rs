@@ -29,7 +29,7 @@ pub fn var_mean<'r, B: Builder>(x: &Val<'r, B>, axes: &[usize], correction: f64)
 pub fn vector_norm<'r, B: Builder>(x: &Val<'r, B>, p: f64, axes: &[usize]) -> Val<'r, B> {
     x.in_compute(|x| {
         if p == 0.0 {
-            return x.ne(0.0).cast(x.dtype()).sum(axes);
+            return super::arithmetic::attached(&x.ne(0.0).cast(x.dtype()).sum(axes), &x.sum(axes));
         }
         if p == 1.0 {
             return x.abs().sum(axes);

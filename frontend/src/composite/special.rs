@@ -126,7 +126,8 @@ pub fn sinc<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
 pub fn logit<'r, B: Builder>(x: &Val<'r, B>, eps: Option<f64>) -> Val<'r, B> {
     x.in_compute(|x| {
         let x = match eps {
-            Some(eps) => super::arithmetic::clamp(x, Some(eps), Some(1.0 - eps)),
+            // Below `eps` counts first: the limits may cross.
+            Some(eps) => x.masked(&x.gt(1.0 - eps), 1.0 - eps).masked(&x.lt(eps), eps),
             None => x.clone(),
         };
         (&x / (1.0 - &x)).log()

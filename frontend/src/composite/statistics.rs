@@ -46,7 +46,7 @@ pub fn cov<'r, B: Builder>(x: &Val<'r, B>, correction: f64, weights: &Weights<'r
     let centred = &rows - mean;
     let weighted = weight.map_or_else(|| centred.clone(), |w| &centred * w);
     let matrix = centred.dot(&weighted, &[], &[(1, 1)]) / norm;
-    if x.rank() < 2 { matrix.view(&[]) } else { matrix }
+    if rows.size(0) == 1 { matrix.view(&[]) } else { matrix }
 }
 
 /// [`cov`] divided by the standard deviations, limited to `-1..=1`.

@@ -6,7 +6,9 @@ use crate::error::Result;
 use rustc_hash::FxHashMap;
 use std::sync::{LazyLock, OnceLock};
 
+mod copies;
 mod creation;
+mod factorizations;
 mod indexing;
 mod linalg;
 mod nn;
@@ -14,7 +16,10 @@ mod pointwise;
 mod random;
 mod reduction;
 mod shape;
+mod special;
+mod statistics;
 mod support;
+mod systems;
 
 /// Where the function form of an operator is found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -120,7 +125,9 @@ use rows;
 
 /// The families.
 static ROWS: &[&[Row]] = &[
+    copies::ROWS,
     creation::ROWS,
+    factorizations::ROWS,
     indexing::ROWS,
     linalg::ROWS,
     nn::ROWS,
@@ -128,6 +135,9 @@ static ROWS: &[&[Row]] = &[
     random::ROWS,
     reduction::ROWS,
     shape::ROWS,
+    special::ROWS,
+    statistics::ROWS,
+    systems::ROWS,
 ];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {

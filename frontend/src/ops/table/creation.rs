@@ -3,7 +3,7 @@
 use super::rows;
 use crate::error::{Error, Result};
 use crate::ops::args::Number;
-use crate::ops::call::{Call, Returned};
+use crate::ops::call::{Call, Operand, Returned};
 use crate::ops::promote::default_float;
 use ttk_ir::{Builder, DType, Scalar};
 
@@ -91,6 +91,22 @@ fn triangle_positions(c: &mut Call<'_>, lower: bool) -> Result<Returned> {
     Ok(crate::host::from_numbers(&numbers, dtype, &[2, at.len() as i64])?.into())
 }
 
+/// An end of `linspace`: a number or a 0-d tensor, in the type of the result.
+fn end_of_range(c: &mut Call<'_>, at: usize, dtype: DType) -> Result<f64> {
+    let number = match c.operand(at)? {
+        Operand::Number(n) => n,
+        Operand::Tensor(t) if t.rank() == 0 => crate::host::item(&t.detach())?,
+        Operand::Tensor(t) => {
+            return Err(Error::runtime(format!(
+                "linspace only supports 0-dimensional start and end tensors, but got {} with {} dimension(s).",
+                if at == 0 { "start" } else { "end" },
+                t.rank()
+            )));
+        }
+    };
+    Ok(number.scalar(dtype).as_f64())
+}
+
 /// A raised cosine.
 fn window(c: &mut Call<'_>, a: f64, b: f64) -> Result<Returned> {
     let (n, periodic) = (c.int(0)?, c.bool(1)?);
@@ -133,20 +149,27 @@ rows! {
         "(Number end, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor",
         "(Number start, Number end, Number step=1, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
         "Numbers from `start` (0) up to, but without, `end`." => arange;
-    "linspace" Torch "fo" Nothing ["(Number start, Number end, int steps, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
+    "linspace" Torch "fo" Nothing ["(Operand start, Operand end, int steps, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False) -> Tensor"]
         "`steps` numbers from `start` to `end`, evenly spaced, both ends included." => |c| {
-            let (start, end, steps) = (c.number(0)?.as_f64(), c.number(1)?.as_f64(), c.int(2)?);
+            let steps = c.int(2)?;
             if steps < 0 {
                 return Err(Error::runtime("number of steps must be non-negative"));
             }
             let dtype = c.opt_dtype(3)?.unwrap_or(default_float());
-            let step = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
+            let (start, end) = (end_of_range(c, 0, dtype)?, end_of_range(c, 1, dtype)?);
+            // Computed in the result's own type, as PyTorch does; for integers, in double precision.
+            let wide = if dtype.is_float() { dtype.compute() } else { DType::F64 };
             let shape = ttk_ir::shape::shape(&[steps]);
-            let i = c.b.iota(DType::F64, shape.clone(), 0);
-            let number = |c: &mut Call<'_>, v: f64| c.b.constant(Scalar::from_f64(DType::F64, v), shape.clone());
+            let i = c.b.iota(wide, shape.clone(), 0);
+            let number = |c: &mut Call<'_>, v: f64| c.b.constant(Scalar::from_f64(wide, v), shape.clone());
+            let (first, last) = (number(c, start), number(c, end));
+            if steps == 1 {
+                return Ok(c.b.cast(&first, dtype).into());
+            }
             // From both ends, so that both are exact.
-            let (by, first, last) = (number(c, step), number(c, start), number(c, end));
             let (n, half) = (number(c, (steps - 1) as f64), number(c, (steps / 2) as f64));
+            let by = c.b.sub(&last, &first);
+            let by = c.b.div(&by, &n);
             let up = c.b.mul(&i, &by);
             let up = c.b.add(&first, &up);
             let left = c.b.sub(&n, &i);

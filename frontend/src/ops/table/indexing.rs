@@ -24,8 +24,13 @@ fn gather(c: &mut Call<'_>) -> Result<Returned> {
     let x = c.value(0)?;
     let axis = c.dim(1, x.ty.rank())?;
     let i = c.value(2)?;
-    index_dtype(&i, "gather")?;
     let (a, b) = (x.dims(), i.dims());
+    if b.contains(&0) {
+        // Of no elements any index will do, of whatever type.
+        let none = with1(&mut c.b, &x, |x| x.view(&[x.numel()]).narrow(0, 0, 0).view(&b));
+        return Ok(none.into());
+    }
+    index_dtype(&i, "gather")?;
     if a.len().max(1) != b.len().max(1) {
         return Err(Error::runtime("Index tensor must have the same number of dimensions as input tensor"));
     }
@@ -528,11 +533,19 @@ fn fill(c: &mut Call<'_>) -> Result<Returned> {
         )));
     }
     let v = c.operand_value(&v, x.ty.dtype);
-    Ok(match v.kind {
+    let filled = match v.kind {
         crate::node::Kind::Op(ttk_ir::Op::Const { value, .. }) => c.b.constant(value, x.ty.shape.clone()),
         _ => c.b.broadcast(&v, &x.ty.shape),
+    };
+    Ok(overwritten(c, &x, filled).into())
+}
+
+/// A value that takes the place of `x`: on its tape, with derivative 0.
+fn overwritten(c: &mut Call<'_>, x: &Value, value: Value) -> Value {
+    if !x.requires_grad || value.requires_grad || !crate::record::grad_enabled() {
+        return value;
     }
-    .into())
+    with2(&mut c.b, &value, x, crate::composite::arithmetic::attached)
 }
 
 rows! {
@@ -561,5 +574,82 @@ rows! {
     "bincount" Torch "fm" Nothing ["(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor"] "How often each number occurs." => bincount;
     "isin" Torch "f" Nothing ["(Operand elements, Operand test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor"] "Whether elements are among others." => isin;
     "fill" Torch "fmi" Nothing ["(Tensor self, Operand value) -> Tensor"] "A value everywhere." => fill;
-    "zero" Torch "fmi" Nothing ["(Tensor self) -> Tensor"] "Zero everywhere." => |c| { let x = c.value(0)?; Ok(c.b.constant(ttk_ir::Scalar::zero(x.ty.dtype), x.ty.shape.clone()).into()) };
+    "zero" Torch "fmi" Nothing ["(Tensor self) -> Tensor"] "Zero everywhere." => |c| { let x = c.value(0)?; let zero = c.b.constant(ttk_ir::Scalar::zero(x.ty.dtype), x.ty.shape.clone()); Ok(overwritten(c, &x, zero).into()) };
+    "index_reduce" Torch "fmio" Inputs ["(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor"]
+        "self joined with slices of source by a reduction." => index_reduce;
+    "nonzero_static" Torch "fmo" Nothing ["(Tensor self, *, int size, int fill_value=-1) -> Tensor"]
+        "The positions of what is not zero, cut or filled up to a number of rows." => nonzero_static;
+}
+
+fn index_reduce(c: &mut Call<'_>) -> Result<Returned> {
+    let (x, i, s) = (c.value(0)?, c.value(2)?, c.value(3)?);
+    let axis = c.dim(1, x.ty.rank())?;
+    index_dtype(&i, "index_reduce")?;
+    let how = match c.str(4)? {
+        "prod" => ix::IndexReduce::Prod,
+        "mean" => ix::IndexReduce::Mean,
+        "amax" => ix::IndexReduce::Max,
+        "amin" => ix::IndexReduce::Min,
+        other => {
+            return Err(Error::runtime(format!(
+                "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {other}."
+            )));
+        }
+    };
+    if s.ty.dtype != x.ty.dtype {
+        return Err(Error::runtime("index_reduce(): self and source expected to have the same dtype"));
+    }
+    let (own, n) = (c.bool(5)?, i.dims().iter().product::<i64>());
+    let (wide, s) = (super::support::at_least_1d(&mut c.b, &x), super::support::at_least_1d(&mut c.b, &s));
+    let mut expected = wide.dims();
+    expected[axis] = n;
+    if s.dims() != expected {
+        return Err(Error::runtime(format!(
+            "index_reduce(): Number of indices ({n}) should be equal to source.size(dim), and other sizes to self's: {:?} against {:?}",
+            s.dims().as_slice(),
+            wide.dims().as_slice()
+        )));
+    }
+    let i = c.b.reshape(&i, ttk_ir::shape::shape(&[n]));
+    let y = with3(&mut c.b, &wide, &i, &s, |x, i, s| ix::index_reduce(x, axis, how, i, s, own));
+    Ok(c.b.reshape(&y, x.ty.shape.clone()).into())
+}
+
+fn nonzero_static(c: &mut Call<'_>) -> Result<Returned> {
+    let (x, size, fill) = (c.value(0)?, c.int(1)?, c.int(2)?);
+    if size < 0 {
+        return Err(Error::runtime("nonzero_static: 'size' must be an non-negative integer"));
+    }
+    let sizes = x.dims();
+    let n: i64 = sizes.iter().product();
+    let y = with1(&mut c.b, &x, |x| {
+        // The k-th position that is not zero is where the count of such positions first exceeds k.
+        let hits = crate::composite::arithmetic::truth(x).view(&[n]).cast(DType::I64);
+        let rank = sizes.len() as i64;
+        if n == 0 || rank == 0 && size == 0 {
+            return hits
+                .full_like(0.0)
+                .sum(&[0])
+                .view(&[1, 1])
+                .broadcast_to(&ttk_ir::shape::shape(&[size, rank]))
+                + fill;
+        }
+        let counts = crate::composite::scan::cumsum(&hits, 0);
+        let wanted = x.scope().arange(DType::I64, size);
+        let flat = crate::composite::order::searchsorted(&counts, &wanted, true);
+        let past = flat.ge(n);
+        let mut rest = flat.masked(&past, 0i64);
+        let mut columns = Vec::new();
+        for &side in sizes.iter().rev() {
+            let wide = rest.full_like(side as f64);
+            columns.insert(0, rest.remainder_of(&wide).masked(&past, fill));
+            rest = rest.binary(ttk_ir::Binary::Div, &wide);
+        }
+        if columns.is_empty() {
+            flat.view(&[size, 1]).narrow(1, 0, 0)
+        } else {
+            crate::composite::stack(&columns, 1)
+        }
+    });
+    Ok(y.into())
 }

@@ -1,11 +1,11 @@
 //! Products of matrices.
 
 use super::rows;
-use super::support::{V, drop_axes, with1, with2, with3};
+use super::support::{V, at_least_1d, drop_axes, with1, with2, with3};
 use crate::composite::{Scope, distance, einsum::einsum, linear as lin};
 use crate::error::{Error, Result, scalar_type_name};
 use crate::node::Value;
-use crate::ops::call::{Call, Returned, normalize_dims};
+use crate::ops::call::{Call, Operand, Returned, normalize_dims};
 use crate::tensor::Tensor;
 use ttk_ir::Builder;
 
@@ -186,8 +186,22 @@ fn tensordot(c: &mut Call<'_>) -> Result<Returned> {
     let (a, b): (Vec<usize>, Vec<usize>) = (a, b);
     same_dtype(&x, &y)?;
     let pairs: Vec<(usize, usize)> = a.iter().copied().zip(b.iter().copied()).collect();
-    if a.len() != b.len() || pairs.iter().any(|&(i, j)| x.dims()[i] != y.dims()[j]) {
-        return Err(Error::runtime("contracted dimensions need to match"));
+    if a.len() != b.len() {
+        return Err(Error::runtime("both dimension lists should have same length"));
+    }
+    let (mut x, mut y) = (x, y);
+    for &(i, j) in &pairs {
+        // An axis of size 1 meets every position of the other.
+        match (x.dims()[i], y.dims()[j]) {
+            (n, m) if n == m => {}
+            (1, _) => y = c.b.reduce(ttk_ir::ReduceOp::Sum, &y, &[j]),
+            (_, 1) => x = c.b.reduce(ttk_ir::ReduceOp::Sum, &x, &[i]),
+            (n, m) => {
+                return Err(Error::runtime(format!(
+                    "contracted dimensions need to match, but first has size {n} in dim {i} and second has size {m} in dim {j}"
+                )));
+            }
+        }
     }
     Ok(with2(&mut c.b, &x, &y, |x, y| lin::tensordot(x, y, &pairs)).into())
 }
@@ -196,6 +210,23 @@ fn cross(c: &mut Call<'_>) -> Result<Returned> {
     let (x, y) = (c.operand(0)?, c.operand(1)?);
     let dtype = c.promote(&[&x, &y]);
     let dim = c.opt_int(2)?;
+    if let (Operand::Tensor(x), Operand::Tensor(y), Some(d)) = (&x, &y, dim)
+        && c.row.space == crate::ops::Space::Linalg
+    {
+        let (a, b) = (x.sizes(), y.sizes());
+        if a.len() != b.len() {
+            return Err(Error::runtime("linalg.cross: inputs must have the same number of dimensions."));
+        }
+        let axis = crate::ops::call::normalize_dim(d, a.len())?;
+        if a.get(axis) != Some(&3) || b.get(axis) != Some(&3) {
+            let got = |s: &[i64]| s.get(axis).copied().unwrap_or(1);
+            return Err(Error::runtime(format!(
+                "linalg.cross: inputs dimension {d} must have length 3. Got {} and {}",
+                got(&a),
+                got(&b)
+            )));
+        }
+    }
     let (x, y) = c.broadcast_pair(&x, &y, dtype)?;
     let rank = x.ty.rank();
     let axis = match dim {
@@ -246,12 +277,9 @@ fn power(c: &mut Call<'_>) -> Result<Returned> {
             "linalg.matrix_power: The input tensor A must be batches of square matrices",
         ));
     }
-    let Ok(n) = u32::try_from(n) else {
-        return Err(Error::Plain {
-            exception: crate::error::Exception::NotImplemented,
-            detail: "matrix_power of a negative power needs an inverse".into(),
-        });
-    };
+    let x = if n < 0 { super::systems::inverse_of(c, &x, "linalg.inv")? } else { x };
+    let n = u32::try_from(n.unsigned_abs())
+        .map_err(|_| Error::runtime(format!("linalg.matrix_power: the exponent {n} is too large")))?;
     Ok(with1(&mut c.b, &x, |x| lin::matrix_power(x, n)).into())
 }
 
@@ -405,5 +433,6 @@ fn cosine(c: &mut Call<'_>) -> Result<Returned> {
     }
     let (x, y) = c.broadcast_pair(&x, &y, dtype)?;
     let (axis, eps) = (c.dim(2, x.ty.rank())?, c.float(3)?);
+    let (x, y) = (at_least_1d(&mut c.b, &x), at_least_1d(&mut c.b, &y));
     Ok(with2(&mut c.b, &x, &y, |x, y| distance::cosine_similarity(x, y, axis, eps)).into())
 }

@@ -310,7 +310,11 @@ fn pools(c: &Call<'_>, n: usize, x: &Value, dilated: bool) -> Result<Vec<Pool>> 
                 c.name()
             )));
         }
-        if padding[i] > ((size[i] - 1) * dilation[i] + 1) / 2 {
+        let reach = (size[i] - 1).saturating_mul(dilation[i]).saturating_add(1);
+        if reach == i64::MAX {
+            return Err(Error::runtime(format!("{}: effective kernel size overflows", c.name())));
+        }
+        if padding[i] > reach / 2 {
             return Err(Error::runtime(format!(
                 "pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
                 padding[i], size[i], dilation[i]
@@ -338,6 +342,19 @@ fn max_pool(c: &mut Call<'_>, n: usize, both: bool) -> Result<Returned> {
     let x = c.value(0)?;
     let pools = pools(c, n, &x, true)?;
     let ceil = c.bool(5)?;
+    let dims = x.dims();
+    if dims[dims.len() - n - 1..].contains(&0) {
+        return Err(Error::runtime(match n {
+            1 => format!(
+                "max_pool1d() Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{:?}",
+                dims.as_slice()
+            ),
+            _ => format!(
+                "max_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, but got {:?}",
+                dims.as_slice()
+            ),
+        }));
+    }
     check_pooled(&x, &pools, ceil)?;
     let both = both || c.bool(6)?;
     let scope = Scope::new(&mut c.b);
@@ -372,7 +389,7 @@ fn adaptive_sizes(c: &Call<'_>, n: usize, x: &Value) -> Result<Vec<i64>> {
         )));
     }
     let sizes = spread(c, 1, n)?;
-    if sizes.iter().any(|&s| s < -1) {
+    if sizes.iter().any(|&s| s < if n == 1 { 0 } else { -1 }) {
         return Err(Error::runtime(
             "adaptive pooling: elements of output_size must be greater than or equal to 0",
         ));
@@ -459,6 +476,9 @@ fn batch_norm(c: &mut Call<'_>, order: [usize; 7]) -> Result<Returned> {
     let (w, bias) = (c.opt_value(w_at)?, c.opt_value(b_at)?);
     let (training, momentum, eps) = (c.bool(training_at)?, c.float(momentum_at)?, c.float(eps_at)?);
     let dims = x.dims();
+    if dims.len() < 2 && dims.contains(&0) {
+        return Ok(x.into());
+    }
     if dims.len() < 2 {
         return Err(Error::runtime(format!(
             "batch_norm: expected at least 2D input (got {}D input)",
@@ -553,7 +573,16 @@ fn group_norm(c: &mut Call<'_>) -> Result<Returned> {
     let (x, groups, w, bias, eps) = (c.value(0)?, c.int(1)?, c.opt_value(2)?, c.opt_value(3)?, c.float(4)?);
     let dims = x.dims();
     if dims.len() < 2 {
-        return Err(Error::runtime("Expected at least 2 dimensions for input tensor"));
+        return Err(Error::runtime(format!(
+            "Expected at least 2 dimensions for input tensor but received {}",
+            dims.len()
+        )));
+    }
+    if dims[1] == 0 {
+        return Err(Error::runtime("Expected number of channels to be greater than 0, got 0"));
+    }
+    if dims[2..].contains(&0) {
+        return Err(Error::runtime("Expected HxW to be greater than 0, got 0"));
     }
     if groups <= 0 || dims[1] % groups != 0 {
         return Err(Error::runtime(format!(
@@ -835,7 +864,7 @@ fn pad(c: &mut Call<'_>) -> Result<Returned> {
             Padding::Circular => n,
             Padding::Constant(_) | Padding::Replicate => i64::MAX,
         };
-        if low > most || high > most {
+        if (low > 0 && low > most) || (high > 0 && high > most) {
             return Err(Error::runtime(format!(
                 "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding ({low}, {high}) at dimension {axis} of input {:?}",
                 x.dims().as_slice()
@@ -877,7 +906,9 @@ fn one_hot(c: &mut Call<'_>) -> Result<Returned> {
 fn normalize(c: &mut Call<'_>) -> Result<Returned> {
     let x = c.value(0)?;
     let (p, axis, eps) = (c.float(1)?, c.dim(2, x.ty.rank())?, c.float(3)?);
-    Ok(with1(&mut c.b, &x, |x| norm::normalize(x, p, axis, eps)).into())
+    let wide = super::support::at_least_1d(&mut c.b, &x);
+    let y = with1(&mut c.b, &wide, |x| norm::normalize(x, p, axis, eps));
+    Ok(c.b.reshape(&y, x.ty.shape.clone()).into())
 }
 
 fn glu(c: &mut Call<'_>) -> Result<Returned> {
@@ -898,6 +929,15 @@ fn glu(c: &mut Call<'_>) -> Result<Returned> {
 fn prelu(c: &mut Call<'_>) -> Result<Returned> {
     let (x, w) = (c.value(0)?, c.value(1)?);
     let n: i64 = w.dims().iter().product();
+    if x.ty.rank() == 0 && n != 1 {
+        return Err(Error::runtime("Not allow zero-dim input tensor."));
+    }
+    if w.ty.rank() > 1 {
+        return Err(Error::runtime(format!(
+            "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {}",
+            w.ty.rank()
+        )));
+    }
     let channels = if x.ty.rank() < 2 { 1 } else { x.dims()[1] };
     if n != 1 && n != channels {
         return Err(Error::runtime(format!(
@@ -919,7 +959,7 @@ rows! {
         };
     "relu6" Nn "f" Output ["(Tensor self, bool inplace=False) -> Tensor"] "min(max(x, 0), 6)." => |c| activation(c, act::relu6);
     "hardtanh" Nn "f" Output ["(Tensor self, float min_val=-1.0, float max_val=1.0, bool inplace=False) -> Tensor"]
-        "x brought into a range." => |c| { let (l, h) = (c.float(1)?, c.float(2)?); activation(c, |x| act::hardtanh(x, l, h)) };
+        "x brought into a range." => |c| { let (l, h) = (c.float(1)?, c.float(2)?); if l > h { return Err(Error::value("min_val cannot be greater than max_val")); } activation(c, |x| act::hardtanh(x, l, h)) };
     "leaky_relu" Nn "f" Inputs ["(Tensor self, float negative_slope=0.01, bool inplace=False) -> Tensor"]
         "x where positive, else slope * x." => |c| { let s = c.float(1)?; activation(c, |x| act::leaky_relu(x, s)) };
     "elu" Nn "f" Inputs ["(Tensor self, float alpha=1.0, bool inplace=False) -> Tensor"]

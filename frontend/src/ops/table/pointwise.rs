@@ -315,7 +315,7 @@ rows! {
     "add" Torch "fmio" Nothing ["(Tensor self, Operand other, *, Number alpha=1) -> Tensor", "(Operand self, Tensor other, *, Number alpha=1) -> Tensor"] "`self + alpha * other`, elementwise, in the common type." => |c| add_scaled(c, Binary::Add);
     "sub" Torch "fmio" Nothing ["(Tensor self, Operand other, *, Number alpha=1) -> Tensor", "(Operand self, Tensor other, *, Number alpha=1) -> Tensor"] "`self - alpha * other`, elementwise, in the common type." => |c| add_scaled(c, Binary::Sub);
     "subtract" Torch "fmio" Nothing ["(Tensor self, Operand other, *, Number alpha=1) -> Tensor", "(Operand self, Tensor other, *, Number alpha=1) -> Tensor"] "`self - alpha * other`, elementwise, in the common type." => |c| add_scaled(c, Binary::Sub);
-    "rsub" Torch "fm" Nothing ["(Tensor self, Operand other, *, Number alpha=1) -> Tensor", "(Operand self, Tensor other, *, Number alpha=1) -> Tensor"] "`other - alpha * self`." => rsub;
+    "rsub" Torch "fm" Nothing ["(Tensor self, Operand other, *, Number alpha=1) -> Tensor"] "`other - alpha * self`." => rsub;
     "mul" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self * other`, elementwise, in the common type; the conjunction of bools." => |c| arithmetic(c, multiply);
     "multiply" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self * other`, elementwise, in the common type; the conjunction of bools." => |c| arithmetic(c, multiply);
     "div" Torch "fmio" Inputs ["(Tensor self, Operand other, *, str? rounding_mode=None) -> Tensor", "(Operand self, Tensor other, *, str? rounding_mode=None) -> Tensor"] "`self / other`; integers give floats, unless `rounding_mode` is 'trunc' or 'floor'." => divide;
@@ -323,7 +323,7 @@ rows! {
     "true_divide" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self / other` in floating point." => |c| float2(c, |x, y| x.binary(Binary::Div, y));
     "floor_divide" Torch "fmio" Nothing ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self // other`: the quotient rounded toward minus infinity." => |c| same2(c, |x, y| rounding::floor_divide(x, y));
     "remainder" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "The remainder with the sign of the divisor, as Python's `%`." => |c| same2(c, |x, y| ar::remainder(x, y));
-    "fmod" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "The remainder with the sign of the dividend, as C's `fmod`." => |c| same2(c, |x, y| x.binary(Binary::Rem, y));
+    "fmod" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor"] "The remainder with the sign of the dividend, as C's `fmod`." => |c| same2(c, |x, y| x.binary(Binary::Rem, y));
     "pow" Torch "fmio" Inputs ["(Tensor self, Operand exponent) -> Tensor", "(Operand self, Tensor exponent) -> Tensor"] "`self ** exponent`, elementwise." => power;
     "float_power" Torch "fmio" Inputs ["(Tensor self, Operand exponent) -> Tensor", "(Operand self, Tensor exponent) -> Tensor"] "`self ** exponent` in double precision." => float_power;
     "neg" Torch "fmio" Nothing ["(Tensor self) -> Tensor"] "`-self`." => negate;

@@ -338,15 +338,44 @@ rows! {
     "normal_" Torch "m" Nothing ["(Tensor self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor"]
         "Filled with normal numbers." => |c| fill_with(c, normal_in_place);
     "log_normal_" Torch "m" Nothing ["(Tensor self, float mean=1, float std=2, *, Generator? generator=None) -> Tensor"]
-        "Filled with exponentials of normal numbers." => |c| fill_with(c, |c| match normal_in_place(c)? {
-            Returned::Tensor(t) => { let x = t.value(); Ok(c.b.unary(Unary::Exp, &x).into()) }
-            other => Ok(other),
+        "Filled with exponentials of normal numbers." => |c| fill_with(c, |c| {
+            let std = c.float(2)?;
+            if std <= 0.0 { return Err(Error::runtime(format!("log_normal_ expects std > 0.0, but found std={std}"))); }
+            match normal_in_place(c)? {
+                Returned::Tensor(t) => { let x = t.value(); Ok(c.b.unary(Unary::Exp, &x).into()) }
+                other => Ok(other),
+            }
         });
     "exponential_" Torch "m" Nothing ["(Tensor self, float lambd=1, *, Generator? generator=None) -> Tensor"]
         "Filled with exponential numbers." => |c| fill_with(c, |c| {
             let rate = c.float(1)?;
             if rate <= 0.0 { return Err(Error::runtime(format!("exponential_ expects lambda > 0.0, but found lambda={rate}"))); }
             like(c, Some(2), |b, g, d, s| exponential(b, g, d, s, rate))
+        });
+    "cauchy_" Torch "m" Nothing ["(Tensor self, float median=0, float sigma=1, *, Generator? generator=None) -> Tensor"]
+        "Filled with numbers of Cauchy's distribution." => |c| fill_with(c, |c| {
+            let (median, sigma) = (c.float(1)?, c.float(2)?);
+            if sigma <= 0.0 { return Err(Error::runtime(format!("cauchy_ expects sigma > 0.0, but found sigma={sigma}"))); }
+            like(c, Some(3), |b, g, d, s| {
+                // median + sigma tan(pi (u - 1/2)), in double precision.
+                let u = random::uniform(b, g, DType::F64, s)?;
+                let angle = affine(b, &u, std::f64::consts::PI, -std::f64::consts::FRAC_PI_2);
+                let tangent = super::support::with1(b, &angle, crate::composite::special::tan);
+                let x = affine(b, &tangent, sigma, median);
+                Ok(b.cast(&x, d))
+            })
+        });
+    "geometric_" Torch "m" Nothing ["(Tensor self, float p, *, Generator? generator=None) -> Tensor"]
+        "Filled with numbers of trials up to the first success of probability p." => |c| fill_with(c, |c| {
+            let p = c.float(1)?;
+            if !(p > 0.0 && p < 1.0) { return Err(Error::runtime(format!("geometric_ expects p to be in (0, 1), but got p={p}"))); }
+            like(c, Some(2), |b, g, d, s| {
+                let u = random::uniform(b, g, DType::F64, s)?;
+                let log = b.unary(Unary::Log, &u);
+                let trials = b.scale(&log, 1.0 / (-p).ln_1p());
+                let x = super::support::with1(b, &trials, crate::composite::rounding::ceil);
+                Ok(b.cast(&x, d))
+            })
         });
     "random_" Torch "m" Nothing ["(Tensor self, *, Generator? generator=None) -> Tensor", "(Tensor self, int to, *, Generator? generator=None) -> Tensor",
         "(Tensor self, int from, int? to, *, Generator? generator=None) -> Tensor"]

@@ -7,7 +7,7 @@ use super::support::{
 use crate::composite::{arithmetic as ar, order, reduction as rd, scan, softmax as sm};
 use crate::error::{Error, Result, scalar_type_name};
 use crate::node::Value;
-use crate::ops::args::Arg;
+use crate::ops::args::{Arg, Number};
 use crate::ops::call::{Call, Operand, Returned, normalize_dim};
 use crate::tensor::Tensor;
 use ttk_ir::{Binary, Builder, DType, ReduceOp};
@@ -179,12 +179,19 @@ fn truth(c: &mut Call<'_>, every: bool) -> Result<Returned> {
 /// The axes, the correction and `keepdim` of the three overloads of `var` and its like.
 fn variance_arguments(c: &Call<'_>, rank: usize) -> Result<(Vec<usize>, f64, bool)> {
     match c.overload {
-        0 => {
+        // `var(x, False)` and `var(x, 0)` are told apart by the type of the one argument.
+        0 => match c.number(1)? {
+            Number::Bool(unbiased) => Ok(((0..rank).collect(), unbiased as i64 as f64, false)),
+            n => {
+                let axis = normalize_dim(n.as_i64(), rank)?;
+                Ok((if rank == 0 { vec![] } else { vec![axis] }, 1.0, false))
+            }
+        },
+        1 => {
             let axes = c.dims_or_all(1, rank)?;
             let correction = c.opt_number(2)?.map_or(1.0, |n| n.as_f64());
             Ok((axes, correction, c.bool(3)?))
         }
-        1 => Ok(((0..rank).collect(), c.bool(1)? as i64 as f64, false)),
         _ => Ok((c.dims_or_all(1, rank)?, c.bool(2)? as i64 as f64, c.bool(3)?)),
     }
 }
@@ -218,7 +225,10 @@ fn norm(c: &mut Call<'_>) -> Result<Returned> {
     let x = c.value(0)?;
     let p = match &c.args[1] {
         Arg::Str(s) if s == "fro" => 2.0,
-        Arg::Str(s) => return Err(Error::runtime(format!("norm of order '{s}' is not available"))),
+        Arg::Str(s) if s == "nuc" => return nuclear_norm(c),
+        Arg::Str(s) => {
+            return Err(Error::runtime(format!("only valid p-string is 'fro' or 'nuc', found {s}")));
+        }
         Arg::None => 2.0,
         _ => c.float(1)?,
     };
@@ -236,6 +246,18 @@ fn norm(c: &mut Call<'_>) -> Result<Returned> {
     }
     let r = with1(&mut c.b, &x, |x| rd::vector_norm(x, p, &axes));
     Ok(drop_axes(&mut c.b, &r, &axes, keep).into())
+}
+
+/// The sum of the singular values over two axes.
+fn nuclear_norm(c: &mut Call<'_>) -> Result<Returned> {
+    use crate::ops::matrix::norms;
+    let x = c.value(0)?;
+    let (axes, keep) = (c.dims_or_all(2, x.ty.rank())?, c.bool(3)?);
+    let x = match c.opt_dtype(4)? {
+        Some(d) => c.b.cast(&x, d),
+        None => x,
+    };
+    super::systems::norm_of(c, &x, norms::Order::Nuclear, &axes, keep)
 }
 
 /// A scan along an axis; integers become int64 for sums and products.
@@ -396,10 +418,10 @@ fn quantile(c: &mut Call<'_>, skip_nan: bool) -> Result<Returned> {
     };
     let r = with2(&mut c.b, &x, &q, |x, q| order::quantile(x, q, axis, how, skip_nan));
     if !keep {
-        return Ok(r.into());
+        return Ok(if q.ty.rank() == 0 { drop_axes(&mut c.b, &r, &[0], false) } else { r }.into());
     }
     let mut sizes: Vec<i64> = if q.ty.rank() == 1 { vec![q.dims()[0]] } else { vec![] };
-    if all {
+    if all || rank == 0 {
         sizes.extend(vec![1; rank]);
     } else {
         sizes.extend(x.dims().iter().enumerate().map(|(i, &n)| if i == axis { 1 } else { n }));
@@ -438,6 +460,8 @@ fn normalized(
 
 fn nonzero(c: &mut Call<'_>) -> Result<Returned> {
     let t = c.tensor(0)?;
+    // A value without axes has one position, when the answer is a tuple.
+    let t = if t.rank() == 0 && c.bool(1)? { t.with_view(crate::index::with_axis(&t.view(), 0)) } else { t };
     let x = crate::host::nonzero(&t)?;
     if !c.bool(1)? {
         return Ok(x.into());
@@ -453,6 +477,12 @@ fn nonzero(c: &mut Call<'_>) -> Result<Returned> {
 fn searchsorted(c: &mut Call<'_>, boundaries: usize, values: usize) -> Result<Returned> {
     let v = c.operand(values)?;
     let s = c.value(boundaries)?;
+    if boundaries == 1 && s.ty.rank() != 1 {
+        return Err(Error::runtime(format!(
+            "boundaries tensor must be 1 dimension, but got dim({})",
+            s.ty.rank()
+        )));
+    }
     let right = c.bool(3)? || c.args.get(4).is_some_and(|a| matches!(a, Arg::Str(t) if t == "right"));
     let scalar = matches!(v, Operand::Number(_));
     let v = match v {
@@ -516,17 +546,17 @@ rows! {
         "Whether all elements are true." => |c| truth(c, true);
     "any" Torch "fmo" Nothing ["(Tensor self) -> Tensor", "(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor"]
         "Whether any element is true." => |c| truth(c, false);
-    "var" Torch "fmo" Inputs ["(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> Tensor",
-        "(Tensor self, bool unbiased) -> Tensor", "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor"]
+    "var" Torch "fmo" Inputs ["(Tensor self, Number unbiased) -> Tensor", "(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> Tensor",
+        "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor"]
         "The variance, with Bessel's correction unless told otherwise." => |c| variance(c, false, false);
-    "std" Torch "fmo" Inputs ["(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> Tensor",
-        "(Tensor self, bool unbiased) -> Tensor", "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor"]
+    "std" Torch "fmo" Inputs ["(Tensor self, Number unbiased) -> Tensor", "(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> Tensor",
+        "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor"]
         "The standard deviation, with Bessel's correction unless told otherwise." => |c| variance(c, true, false);
-    "var_mean" Torch "f" Inputs ["(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> (Tensor, Tensor)",
-        "(Tensor self, bool unbiased) -> (Tensor, Tensor)", "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)"]
+    "var_mean" Torch "f" Inputs ["(Tensor self, Number unbiased) -> (Tensor, Tensor)", "(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> (Tensor, Tensor)",
+        "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)"]
         "Variance and mean." => |c| variance(c, false, true);
-    "std_mean" Torch "f" Inputs ["(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> (Tensor, Tensor)",
-        "(Tensor self, bool unbiased) -> (Tensor, Tensor)", "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)"]
+    "std_mean" Torch "f" Inputs ["(Tensor self, Number unbiased) -> (Tensor, Tensor)", "(Tensor self, int[1]? dim=None, *, Number? correction=None, bool keepdim=False) -> (Tensor, Tensor)",
+        "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)"]
         "Standard deviation and mean." => |c| variance(c, true, true);
     "norm" Torch "fm" Inputs ["(Tensor self, Number? p=2, int[1]? dim=None, bool keepdim=False, dtype? dtype=None) -> Tensor",
         "(Tensor self, str? p, int[1]? dim=None, bool keepdim=False, dtype? dtype=None) -> Tensor"]
@@ -608,6 +638,9 @@ rows! {
         "Differences of neighbours." => |c| {
             let x = c.value(0)?;
             let (n, axis) = (c.int(1)?, c.dim(2, x.ty.rank())?);
+            if x.ty.rank() == 0 { return Err(Error::runtime("diff expects input to be at least one-dimensional")); }
+            if n < 0 { return Err(Error::runtime(format!("order must be non-negative but got {n}"))); }
+            if n == 0 { return Ok(x.into()); }
             let mut parts: Vec<Value> = Vec::new();
             parts.extend(c.opt_value(3)?);
             parts.push(x.clone());
@@ -621,15 +654,5 @@ rows! {
                 } else { with1(&mut c.b, &x, |x| scan::diff(x, axis)) };
             }
             Ok(x.into())
-        };
-    "trapezoid" Torch "f" Inputs ["(Tensor y, *, Number dx=1, int dim=-1) -> Tensor", "(Tensor y, Tensor x, *, int dim=-1) -> Tensor"]
-        "The integral by the trapezoidal rule." => |c| {
-            let y = c.value(0)?;
-            if c.overload == 0 {
-                let (dx, axis) = (c.float(1)?, c.dim(2, y.ty.rank())?);
-                return Ok(with1(&mut c.b, &y, |y| scan::trapezoid(y, dx, axis)).into());
-            }
-            let (x, axis) = (c.value(1)?, c.dim(2, y.ty.rank())?);
-            Ok(with2(&mut c.b, &y, &x, |y, x| scan::trapezoid_at(y, x, axis)).into())
         };
 }

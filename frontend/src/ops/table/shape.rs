@@ -477,7 +477,6 @@ fn meshgrid(c: &mut Call<'_>) -> Result<Returned> {
     let mut grids = layout::meshgrid(&vals);
     if xy && grids.len() > 1 {
         grids.swap(0, 1);
-        grids = grids.iter().map(|g| g.transpose(0, 1)).collect();
     }
     let items = grids.into_iter().map(|g| Tensor::from_value(g.into_value())).collect();
     Ok(Returned::Tuple { names: &[], items })
@@ -615,7 +614,18 @@ rows! {
     "chunk" Torch "fm" Nothing ["(Tensor self, int chunks, int dim=0) -> Tensor[]"] "Views of so many parts." => chunk;
     "unsafe_chunk" Torch "fm" Nothing ["(Tensor self, int chunks, int dim=0) -> Tensor[]"] "Views of so many parts." => chunk;
     "unsafe_split" Torch "fm" Nothing ["(Tensor self, int split_size, int dim=0) -> Tensor[]"] "Views of parts of the given size." => split;
-    "tensor_split" Torch "fm" Nothing ["(Tensor self, int sections, int dim=0) -> Tensor[]", "(Tensor self, int[] indices, int dim=0) -> Tensor[]"] "Views of so many nearly equal parts, or of parts between positions." => |c| { let t = c.tensor(0)?; let (axis, _) = axis_size(c, &t, c.int(2)?)?; tensor_split(c, axis, 1) };
+    "tensor_split" Torch "fm" Nothing ["(Tensor self, int sections, int dim=0) -> Tensor[]", "(Tensor self, int[] indices, int dim=0) -> Tensor[]", "(Tensor self, Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]"] "Views of so many nearly equal parts, or of parts between positions." => |c| {
+            let t = c.tensor(0)?;
+            let (axis, _) = axis_size(c, &t, c.int(2)?)?;
+            let Arg::Tensor(given) = &c.args[1] else { return tensor_split(c, axis, 1) };
+            if given.dtype() != DType::I64 || given.rank() > 1 {
+                return Err(Error::runtime("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor of dtype long"));
+            }
+            let numbers: Dims = crate::host::scalars(given)?.iter().map(|s| s.as_i64()).collect();
+            let mut args = c.args.to_vec();
+            args[1] = if given.rank() == 0 { Arg::Int(numbers[0]) } else { Arg::Ints(numbers) };
+            tensor_split(&mut Call::new(c.row, c.overload, &args), axis, 1)
+        };
     "hsplit" Torch "fm" Nothing ["(Tensor self, int sections) -> Tensor[]", "(Tensor self, int[] indices) -> Tensor[]"] "Views of parts along a fixed axis." => |c| { let rank = c.tensor(0)?.rank(); if rank < 1 { return Err(Error::runtime(format!("torch.hsplit requires a tensor with at least 1 dimension, but got a tensor with {rank} dimensions!"))); } let axis = usize::from(rank > 1); let n = c.tensor(0)?.sizes()[axis]; if let Arg::Int(k) = &c.args[1] && (*k <= 0 || n % k != 0) { return Err(Error::runtime(format!("torch.hsplit attempted to split along dimension {axis}, but the size of the dimension {n} is not divisible by the split_size {k}!"))); } tensor_split(c, axis, 1) };
     "vsplit" Torch "fm" Nothing ["(Tensor self, int sections) -> Tensor[]", "(Tensor self, int[] indices) -> Tensor[]"] "Views of parts along a fixed axis." => |c| { let rank = c.tensor(0)?.rank(); if rank < 2 { return Err(Error::runtime(format!("torch.vsplit requires a tensor with at least 2 dimension, but got a tensor with {rank} dimensions!"))); } let axis = 0; let n = c.tensor(0)?.sizes()[axis]; if let Arg::Int(k) = &c.args[1] && (*k <= 0 || n % k != 0) { return Err(Error::runtime(format!("torch.vsplit attempted to split along dimension {axis}, but the size of the dimension {n} is not divisible by the split_size {k}!"))); } tensor_split(c, axis, 1) };
     "dsplit" Torch "fm" Nothing ["(Tensor self, int sections) -> Tensor[]", "(Tensor self, int[] indices) -> Tensor[]"] "Views of parts along a fixed axis." => |c| { let rank = c.tensor(0)?.rank(); if rank < 3 { return Err(Error::runtime(format!("torch.dsplit requires a tensor with at least 3 dimension, but got a tensor with {rank} dimensions!"))); } let axis = 2; let n = c.tensor(0)?.sizes()[axis]; if let Arg::Int(k) = &c.args[1] && (*k <= 0 || n % k != 0) { return Err(Error::runtime(format!("torch.dsplit attempted to split along dimension {axis}, but the size of the dimension {n} is not divisible by the split_size {k}!"))); } tensor_split(c, axis, 1) };
@@ -672,7 +682,8 @@ rows! {
     "diagflat" Torch "fm" Nothing ["(Tensor self, int offset=0) -> Tensor"] "All elements as a diagonal." => |c| { let t = c.tensor(0)?; let x = reshape(c, &t, &[-1])?.value(); let k = c.int(1)?; Ok(with1(&mut c.b, &x, |x| layout::diag(x, k)).into()) };
     "trace" Torch "fm" Nothing ["(Tensor self) -> Tensor"] "The sum of the diagonal." => |c| { let x = c.value(0)?; if x.ty.rank() != 2 { return Err(Error::runtime("trace: expected a matrix")); } let x = if x.ty.dtype.is_float() { x } else { c.b.cast(&x, DType::I64) }; Ok(with1(&mut c.b, &x, layout::trace).into()) };
     "unfold" Torch "m" Nothing ["(Tensor self, int dimension, int size, int step) -> Tensor"] "Windows of an axis, as a new last axis (a copy)." => |c| { let x = c.value(0)?; let (axis, n, s) = (c.dim(1, x.ty.rank())?, c.int(2)?, c.int(3)?); let have = x.dims().get(axis).copied().unwrap_or(1); if n > have || n < 0 { return Err(Error::runtime(format!("maximum size for tensor at dimension {axis} is {have} but size is {n}"))); } if s <= 0 { return Err(Error::runtime(format!("step is {s} but must be > 0"))); } if x.ty.rank() == 0 { return Ok(c.b.reshape(&x, ttk_ir::shape::shape(&[n])).into()); } Ok(with1(&mut c.b, &x, |x| patches::unfold_axis(x, axis, n, s)).into()) };
-    "as_strided" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "The storage's elements under any sizes and strides." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); Ok(t.as_strided(c.ints(1)?, c.ints(2)?, o)?.into()) };
+    "as_strided" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "The storage's elements under any sizes and strides." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); super::copies::as_strided(c, &t, o) };
+    "as_strided_" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "Other sizes and strides of the storage, in place." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); t.set_data(&t.as_strided(c.ints(1)?, c.ints(2)?, o)?); Ok(t.into()) };
     "vander" Torch "f" Nothing ["(Tensor x, int? N=None, bool increasing=False) -> Tensor"] "Powers of a vector as columns." => |c| { let x = c.value(0)?; let n = c.opt_int(1)?.unwrap_or(x.dims()[0]); let up = c.bool(2)?; let x = if x.ty.dtype.is_float() { x } else { c.b.cast(&x, DType::I64) }; Ok(with1(&mut c.b, &x, |x| layout::vander(x, n, up)).into()) };
     "result_type" Torch "f" Nothing ["(Operand tensor, Operand other) -> dtype"] "The type of arithmetic between two operands." => |c| { let (x, y) = (c.operand(0)?, c.operand(1)?); Ok(Returned::DType(c.promote(&[&x, &y]))) };
     "pixel_shuffle" Torch "f" Nothing ["(Tensor self, int upscale_factor) -> Tensor"] "Channels moved into space." => |c| { let r = c.int(1)?; pixels(c, r, true) };

@@ -362,6 +362,8 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     each = partial(_each, n)
     kernel = each(kernel_size)
     stride = each(stride) if stride is not None else kernel
+    if any(step <= 0 for step in stride):
+        raise RuntimeError(f"strides should be greater than zero, but got stride: {stride}")
     outs = _unpool_output_size(input, kernel, stride, each(padding), output_size)
     if input.dim() not in (n + 1, n + 2):
         raise RuntimeError(
