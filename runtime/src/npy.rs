@@ -4,10 +4,11 @@
 //! Fortran order is brought into row-major order. A header is parsed for exactly the dictionary that NumPy
 //! writes, and is data: nothing of it is evaluated.
 
+use crate::atomic::AtomicFile;
 use crate::error::OutOfMemory;
 use crate::memory::Buffer;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use thiserror::Error;
 use ttk_ir::DType;
@@ -63,17 +64,28 @@ pub fn read(path: &Path) -> Result<Array, NpyError> {
 /// # Errors
 /// `bf16` has no NumPy type; the file system may refuse.
 pub fn write(path: &Path, array: &Array) -> Result<(), NpyError> {
-    let bytes = to_bytes(array)?;
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let permissions = fs::Permissions::from_mode(0o666);
-        let file = tempfile::Builder::new().prefix(".npy").permissions(permissions).tempfile_in(parent)?;
-        fs::write(file.path(), &bytes)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    put().map_err(|e| refused("write", path, &e))
+    write_all([(path, array)])
+}
+
+/// Writes several files; none takes its place before all are written.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_all<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Array)>) -> Result<(), NpyError> {
+    let mut written = Vec::new();
+    for (path, array) in files {
+        let bytes = to_bytes(array)?;
+        let put = || -> io::Result<AtomicFile> {
+            let mut file = AtomicFile::create(path)?;
+            file.file().write_all(&bytes)?;
+            Ok(file)
+        };
+        written.push((path, put().map_err(|e| refused("write", path, &e))?));
+    }
+    for (path, file) in written {
+        file.commit().map_err(|e| refused("write", path, &e))?;
+    }
+    Ok(())
 }
 
 /// A tensor as the bytes of a file.
