@@ -146,6 +146,8 @@ def _signature(value):
 def _class(cls, skip=()):
     """A native class by its attributes."""
     lines = [f"class {cls.__name__}:"]
+    if cls.__name__ in MADE:
+        lines.append("    def __init__(self, *args: Any, **kwargs: Any) -> None: ...")
     for name in sorted(set(vars(cls)) - set(skip)):
         value = vars(cls)[name]
         if name.startswith("_") and name not in ("__len__", "__getitem__", "__float__", "__int__", "__bool__", "__index__"):
@@ -166,6 +168,7 @@ PROPERTIES = {
     "__len__": "_int", "__getitem__": "Tensor", "__float__": "_float", "__int__": "_int", "__bool__": "_bool",
     "__index__": "_int",
 }  # fmt: skip
+MADE = ("device", "Generator", "finfo", "iinfo")
 SETTERS = ("data", "grad", "requires_grad")
 
 
@@ -244,11 +247,14 @@ def of_module(torch, table, name, space):
 def root(torch, table):
     """`__init__.pyi`: which module each name of the package comes from."""
     lines = [HEADER + "from ._tensor import Tensor as Tensor"]
-    for key, value in _public(torch):
+    # What has been imported by now must make no difference.
+    modules = {"autograd", "random", "version", *torch._MODULES}
+    names = {key for key, value in _public(torch) if not isinstance(value, types.ModuleType)}
+    for key in sorted(names | set(torch.functional.__all__) | {name for name in modules if not name.startswith("_")}):
+        value = getattr(torch, key)
         origin = str(getattr(value, "__module__", ""))
         if isinstance(value, types.ModuleType):
-            if value.__name__ == f"{PACKAGE}.{key}":
-                lines.append(f"from . import {key} as {key}")
+            lines.append(f"from . import {key} as {key}")
         elif getattr(torch._C, key, None) is value:
             lines.append(f"from ._C import {key} as {key}")
         elif isinstance(value, (types.FunctionType, type)) and origin.startswith(PACKAGE + ".") and key != "Tensor":

@@ -1,5 +1,6 @@
 //! What the program says when a file is not what it should be.
 
+use clap::error::ErrorKind;
 use std::path::Path;
 use thiserror::Error;
 use ttk_ir::DType;
@@ -51,6 +52,9 @@ impl CliError {
 
     /// What is wrong with the command line, without the usage text that follows it.
     pub(crate) fn usage(e: &clap::Error) -> CliError {
+        if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return CliError::Usage("a command is needed (see `ttk --help`)".into());
+        }
         let text = e.to_string();
         let text = text.split("\n\n").next().unwrap_or_default();
         CliError::Usage(format!("{} (see `ttk --help`)", text.strip_prefix("error: ").unwrap_or(text)))

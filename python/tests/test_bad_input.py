@@ -119,7 +119,7 @@ def kinds(error):
     return {cls.__name__ for cls in type(error).__mro__}
 
 
-@pytest.mark.parametrize("text, kind, words", cases())
+@pytest.mark.parametrize("text, kind, words", list(cases()))
 @pytest.mark.filterwarnings("ignore")
 def test_refused(text, kind, words):
     waiting = torch.arange(3.0) * 2
