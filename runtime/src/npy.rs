@@ -386,6 +386,32 @@ mod tests {
     }
 
     #[test]
+    fn altered_files_are_errors_or_tensors() {
+        let mut state = 1u64;
+        let mut draw = |n: usize| {
+            // Knuth's MMIX generator; its low bits are poor.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        let whole = file(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", &[7; 24]);
+        for _ in 0..5000 {
+            let mut other = whole.clone();
+            for _ in 0..1 + draw(4) {
+                let at = draw(other.len());
+                match draw(4) {
+                    0 => other[at] = draw(256) as u8,
+                    1 => other[at] = b"0129(),'\\{}:-"[draw(13)],
+                    2 => other.insert(at, draw(256) as u8),
+                    _ => drop(other.remove(at)),
+                }
+            }
+            if let Ok(a) = from_bytes(&other) {
+                assert_eq!(a.shape.iter().product::<usize>() * a.dtype.size(), a.data.len());
+            }
+        }
+    }
+
+    #[test]
     fn hostile_headers_are_errors() {
         let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
         for (from, to) in [
