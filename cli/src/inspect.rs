@@ -44,13 +44,17 @@ fn read(path: &Path) -> Result<Graph, CliError> {
     {
         return text::parse(source).map_err(|e| CliError::Graph { path: name, reason: e.to_string() });
     }
-    Ok(Artifact::read(path)?.graph)
+    Ok(Artifact::read(path).map_err(|e| CliError::from(e).of_file(path))?.graph)
 }
 
 /// The graph before the passes goes by this name.
 const RECORDED: &str = "recorded";
 
-fn stage(graph: &Graph, name: &str) -> Result<Graph, CliError> {
+/// The graph after the pass of that name.
+///
+/// # Errors
+/// There is no such pass, or a pass fails.
+pub fn stage(graph: &Graph, name: &str) -> Result<Graph, CliError> {
     if name == RECORDED {
         return Ok(graph.clone());
     }

@@ -3,17 +3,18 @@
 //! `ttk inspect` shows a graph at any stage of the compiler; `ttk run` runs a `.ttk` file without Python.
 //! Whatever is wrong with the user's files is one line on standard error and exit code 2.
 
-// What this crate is for is printing.
-#![allow(clippy::print_stdout)]
-
 mod dot;
 mod error;
 mod inspect;
 mod run;
 
 pub use error::CliError;
+pub use inspect::stage as graph_after;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 
 /// Shows and runs what Tiny-Torch compiles.
@@ -44,30 +45,51 @@ enum Command {
 }
 
 /// Runs `ttk` with the arguments after the program's name; its exit code.
-pub fn main_with(arguments: Vec<String>) -> i32 {
-    let cli = match Cli::try_parse_from(std::iter::once("ttk".to_owned()).chain(arguments)) {
-        Ok(cli) => cli,
-        Err(e) => {
-            // Help and version are no errors, and go to standard output.
-            let _ = e.print();
-            return if e.use_stderr() { 2 } else { 0 };
+pub fn main_with(arguments: Vec<OsString>) -> i32 {
+    match catch_unwind(|| run_command(arguments)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(e)) => complain(&e.to_string()),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without a text");
+            complain(&format!("internal error of the compiler, please report it: {text}"))
         }
+    }
+}
+
+/// One line on standard error; the exit code for errors.
+fn complain(text: &str) -> i32 {
+    let line: Vec<&str> = text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "ttk: {}", line.join(" "));
+    2
+}
+
+fn run_command(arguments: Vec<OsString>) -> Result<(), CliError> {
+    let cli = match Cli::try_parse_from(std::iter::once("ttk".into()).chain(arguments)) {
+        Ok(cli) => cli,
+        // Help and version are no errors, and go to standard output.
+        Err(e) if !e.use_stderr() => return show(&e.to_string()),
+        Err(e) => return Err(CliError::usage(&e)),
     };
-    let result = match cli.command {
-        Command::Inspect(arguments) => inspect::inspect(&arguments).map(|text| print!("{text}")),
+    match cli.command {
+        Command::Inspect(arguments) => show(&inspect::inspect(&arguments)?),
         Command::Run { file, inputs, outputs } => run::run(&file, &inputs, &outputs),
         Command::Passes => {
-            for pass in ttk_passes::PIPELINE {
-                println!("{:14} {}", pass.name, pass.doc);
-            }
-            Ok(())
+            let line = |pass: &ttk_passes::Pass| format!("{:14} {}\n", pass.name, pass.doc);
+            show(&ttk_passes::PIPELINE.iter().map(line).collect::<String>())
         }
-    };
-    match result {
-        Ok(()) => 0,
-        Err(e) => {
-            eprintln!("ttk: {e}");
-            2
-        }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`ttk inspect | head`) is no error.
+fn show(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(CliError::Output { reason: e.to_string() }),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

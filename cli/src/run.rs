@@ -1,6 +1,6 @@
 //! `ttk run FILE`: a saved graph on arrays, without Python.
 
-use crate::error::CliError;
+use crate::error::{CliError, type_text};
 use std::path::{Path, PathBuf};
 use ttk_frontend::compile::{CompileOptions, compile_graph};
 use ttk_ir::Type;
@@ -12,7 +12,7 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
     if file.extension().is_some_and(|e| e == "py") {
         return Err(CliError::Script { path: file.display().to_string() });
     }
-    let artifact = Artifact::read(file)?;
+    let artifact = Artifact::read(file).map_err(|e| CliError::from(e).of_file(file))?;
     let expected: Vec<(String, Type)> = artifact.inputs().map(|(n, t)| (n.to_owned(), t.clone())).collect();
     if inputs.len() != expected.len() {
         return Err(CliError::Inputs {
@@ -30,17 +30,20 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
             given: outputs.len(),
         });
     }
+    if let Some(i) = (1..outputs.len()).find(|&i| outputs[..i].contains(&outputs[i])) {
+        return Err(CliError::OutputTwice { path: outputs[i].display().to_string() });
+    }
     let mut buffers = Vec::new();
     for (path, (name, ty)) in inputs.iter().zip(&expected) {
-        let array = npy::read(path)?;
+        let array = npy::read(path).map_err(|e| CliError::from(e).of_file(path))?;
         let found: Vec<i64> = array.shape.iter().map(|&n| n as i64).collect();
         let sizes: Vec<i64> = ty.shape.iter().map(|d| d.fixed().unwrap_or(-1)).collect();
         if array.dtype != ty.dtype || found != sizes {
             return Err(CliError::InputType {
                 name: name.clone(),
                 path: path.display().to_string(),
-                expected: Box::new((ty.dtype, sizes)),
-                found: Box::new((array.dtype, found)),
+                expected: type_text(ty.dtype, &sizes),
+                found: type_text(array.dtype, &found),
             });
         }
         buffers.push(array.data);
@@ -54,12 +57,16 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
     let options = CompileOptions { inference: true, ..CompileOptions::default() };
     let compiled = compile_graph(&artifact.graph, &options)?;
     let results = compiled.run(&mut arguments, &[])?;
-    for ((path, data), &id) in outputs.iter().zip(results).zip(&artifact.graph.outputs) {
-        let ty = artifact.graph.ty(id);
-        let shape = ty.shape.iter().map(|d| d.eval(&[]) as usize).collect();
-        npy::write(path, &Array { dtype: ty.dtype, shape, data })?;
-    }
-    Ok(())
+    let arrays: Vec<Array> = results
+        .into_iter()
+        .zip(&artifact.graph.outputs)
+        .map(|(data, &id)| {
+            let ty = artifact.graph.ty(id);
+            let shape = ty.shape.iter().map(|d| d.eval(&[]) as usize).collect();
+            Array { dtype: ty.dtype, shape, data }
+        })
+        .collect();
+    Ok(npy::write_all(outputs.iter().map(PathBuf::as_path).zip(&arrays))?)
 }
 
 fn names<'a>(list: impl Iterator<Item = &'a str>) -> String {

@@ -2,6 +2,7 @@
 
 use crate::errors::{from_python, guard};
 use crate::object::{PyTensor, wrap};
+use crate::parse::type_name;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -75,9 +76,10 @@ fn hook_of(f: Py<PyAny>) -> Hook {
             if result.is_none() {
                 return Ok(None);
             }
-            let replaced = result
-                .cast::<PyTensor>()
-                .map_err(|_| PyTypeError::new_err("expected Variable, but hook returned something else"))?;
+            let replaced = result.cast::<PyTensor>().map_err(|_| {
+                let got = type_name(&result);
+                PyTypeError::new_err(format!("expected Variable, but hook returned '{got}'"))
+            })?;
             Ok(Some(replaced.get().0.clone()))
         })
         .map_err(from_python)
@@ -160,13 +162,19 @@ fn _apply_custom_function<'py>(
                 .try_iter()?
                 .map(|g| {
                     let g = g?;
-                    if g.is_none() { Ok(None) } else { Ok(Some(g.cast::<PyTensor>()?.get().0.clone())) }
+                    if g.is_none() {
+                        return Ok(None);
+                    }
+                    let tensor = g.cast::<PyTensor>().map_err(|_| {
+                        PyRuntimeError::new_err(format!("expected Variable or None (got {})", type_name(&g)))
+                    })?;
+                    Ok(Some(tensor.get().0.clone()))
                 })
                 .collect()
         })
         .map_err(from_python)
     };
-    let tied = grad::tie_custom(&name, &arguments, &results, Box::new(call));
+    let tied = guard(|| Ok(grad::tie_custom(&name, &arguments, &results, Box::new(call))))?;
     let mut out: Vec<Bound<'py, PyAny>> = items;
     for ((&i, t), (original, _)) in tensors_at.iter().zip(tied).zip(&results) {
         if dirty.contains(&original.key()) {

@@ -2,11 +2,11 @@
 
 use crate::errors::{guard, guard_unlocked};
 use crate::object::{PyTensor, wrap};
-use crate::parse::{number_of, python_type, type_name};
+use crate::parse::{number_of, overflow, python_type, type_name};
 use crate::types::{PyDType, dtype_object};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::ptr::NonNull;
 use ttk_frontend::ops::{Number, promote};
 use ttk_frontend::tensor::Tensor;
@@ -70,7 +70,13 @@ fn interface(array: &Bound<'_, PyAny>) -> PyResult<ArrayInterface> {
     };
     let typestr: String = get("typestr")?.extract()?;
     let dtype = dtype_of_typestr(&typestr).ok_or_else(|| {
-        let name = array.getattr("dtype").and_then(|d| d.str()).map(|s| s.to_string()).unwrap_or(typestr);
+        if typestr.starts_with('>') && dtype_of_typestr(&typestr.replace('>', "<")).is_some() {
+            return PyValueError::new_err(
+                "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.",
+            );
+        }
+        let kind = array.getattr("dtype").and_then(|d| d.getattr("type")?.getattr("__name__"));
+        let name = kind.map(|k| format!("numpy.{k}")).unwrap_or(typestr);
         PyTypeError::new_err(format!(
             "can't convert np.ndarray of type {name}. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool."
         ))
@@ -168,9 +174,12 @@ fn _to_numpy<'py>(py: Python<'py>, t: &Bound<'py, PyTensor>) -> PyResult<Bound<'
 }
 
 /// The shape of nested sequences, and their numbers in order.
+#[derive(Default)]
 struct Nested {
     sizes: Dims,
     numbers: Vec<Number>,
+    /// How many integers beyond 64 bits are among the numbers, as floats.
+    wide: usize,
 }
 
 fn flatten(v: &Bound<'_, PyAny>, depth: usize, out: &mut Nested) -> PyResult<()> {
@@ -181,8 +190,12 @@ fn flatten(v: &Bound<'_, PyAny>, depth: usize, out: &mut Nested) -> PyResult<()>
         if depth != out.sizes.len() {
             return Err(PyTypeError::new_err("not a sequence"));
         }
+        out.wide += usize::from(n.is_float() && v.is_instance_of::<PyInt>());
         out.numbers.push(n);
         return Ok(());
+    }
+    if v.is_instance_of::<PyInt>() {
+        return Err(overflow());
     }
     if let Ok(t) = v.cast::<PyTensor>() {
         let t = t.get().0.clone();
@@ -191,14 +204,30 @@ fn flatten(v: &Bound<'_, PyAny>, depth: usize, out: &mut Nested) -> PyResult<()>
             return Ok(());
         }
     }
+    if v.is_instance_of::<PyString>() && depth > 0 {
+        return Err(PyValueError::new_err(format!("too many dimensions '{}'", type_name(v))));
+    }
     if v.is_instance_of::<PyString>() || v.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(v))));
     }
-    let Ok(len) = v.len() else {
-        return Err(PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(v))));
+    // SAFETY: a question about a live object, which runs no code of its.
+    let is_sequence = unsafe { pyo3::ffi::PySequence_Check(v.as_ptr()) } != 0;
+    let Some(len) = v.len().ok().filter(|_| is_sequence) else {
+        return Err(PyRuntimeError::new_err(format!("Could not infer dtype of {}", type_name(v))));
     };
     if depth == out.sizes.len() {
-        out.sizes.push(len as i64);
+        match out.numbers.first() {
+            None => out.sizes.push(len as i64),
+            Some(n) => {
+                let name = type_name(v);
+                return Err(PyTypeError::new_err(match n {
+                    Number::Float(_) => format!("must be real number, not {name}"),
+                    Number::Int(_) | Number::Bool(_) => {
+                        format!("'{name}' object cannot be interpreted as an integer")
+                    }
+                }));
+            }
+        }
     } else if out.sizes[depth] != len as i64 {
         return Err(PyValueError::new_err(format!(
             "expected sequence of length {} at dim {depth} (got {len})",
@@ -211,14 +240,36 @@ fn flatten(v: &Bound<'_, PyAny>, depth: usize, out: &mut Nested) -> PyResult<()>
     Ok(())
 }
 
-fn inferred(numbers: &[Number]) -> DType {
-    if numbers.iter().any(|n| n.is_float()) || numbers.is_empty() {
+fn inferred(nested: &Nested) -> DType {
+    let numbers = &nested.numbers;
+    if numbers.is_empty() || numbers.iter().filter(|n| n.is_float()).count() > nested.wide {
         promote::default_float()
     } else if numbers.iter().all(|n| matches!(n, Number::Bool(_))) {
         DType::Bool
     } else {
         DType::I64
     }
+}
+
+/// Whether every number is one of the element type, as PyTorch asks for; in an unsigned type negative ones
+/// count from the other end.
+fn check_range(nested: &Nested, dtype: DType) -> PyResult<()> {
+    let Some((low, high)) = dtype.int_range().filter(|_| dtype != DType::Bool) else { return Ok(()) };
+    if nested.wide > 0 {
+        return Err(overflow());
+    }
+    let low = if low == 0 { -high } else { low };
+    let fits = |n: &Number| match *n {
+        Number::Bool(_) => true,
+        Number::Int(i) => (low..=high).contains(&i),
+        // The upper end of 64 bits is no float: the next one is above it.
+        Number::Float(f) => f > low as f64 - 1.0 && f < high as f64 + 1.0,
+    };
+    if nested.numbers.iter().all(fits) {
+        return Ok(());
+    }
+    let name = ttk_frontend::error::python_dtype_name(dtype);
+    Err(PyRuntimeError::new_err(format!("value cannot be converted to type {name} without overflow")))
 }
 
 /// `torch.tensor(v, dtype)`: a copy of numbers, nested sequences, an array or a tensor.
@@ -249,7 +300,7 @@ pub(crate) fn tensor_from(v: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResul
         return tensor_from(&v.call_method0("__array__")?, dtype);
     }
     // A list of tensors or arrays is stacked from its items.
-    let mut nested = Nested { sizes: Dims::new(), numbers: Vec::new() };
+    let mut nested = Nested::default();
     match flatten(v, 0, &mut nested) {
         Ok(()) => {}
         Err(e) => {
@@ -264,7 +315,8 @@ pub(crate) fn tensor_from(v: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResul
             return tensor_from(&numpy.call_method1("array", (v,))?, dtype);
         }
     }
-    let dtype = dtype.unwrap_or_else(|| inferred(&nested.numbers));
+    let dtype = dtype.unwrap_or_else(|| inferred(&nested));
+    check_range(&nested, dtype)?;
     guard(|| host::from_numbers(&nested.numbers, dtype, &nested.sizes))
 }
 

@@ -3,15 +3,15 @@
 //! A function is a `PyCFunction` whose `self` is the operator's number. A method's C function gets the
 //! tensor as `self` and nothing else, so there is one C function for each number: an instance of a generic.
 
-use crate::errors::guard;
+use crate::errors::{guard, guard_python};
 use crate::object::{PyTensor, wrap};
-use crate::parse::{Given, parse};
+use crate::parse::{Given, parse, type_name};
 use crate::source;
 use crate::types::{dtype_object, size_object};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 use std::ffi::CString;
 use ttk_frontend::ops::{Form, Number, Operator, Returned, Space, invoke, operators};
@@ -83,6 +83,7 @@ unsafe fn call<'py>(
     kwnames: *mut ffi::PyObject,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut positional: SmallVec<[Bound<'py, PyAny>; 6]> = SmallVec::new();
+    let is_method = method.is_some();
     positional.extend(method);
     // SAFETY: CPython passes `nargs` positional arguments, then one for each of `kwnames`.
     unsafe {
@@ -106,9 +107,10 @@ unsafe fn call<'py>(
             }
         }
     }
-    let (overload, parsed) = parse(operator, &Given { positional: &positional, keywords: &keywords })?;
+    let given = Given { positional: &positional, keywords: &keywords, is_method };
+    let (overload, parsed) = parse(operator, in_place, &given)?;
     let form = match (&out, in_place) {
-        (Some(targets), _) => Form::Out(out_tensors(targets)?),
+        (Some(targets), _) => Form::Out(out_tensors(operator.row.name, targets)?),
         (None, true) => Form::InPlace,
         (None, false) => Form::Function,
     };
@@ -125,18 +127,23 @@ unsafe fn call<'py>(
     returned_object(py, operator, returned)
 }
 
-fn out_tensors(v: &Bound<'_, PyAny>) -> PyResult<Vec<ttk_frontend::Tensor>> {
-    if let Ok(t) = v.cast::<PyTensor>() {
-        return Ok(vec![t.get().0.clone()]);
+fn out_tensors(name: &str, v: &Bound<'_, PyAny>) -> PyResult<Vec<ttk_frontend::Tensor>> {
+    let wrong = |v: &Bound<'_, PyAny>| {
+        PyTypeError::new_err(format!("{name}(): argument 'out' must be Tensor, not {}", type_name(v)))
+    };
+    let tensor = |v: &Bound<'_, PyAny>| v.cast::<PyTensor>().map(|t| t.get().0.clone()).map_err(|_| wrong(v));
+    if v.is_instance_of::<PyTensor>() {
+        return Ok(vec![tensor(v)?]);
     }
-    v.try_iter()
-        .map_err(|_| PyTypeError::new_err("argument 'out' must be Tensor or tuple of Tensors"))?
-        .map(|t| Ok(t?.cast::<PyTensor>()?.get().0.clone()))
-        .collect()
+    v.try_iter().map_err(|_| wrong(v))?.map(|t| tensor(&t?)).collect()
 }
 
-fn give<'py>(py: Python<'py>, result: PyResult<Bound<'py, PyAny>>) -> *mut ffi::PyObject {
-    match result {
+/// Calls `f` on behalf of CPython, which takes neither panics nor results.
+fn give<'py>(
+    py: Python<'py>,
+    f: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> *mut ffi::PyObject {
+    match guard_python(f) {
         Ok(v) => v.into_ptr(),
         Err(e) => {
             e.restore(py);
@@ -157,7 +164,7 @@ unsafe extern "C" fn function(
     unsafe {
         let py = Python::assume_attached();
         let number = ffi::PyLong_AsLong(slf) as usize;
-        give(py, call(py, &operators()[number / 2], number % 2 == 1, None, args, nargs, kwnames))
+        give(py, || call(py, &operators()[number / 2], number % 2 == 1, None, args, nargs, kwnames))
     }
 }
 
@@ -172,7 +179,7 @@ unsafe extern "C" fn method<const N: usize>(
     unsafe {
         let py = Python::assume_attached();
         let tensor = Bound::from_borrowed_ptr(py, slf);
-        give(py, call(py, &operators()[N / 2], N % 2 == 1, Some(tensor), args, nargs, kwnames))
+        give(py, || call(py, &operators()[N / 2], N % 2 == 1, Some(tensor), args, nargs, kwnames))
     }
 }
 
@@ -279,6 +286,7 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
             }
         }
     }
+    m.add_function(wrap_pyfunction!(_operators, m)?)?;
     for (space, module) in &spaces {
         match space {
             Space::Torch => {}
@@ -300,10 +308,47 @@ pub(crate) fn call_named<'py>(
     let Some(operator) = ttk_frontend::ops::find(Space::Torch, name) else {
         return Err(PyRuntimeError::new_err(format!("there is no operator {name}")));
     };
-    let (overload, parsed) = parse(operator, &Given { positional, keywords: &[] })?;
+    let given = Given { positional, keywords: &[], is_method: false };
+    let (overload, parsed) = parse(operator, false, &given)?;
     // SAFETY: the lock is held.
     unsafe { source::note_line() };
     let returned = guard(|| invoke(operator, overload, &parsed, &Form::Function))?;
     crate::state::after_operator(py)?;
     returned_object(py, operator, returned)
+}
+
+/// The whole table, for the type stubs: a dictionary for each operator, with a list of parameters for each
+/// of its overloads.
+#[pyfunction]
+fn _operators(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let spaces = [Space::Torch, Space::Nn, Space::Linalg, Space::Special, Space::Fft];
+    let names = ["torch", "nn.functional", "linalg", "special", "fft"];
+    let mut out = Vec::with_capacity(operators().len());
+    for operator in operators() {
+        let (row, d) = (operator.row, PyDict::new(py));
+        d.set_item("name", row.name)?;
+        d.set_item("space", spaces.iter().position(|s| *s == row.space).map(|i| names[i]))?;
+        d.set_item("function", row.variants.function)?;
+        d.set_item("method", row.variants.method)?;
+        d.set_item("in_place", row.variants.in_place)?;
+        d.set_item("out", row.variants.out)?;
+        d.set_item("doc", row.doc)?;
+        let mut overloads = Vec::new();
+        for signature in operator.overloads() {
+            let mut params = Vec::new();
+            for p in &signature.params {
+                let q = PyDict::new(py);
+                q.set_item("name", if p.name == "self" { "input" } else { p.name })?;
+                q.set_item("type", p.ty.stub())?;
+                q.set_item("optional", p.optional)?;
+                q.set_item("keyword_only", p.keyword_only)?;
+                q.set_item("default", p.default_text)?;
+                params.push(q);
+            }
+            overloads.push((params, signature.returns));
+        }
+        d.set_item("overloads", overloads)?;
+        out.push(d);
+    }
+    Ok(out)
 }

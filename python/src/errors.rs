@@ -13,6 +13,8 @@ pyo3::create_exception!(tiny_torch, OutOfMemoryError, PyRuntimeError);
 thread_local! {
     /// A Python exception on its way through the frontend: raised by a hook or a user's backward.
     static PENDING: std::cell::RefCell<Option<PyErr>> = const { std::cell::RefCell::new(None) };
+    /// Where the last panic of this thread was.
+    static PLACE: std::cell::Cell<Option<String>> = const { std::cell::Cell::new(None) };
 }
 
 /// The text under which a Python exception passes through the frontend.
@@ -46,18 +48,32 @@ pub(crate) fn to_python(e: Error) -> PyErr {
 
 /// Runs frontend code; its errors and panics become exceptions.
 pub(crate) fn guard<T>(f: impl FnOnce() -> Result<T, Error>) -> PyResult<T> {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(to_python(e)),
-        Err(panic) => {
-            let detail = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-                .unwrap_or_default();
-            Err(to_python(Error::Internal { detail }))
-        }
+    guard_python(|| f().map_err(to_python))
+}
+
+/// Runs glue code; its panics become exceptions.
+pub(crate) fn guard_python<T>(f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a text");
+        let detail = match PLACE.take() {
+            Some(place) => format!("{text} ({place})"),
+            None => text.to_owned(),
+        };
+        Err(to_python(Error::Internal { detail }))
+    })
+}
+
+/// A panic is an exception by the time the user sees it, so it prints nothing; unless a backtrace was
+/// asked for, which only the hook can show.
+pub(crate) fn quiet_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
+        return;
     }
+    std::panic::set_hook(Box::new(|info| PLACE.set(info.location().map(ToString::to_string))));
 }
 
 /// [`guard`] with the interpreter's lock released.

@@ -1,8 +1,8 @@
 //! Traced graphs.
 
-use crate::errors::guard;
+use crate::errors::{guard, guard_python, guard_unlocked};
 use crate::object::{PyTensor, wrap};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::BTreeMap;
@@ -46,13 +46,18 @@ impl CompiledGraph {
     fn save(&self, py: Python<'_>, path: PathBuf, extra: Option<BTreeMap<String, String>>) -> PyResult<()> {
         let mut texts = self.extra.clone();
         texts.extend(extra.unwrap_or_default());
-        let artifact = crate::errors::guard_unlocked(py, || self.traced.to_artifact(texts))?;
-        artifact.write(&path).map_err(artifact_error)
+        let artifact = guard_unlocked(py, || self.traced.to_artifact(texts))?;
+        guard_python(|| py.detach(|| artifact.write(&path)).map_err(artifact_error))
     }
 
-    /// The graph's text.
-    fn graph_text(&self) -> String {
-        ttk_ir::text::print(&self.traced.graph)
+    /// The graph's text: as recorded, or after a pass of the compiler.
+    #[pyo3(signature = (after=None))]
+    fn graph_text(&self, after: Option<&str>) -> PyResult<String> {
+        let Some(name) = after else { return Ok(ttk_ir::text::print(&self.traced.graph)) };
+        guard_python(|| {
+            let stage = ttk_cli::graph_after(&self.traced.graph, name);
+            Ok(ttk_ir::text::print(&stage.map_err(|e| PyValueError::new_err(e.to_string()))?))
+        })
     }
 
     /// Sizes of the results.
@@ -84,7 +89,7 @@ fn artifact_error(e: ArtifactError) -> PyErr {
 /// Reads a `.ttk` file: data, verified, nothing of it run as it stands.
 #[pyfunction]
 fn _load_ttk(path: PathBuf) -> PyResult<CompiledGraph> {
-    let artifact = Artifact::read(&path).map_err(artifact_error)?;
+    let artifact = guard_python(|| Artifact::read(&path).map_err(artifact_error))?;
     Ok(CompiledGraph { traced: guard(|| Ok(Traced::from_artifact(&artifact)))?, extra: artifact.texts })
 }
 
@@ -99,13 +104,13 @@ fn _trace(
     let mut arguments = Vec::new();
     for t in tensors(example_inputs)? {
         // Copies, so that an argument that is also a weight is told apart.
-        let bytes = crate::errors::guard_unlocked(py, || ttk_frontend::host::bytes(&t))?;
+        let bytes = guard_unlocked(py, || ttk_frontend::host::bytes(&t))?;
         arguments.push(guard(|| ttk_frontend::host::from_bytes(&bytes, t.dtype(), &t.sizes()))?);
     }
     let mut named = Vec::new();
     for (name, t) in state.iter() {
         let t = t.cast::<PyTensor>()?.get().0.clone();
-        crate::errors::guard_unlocked(py, || ttk_frontend::host::computed(&t).map(drop))?;
+        guard_unlocked(py, || ttk_frontend::host::computed(&t).map(drop))?;
         named.push((name.extract::<String>()?, t));
     }
     let objects: Vec<Bound<'_, PyAny>> =

@@ -1,10 +1,10 @@
 //! What stands between the brackets of `x[...]`.
 
 use crate::object::PyTensor;
-use crate::parse::type_name;
+use crate::parse::{overflow, type_name};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PyRange, PySlice, PyString, PyTuple};
 use ttk_frontend::index::Item;
 
 /// The items of a key.
@@ -31,7 +31,10 @@ fn item(v: &Bound<'_, PyAny>) -> PyResult<Item> {
         return Ok(Item::Bool(b.is_true()));
     }
     if v.is_instance_of::<PyInt>() {
-        return Ok(Item::Int(v.extract()?));
+        return Ok(Item::Int(v.extract().map_err(|_| overflow())?));
+    }
+    if v.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("new(): invalid data type 'str'"));
     }
     if v.is_none() {
         return Ok(Item::NewAxis);
@@ -57,7 +60,7 @@ fn item(v: &Bound<'_, PyAny>) -> PyResult<Item> {
         return Ok(Item::Tensor(crate::convert::tensor_from(v, None)?));
     }
     match v.call_method0("__index__") {
-        Ok(i) => Ok(Item::Int(i.extract()?)),
+        Ok(i) => Ok(Item::Int(i.extract().map_err(|_| overflow())?)),
         Err(_) => Err(PyIndexError::new_err(format!(
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})",
             type_name(v)

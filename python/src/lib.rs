@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    errors::quiet_panics();
     types::register(m)?;
     object::register(m)?;
     dispatch::register(m)?;

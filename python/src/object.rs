@@ -2,10 +2,10 @@
 
 use crate::dispatch::call_named;
 use crate::errors::{guard, guard_unlocked};
-use crate::parse::number_of;
+use crate::parse::{number_of, type_name};
 use crate::types::{PyDevice, dtype_object, size_object};
 use parking_lot::RwLock;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
@@ -13,6 +13,7 @@ use pyo3::types::{PyList, PyTuple, PyType};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+use ttk_frontend::error::{python_dtype_name, scalar_type_name};
 use ttk_frontend::ops::Number;
 use ttk_frontend::{Tensor, host, index, materialize};
 
@@ -76,6 +77,16 @@ pub(crate) fn tensor_like(v: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     crate::convert::tensor_from(v, None)
 }
 
+impl PyTensor {
+    /// The one element, for `float(x)` and `int(x)`.
+    fn one_number(&self, py: Python<'_>) -> PyResult<Number> {
+        if self.0.numel() != 1 {
+            return Err(PyValueError::new_err("only one element tensors can be converted to Python scalars"));
+        }
+        guard_unlocked(py, || host::item(&self.0))
+    }
+}
+
 type Operand<'py> = Bound<'py, PyAny>;
 
 fn is_operand(v: &Operand<'_>) -> bool {
@@ -121,16 +132,7 @@ impl PyTensor {
         let sizes = self.0.sizes();
         match dim {
             None => size_object(py, &sizes),
-            Some(d) => {
-                let d = guard(|| ttk_frontend::ops::call::normalize_dim(d, sizes.len()))?;
-                let n = sizes.get(d).copied();
-                let n = n.ok_or_else(|| {
-                    pyo3::exceptions::PyIndexError::new_err(
-                        "Dimension specified as 0 but tensor has no dimensions",
-                    )
-                })?;
-                Ok(n.into_pyobject(py)?.into_any())
-            }
+            Some(d) => Ok(along(&sizes, d)?.into_pyobject(py)?.into_any()),
         }
     }
 
@@ -139,10 +141,7 @@ impl PyTensor {
         let strides = self.0.strides();
         match dim {
             None => Ok(PyTuple::new(py, strides.as_slice())?.into_any()),
-            Some(d) => {
-                let d = guard(|| ttk_frontend::ops::call::normalize_dim(d, strides.len()))?;
-                Ok(strides[d].into_pyobject(py)?.into_any())
-            }
+            Some(d) => Ok(along(&strides, d)?.into_pyobject(py)?.into_any()),
         }
     }
 
@@ -296,7 +295,8 @@ impl PyTensor {
     }
 
     #[setter]
-    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
+    fn set_requires_grad(&self, on: &Bound<'_, PyAny>) -> PyResult<()> {
+        let on = on.extract().map_err(|_| PyRuntimeError::new_err("requires_grad must be a bool"))?;
         guard(|| self.0.set_requires_grad(on))
     }
 
@@ -317,26 +317,36 @@ impl PyTensor {
             None => None,
             Some(g) => {
                 let g = g.cast::<PyTensor>().map_err(|_| {
-                    PyTypeError::new_err(
-                        "assigned grad expected to be a Tensor or None but got grad of type other",
-                    )
+                    PyTypeError::new_err(format!(
+                        "assigned grad expected to be a Tensor or None but got grad of type {}",
+                        type_name(g)
+                    ))
                 })?;
                 let g = g.get().0.clone();
                 if g.sizes() != self.0.sizes() {
                     return Err(PyRuntimeError::new_err(format!(
-                        "assigned grad has data of a different size: expected {:?}, got {:?}",
-                        self.0.sizes().as_slice(),
-                        g.sizes().as_slice()
+                        "attempting to assign a gradient of size '{:?}' to a tensor of size '{:?}'. Please ensure that the gradient and the tensor are the same size",
+                        g.sizes().as_slice(),
+                        self.0.sizes().as_slice()
                     )));
                 }
                 if g.dtype() != self.0.dtype() {
-                    return Err(PyRuntimeError::new_err("assigned grad has data of a different type"));
+                    return Err(PyRuntimeError::new_err(format!(
+                        "attempting to assign a gradient with dtype '{}' to a tensor with grad_dtype '{}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).",
+                        python_dtype_name(g.dtype()),
+                        scalar_type_name(self.0.dtype())
+                    )));
                 }
                 Some(g)
             }
         };
         self.0.set_grad(grad);
         Ok(())
+    }
+
+    #[deleter]
+    fn delete_grad(&self) {
+        self.0.set_grad(None);
     }
 
     #[getter]
@@ -346,11 +356,13 @@ impl PyTensor {
 
     #[setter]
     fn set_data(&self, other: &Bound<'_, PyAny>) -> PyResult<()> {
-        let other = other
-            .cast::<PyTensor>()
-            .map_err(|_| PyTypeError::new_err("Variable data has to be a tensor, but got something else"))?;
-        self.0.set_data(&other.get().0);
-        Ok(())
+        let other = other.cast::<PyTensor>().map_err(|_| {
+            PyTypeError::new_err(format!("Variable data has to be a tensor, but got {}", type_name(other)))
+        })?;
+        guard(|| {
+            self.0.set_data(&other.get().0);
+            Ok(())
+        })
     }
 
     fn detach<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -373,6 +385,12 @@ impl PyTensor {
     }
 
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // An expanded tensor has many more elements than memory.
+        let mut room: Vec<[u64; 3]> = Vec::new();
+        if room.try_reserve_exact(self.0.numel() as usize).is_err() {
+            return Err(PyMemoryError::new_err(()));
+        }
+        drop(room);
         let scalars = guard_unlocked(py, || host::scalars(&self.0))?;
         let sizes = self.0.sizes();
         let mut items: Vec<Bound<'py, PyAny>> = Vec::with_capacity(scalars.len());
@@ -397,15 +415,13 @@ impl PyTensor {
     }
 
     fn __float__(&self, py: Python<'_>) -> PyResult<f64> {
-        Ok(guard_unlocked(py, || host::item(&self.0))?.as_f64())
+        Ok(self.one_number(py)?.as_f64())
     }
 
     fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let n = guard_unlocked(py, || host::item(&self.0))?;
+        let n = self.one_number(py)?;
         match n {
-            Number::Float(f) if !f.is_finite() => {
-                Err(PyValueError::new_err("cannot convert float NaN or infinity to integer"))
-            }
+            // Python's own answers for NaN and infinities.
             Number::Float(f) => f.into_pyobject(py)?.call_method0("__int__"),
             _ => Ok(n.as_i64().into_pyobject(py)?.into_any()),
         }
@@ -440,6 +456,10 @@ impl PyTensor {
             None => tensor_like(value)?,
         };
         guard(|| index::set(&self.0, &items, &value, false))
+    }
+
+    fn __delitem__(&self, _key: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyTypeError::new_err("Tensor does not support deleting items"))
     }
 
     fn __add__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
@@ -607,6 +627,11 @@ impl PyTensor {
     }
 
     fn __invert__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
+        if slf.get().0.dtype().is_float() {
+            return Err(PyTypeError::new_err(
+                "~ (operator.invert) is only implemented on integer and Boolean-type tensors",
+            ));
+        }
         call_named(slf.py(), "bitwise_not", std::slice::from_ref(slf.as_any()))
     }
 
@@ -656,6 +681,14 @@ impl PyTensor {
         }
         Some(self.0.with_body(|b| b.made_by).unwrap_or("view").to_owned())
     }
+}
+
+/// The entry of sizes or strides for an axis.
+fn along(entries: &[i64], dim: i64) -> PyResult<i64> {
+    let at = guard(|| ttk_frontend::ops::call::normalize_dim(dim, entries.len()))?;
+    entries.get(at).copied().ok_or_else(|| {
+        PyIndexError::new_err(format!("Dimension specified as {dim} but tensor has no dimensions"))
+    })
 }
 
 /// Nested lists of the given sizes.

@@ -2,7 +2,7 @@
 
 use crate::object::PyTensor;
 use crate::types::{PyDType, PyDevice, PyGenerator};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
@@ -18,6 +18,8 @@ pub(crate) struct Given<'a, 'py> {
     /// Positional ones, `self` of a method included.
     pub(crate) positional: &'a [Bound<'py, PyAny>],
     pub(crate) keywords: &'a [(Bound<'py, PyString>, Bound<'py, PyAny>)],
+    /// Whether the first positional one is the tensor that a method is called on.
+    pub(crate) is_method: bool,
 }
 
 /// Why a signature does not fit.
@@ -44,12 +46,30 @@ fn keyword_matches(param: &Param, keyword: &str) -> bool {
         || (param.name == "other" && keyword == "x2")
 }
 
+/// Functions that take tensors one by one as well as in a list: in PyTorch those are written in Python.
+const SEVERAL: [&str; 9] = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_tensors",
+    "cartesian_prod",
+    "chain_matmul",
+    "einsum",
+    "meshgrid",
+];
+
 /// The overload that fits, and its arguments with defaults filled in.
-pub(crate) fn parse(operator: &Operator, given: &Given<'_, '_>) -> PyResult<(usize, Args)> {
+pub(crate) fn parse(
+    operator: &Operator,
+    in_place: bool,
+    given: &Given<'_, '_>,
+) -> PyResult<(usize, Args)> {
     let overloads = operator.overloads();
+    let several = SEVERAL.contains(&operator.row.name);
     let mut first = None;
     for (i, signature) in overloads.iter().enumerate() {
-        match bind(signature, given) {
+        match bind(signature, several, given) {
             Ok(args) => return Ok((i, args)),
             Err(Misfit::Python(e)) => return Err(e),
             Err(misfit) => {
@@ -57,17 +77,20 @@ pub(crate) fn parse(operator: &Operator, given: &Given<'_, '_>) -> PyResult<(usi
             }
         }
     }
-    let name = operator.row.name;
+    let name = format!("{}{}", operator.row.name, if in_place { "_" } else { "" });
+    let skipped = usize::from(given.is_method);
     if let ([_], Some(misfit)) = (overloads, first) {
-        return Err(PyTypeError::new_err(explain(name, misfit)));
+        return Err(PyTypeError::new_err(explain(&name, skipped, misfit)));
     }
     let types: Vec<String> = given
         .positional
         .iter()
+        .skip(skipped)
         .map(type_name)
         .chain(given.keywords.iter().map(|(k, v)| format!("{k}={}", type_name(v))))
         .collect();
-    let expected: Vec<String> = overloads.iter().map(|s| format!("\n * ({})", signature_text(s))).collect();
+    let expected: Vec<String> =
+        overloads.iter().map(|s| format!("\n * ({})", signature_text(s, skipped))).collect();
     Err(PyTypeError::new_err(format!(
         "{name}() received an invalid combination of arguments - got ({}), but expected {}{}\n",
         types.join(", "),
@@ -76,17 +99,17 @@ pub(crate) fn parse(operator: &Operator, given: &Given<'_, '_>) -> PyResult<(usi
     )))
 }
 
-fn explain(name: &str, misfit: Misfit) -> String {
+/// What is wrong with the only signature; the first `skipped` arguments are not counted.
+fn explain(name: &str, skipped: usize, misfit: Misfit) -> String {
     match misfit {
         Misfit::Missing(names) => {
             let quoted: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
             format!("{name}() missing {} required positional arguments: {}", names.len(), quoted.join(", "))
         }
         Misfit::TooMany { most, given } => {
-            format!(
-                "{name}() takes {most} positional argument{} but {given} were given",
-                if most == 1 { "" } else { "s" }
-            )
+            let (most, given) = (most.saturating_sub(skipped), given.saturating_sub(skipped));
+            let s = if most == 1 { "" } else { "s" };
+            format!("{name}() takes {most} positional argument{s} but {given} were given")
         }
         Misfit::Unexpected(k) => format!("{name}() got an unexpected keyword argument '{k}'"),
         Misfit::Duplicate(k) => format!("{name}() got multiple values for argument '{k}'"),
@@ -94,16 +117,17 @@ fn explain(name: &str, misfit: Misfit) -> String {
             format!("{name}(): argument '{param}' must be {want}, not {got}")
         }
         Misfit::Type { param, position, want, got } => {
+            let position = position.saturating_sub(skipped);
             format!("{name}(): argument '{param}' (position {position}) must be {want}, not {got}")
         }
         Misfit::Python(e) => e.to_string(),
     }
 }
 
-fn signature_text(s: &Signature) -> String {
+fn signature_text(s: &Signature, skipped: usize) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut star = false;
-    for p in &s.params {
+    for p in s.params.iter().skip(skipped) {
         if p.keyword_only && !star {
             parts.push("*".into());
             star = true;
@@ -118,7 +142,7 @@ pub(crate) fn type_name(v: &Bound<'_, PyAny>) -> String {
     v.get_type().name().map(|n| n.to_string()).unwrap_or_else(|_| "object".into())
 }
 
-fn bind(signature: &Signature, given: &Given<'_, '_>) -> Result<Args, Misfit> {
+fn bind(signature: &Signature, several: bool, given: &Given<'_, '_>) -> Result<Args, Misfit> {
     let params = &signature.params;
     let n_positional = signature.n_positional();
     let mut positional = given.positional;
@@ -135,12 +159,20 @@ fn bind(signature: &Signature, given: &Given<'_, '_>) -> Result<Args, Misfit> {
         && (positional.len() > n_positional || positional[list_at + 1..].iter().all(is_int))
         && matches!(p.ty, ParamType::Ints { broadcast: false })
     {
-        let ints: Option<Dims> = positional[list_at..].iter().map(int_of).collect();
-        if let Some(ints) = ints {
+        if let Some(ints) = ints_of(&positional[list_at..])? {
             collected = Some(Arg::Ints(ints));
             collected_at = list_at;
             positional = &positional[..list_at];
         }
+    }
+    if several
+        && let Some(at) = params.iter().position(|p| p.ty == ParamType::Tensors)
+        && let Some(tensors) = positional.get(at..).filter(|rest| !rest.is_empty())
+        && let Some(tensors) = tensors.iter().map(tensor_of).collect()
+    {
+        collected = Some(Arg::Tensors(tensors));
+        collected_at = at;
+        positional = &positional[..at];
     }
     let taken = positional.len() + usize::from(collected.is_some());
     if taken > n_positional {
@@ -208,11 +240,26 @@ fn index_like(v: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-fn int_of(v: &Bound<'_, PyAny>) -> Option<i64> {
+fn int_of(v: &Bound<'_, PyAny>) -> Result<Option<i64>, Misfit> {
     if v.is_instance_of::<PyInt>() {
-        return v.extract().ok();
+        return v.extract().map(Some).map_err(|_| Misfit::Python(overflow()));
     }
-    if index_like(v) { v.call_method0("__index__").ok()?.extract().ok() } else { None }
+    if !index_like(v) {
+        return Ok(None);
+    }
+    match v.call_method0("__index__") {
+        Ok(i) => i.extract().map(Some).map_err(|_| Misfit::Python(overflow())),
+        Err(_) => Ok(None),
+    }
+}
+
+fn ints_of(items: &[Bound<'_, PyAny>]) -> Result<Option<Dims>, Misfit> {
+    items.iter().map(int_of).collect()
+}
+
+/// What PyTorch says of an integer beyond 64 bits.
+pub(crate) fn overflow() -> PyErr {
+    PyValueError::new_err("Overflow when unpacking long long")
 }
 
 pub(crate) fn number_of(v: &Bound<'_, PyAny>) -> Option<Number> {
@@ -306,10 +353,7 @@ fn convert(param: &Param, v: &Bound<'_, PyAny>, position: usize) -> Result<Arg, 
             Some(n) => Some(Arg::Number(Number::Float(n.as_f64()))),
             None => item_of(v)?.map(|n| Arg::Number(Number::Float(n.as_f64()))),
         },
-        ParamType::Int => match int_of(v) {
-            Some(i) => Some(Arg::Int(i)),
-            None => None,
-        },
+        ParamType::Int => int_of(v)?.map(Arg::Int),
         ParamType::Bool => match v.cast::<PyBool>() {
             Ok(b) => Some(Arg::Bool(b.is_true())),
             Err(_) if v.is_instance_of::<PyInt>() => v.extract::<i64>().ok().map(|i| Arg::Bool(i != 0)),
@@ -319,8 +363,8 @@ fn convert(param: &Param, v: &Bound<'_, PyAny>, position: usize) -> Result<Arg, 
             Err(_) => None,
         },
         ParamType::Ints { broadcast } => match sequence(v) {
-            Some(items) => items.iter().map(int_of).collect::<Option<Dims>>().map(Arg::Ints),
-            None if broadcast => int_of(v).map(|i| Arg::Ints(Dims::from_slice(&[i]))),
+            Some(items) => ints_of(&items)?.map(Arg::Ints),
+            None if broadcast => int_of(v)?.map(|i| Arg::Ints(Dims::from_slice(&[i]))),
             None => None,
         },
         ParamType::Numbers => sequence(v)
@@ -348,7 +392,38 @@ fn convert(param: &Param, v: &Bound<'_, PyAny>, position: usize) -> Result<Arg, 
         ParamType::MemoryFormat => v.cast::<crate::types::PyMemoryFormat>().ok().map(|_| Arg::None),
         ParamType::Generator => v.cast::<PyGenerator>().ok().map(|g| Arg::Generator(g.get().0.clone())),
     };
+    let is_number = matches!(param.ty, ParamType::Operand | ParamType::Number | ParamType::Float);
+    if arg.is_none() && is_number && v.is_instance_of::<PyInt>() {
+        return Err(Misfit::Python(PyOverflowError::new_err("int too big to convert")));
+    }
     arg.ok_or_else(wrong)
+}
+
+/// An element type that a function of this module was given.
+pub(crate) fn dtype_argument(
+    function: &str,
+    name: &str,
+    position: usize,
+    v: &Bound<'_, PyAny>,
+) -> PyResult<ttk_ir::DType> {
+    match v.cast::<PyDType>() {
+        Ok(d) => Ok(d.get().0),
+        Err(_) => python_type(v).ok_or_else(|| wrong_type(function, name, position, "torch.dtype", v)),
+    }
+}
+
+/// The exception for an argument of another type than the function takes.
+pub(crate) fn wrong_type(
+    function: &str,
+    name: &str,
+    position: usize,
+    want: &str,
+    got: &Bound<'_, PyAny>,
+) -> PyErr {
+    PyTypeError::new_err(format!(
+        "{function}(): argument '{name}' (position {position}) must be {want}, not {}",
+        type_name(got)
+    ))
 }
 
 /// `float`, `int` and `bool` as element types.

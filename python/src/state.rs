@@ -1,8 +1,10 @@
 //! Modes and counters of the process.
 
 use crate::errors::{guard, guard_unlocked};
+use crate::parse::{overflow, type_name, wrong_type};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyInt};
 use std::cell::Cell;
 use std::sync::LazyLock;
 use ttk_frontend::{counters, materialize, record};
@@ -32,8 +34,11 @@ fn is_grad_enabled() -> bool {
 }
 
 #[pyfunction]
-fn _set_grad_enabled(on: bool) -> bool {
-    record::set_grad_enabled(on)
+fn _set_grad_enabled(on: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match on.extract() {
+        Ok(on) => Ok(record::set_grad_enabled(on)),
+        Err(_) => Err(wrong_type("set_grad_enabled", "enabled", 1, "bool", on)),
+    }
 }
 
 /// Says that numbers in the operators called from now on will be others the next time; what it was before.
@@ -53,13 +58,23 @@ fn _set_inference_mode(on: bool) -> bool {
 }
 
 #[pyfunction]
-fn set_num_threads(n: usize) -> PyResult<()> {
-    if n == 0 {
-        return Err(pyo3::exceptions::PyRuntimeError::new_err("set_num_threads expects a positive integer"));
+fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !n.is_instance_of::<PyInt>() {
+        let got = type_name(n);
+        return Err(PyRuntimeError::new_err(format!("set_num_threads expects an int, but got {got}")));
     }
-    ttk_runtime::threads::set_num_threads(n);
-    Ok(())
+    let n: i64 = n.extract().map_err(|_| overflow())?;
+    if n <= 0 {
+        return Err(PyRuntimeError::new_err("set_num_threads expects a positive integer"));
+    }
+    // More threads than any machine has would be refused by the system, one by one.
+    guard(|| {
+        ttk_runtime::threads::set_num_threads(n.min(MAX_THREADS) as usize);
+        Ok(())
+    })
 }
+
+const MAX_THREADS: i64 = 1024;
 
 #[pyfunction]
 fn get_num_threads() -> usize {
@@ -95,7 +110,7 @@ fn _clear_plans() {
 
 /// Runs the `ttk` program; its exit code.
 #[pyfunction]
-fn _cli_main(py: Python<'_>, argv: Vec<String>) -> PyResult<i32> {
+fn _cli_main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
     guard(|| Ok(py.detach(|| ttk_cli::main_with(argv))))
 }
 

@@ -1,9 +1,11 @@
 //! `dtype`, `device`, `Size`, `Generator` and the other small types.
 
+use crate::parse::{dtype_argument, overflow, type_name, wrong_type};
 use parking_lot::RwLock;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 use std::sync::Arc;
 use ttk_frontend::error::python_dtype_name;
 use ttk_frontend::ops::{Device, promote};
@@ -69,10 +71,14 @@ const DEVICE_KINDS: [&str; 5] = ["cpu", "cuda", "meta", "mps", "xpu"];
 
 impl PyDevice {
     pub(crate) fn parse(text: &str) -> PyResult<PyDevice> {
+        if text.is_empty() {
+            return Err(PyRuntimeError::new_err("Device string must not be empty"));
+        }
         let (kind, index) = match text.split_once(':') {
-            Some((k, i)) => match i.parse() {
-                Ok(n) => (k, Some(n)),
-                Err(_) => return Err(PyRuntimeError::new_err(format!("Invalid device string: '{text}'"))),
+            // One spelling for a number: neither a sign nor leading zeros.
+            Some((k, i)) => match i.parse::<u32>().ok().filter(|n| n.to_string() == i) {
+                Some(n) => (k, Some(n)),
+                None => return Err(PyRuntimeError::new_err(format!("Invalid device string: '{text}'"))),
             },
             None => (text, None),
         };
@@ -100,10 +106,19 @@ impl PyDevice {
         if let Ok(s) = value.cast::<PyString>() {
             return PyDevice::parse(&s.to_string());
         }
-        if let Ok(i) = value.extract::<u32>() {
-            return Ok(PyDevice { kind: "cuda".into(), index: Some(i) });
+        if value.is_instance_of::<PyInt>() {
+            return Ok(PyDevice { kind: "cuda".into(), index: Some(device_index(value)?) });
         }
-        Err(PyTypeError::new_err("a device is a torch.device, a string or a number"))
+        Err(wrong_type("device", "type", 1, "torch.device, str or int", value))
+    }
+}
+
+fn device_index(v: &Bound<'_, PyAny>) -> PyResult<u32> {
+    match v.extract::<i64>() {
+        Ok(i) if i < 0 => Err(PyRuntimeError::new_err("Device index must not be negative")),
+        Ok(i) => u32::try_from(i).map_err(|_| overflow()),
+        Err(_) if v.is_instance_of::<PyInt>() => Err(overflow()),
+        Err(_) => Err(wrong_type("device", "index", 2, "int", v)),
     }
 }
 
@@ -111,15 +126,16 @@ impl PyDevice {
 impl PyDevice {
     #[new]
     #[pyo3(signature = (r#type, index=None))]
-    fn new(r#type: &Bound<'_, PyAny>, index: Option<u32>) -> PyResult<PyDevice> {
+    fn new(r#type: &Bound<'_, PyAny>, index: Option<&Bound<'_, PyAny>>) -> PyResult<PyDevice> {
         let mut d = PyDevice::extract_any(r#type)?;
         if let Some(i) = index {
             if d.index.is_some() {
-                return Err(PyRuntimeError::new_err(
-                    "type (string) must not include an index because index was passed explicitly",
-                ));
+                return Err(PyRuntimeError::new_err(format!(
+                    "type (string) must not include an index because index was passed explicitly: {}",
+                    d.__str__()
+                )));
             }
-            d.index = Some(i);
+            d.index = Some(device_index(i)?);
         }
         Ok(d)
     }
@@ -201,7 +217,7 @@ impl PyGenerator {
         Ok(PyGenerator(Arc::new(random::Generator::new(random::DEFAULT_SEED))))
     }
 
-    fn manual_seed(slf: Py<Self>, seed: i128) -> PyResult<Py<Self>> {
+    fn manual_seed(slf: Py<Self>, seed: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let seed = seed_from(seed)?;
         slf.get().0.manual_seed(seed);
         Ok(slf)
@@ -242,13 +258,16 @@ impl PyGenerator {
     }
 
     fn _set_state_bytes(&self, state: &[u8]) -> PyResult<()> {
-        let bad = || {
-            PyTypeError::new_err(
-                "RNG state must be a torch.ByteTensor of 5056 elements made by get_rng_state()",
-            )
-        };
-        if state.len() != 5056 || &state[..8] != STATE_MAGIC {
-            return Err(bad());
+        if state.len() != 5056 {
+            return Err(PyRuntimeError::new_err(format!(
+                "Expected a CPUGeneratorImplState of size 5056 but found the input RNG state size to be {}",
+                state.len()
+            )));
+        }
+        if &state[..8] != STATE_MAGIC {
+            return Err(PyRuntimeError::new_err(
+                "Invalid mt19937 state: not one that get_rng_state() of this package gave",
+            ));
         }
         let word = |i: usize| u64::from_le_bytes(state[i * 8..i * 8 + 8].try_into().unwrap_or_default());
         let mut words = [0u32; 624];
@@ -272,28 +291,29 @@ impl PyGenerator {
 }
 
 /// A seed as PyTorch takes it: negative ones count from 2^64.
-pub(crate) fn seed_from(seed: i128) -> PyResult<u64> {
-    if (-(1i128 << 63)..(1i128 << 64)).contains(&seed) {
-        return Ok(seed as u64);
+pub(crate) fn seed_from(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if let Ok(seed) = seed.extract::<u64>() {
+        return Ok(seed);
     }
-    Err(PyRuntimeError::new_err(format!("Overflow when unpacking long long: {seed}")))
+    match seed.extract::<i64>() {
+        Ok(seed) => Ok(seed as u64),
+        Err(_) if seed.is_instance_of::<PyInt>() => Err(overflow()),
+        Err(_) => Err(PyRuntimeError::new_err(format!(
+            "manual_seed expected a long, but got {}",
+            type_name(seed)
+        ))),
+    }
 }
 
-static SIZE_TYPE: RwLock<Option<Py<PyAny>>> = RwLock::new(None);
+static SIZE_TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// `torch.Size` of some sizes.
+/// `torch.Size` of some sizes. They are integers already, so `tuple.__new__` will do.
 pub(crate) fn size_object<'py>(py: Python<'py>, sizes: &[i64]) -> PyResult<Bound<'py, PyAny>> {
+    static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let tuple = PyTuple::new(py, sizes)?;
-    let class = SIZE_TYPE.read().as_ref().map(|c| c.clone_ref(py));
-    match class {
-        Some(class) => class.bind(py).call1((tuple,)),
-        None => Ok(tuple.into_any()),
-    }
-}
-
-#[pyfunction]
-fn _set_size_class(class: Py<PyAny>) {
-    *SIZE_TYPE.write() = Some(class);
+    let Some(class) = SIZE_TYPE.get(py) else { return Ok(tuple.into_any()) };
+    let new = NEW.get_or_try_init(py, || py.get_type::<PyTuple>().getattr("__new__").map(Bound::unbind))?;
+    new.bind(py).call1((class, tuple))
 }
 
 #[pyfunction]
@@ -302,22 +322,29 @@ fn get_default_dtype(py: Python<'_>) -> Py<PyAny> {
 }
 
 #[pyfunction]
-fn _set_default_dtype(dtype: &PyDType) -> PyResult<()> {
-    if !dtype.0.is_float() {
-        return Err(PyTypeError::new_err("only floating-point types are supported as the default type"));
+fn _set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
+    const WANTED: &str = "only floating-point types are supported as the default type";
+    let dtype =
+        dtype.cast::<PyDType>().map_err(|_| PyTypeError::new_err(format!("invalid dtype object: {WANTED}")))?;
+    let dtype = dtype.get().0;
+    if !dtype.is_float() {
+        return Err(PyTypeError::new_err(WANTED));
     }
-    promote::set_default_float(dtype.0);
+    promote::set_default_float(dtype);
     Ok(())
 }
 
 #[pyfunction]
-fn promote_types(py: Python<'_>, type1: &PyDType, type2: &PyDType) -> Py<PyAny> {
-    dtype_object(py, promote::promote_types(type1.0, type2.0))
+fn promote_types<'py>(type1: &Bound<'py, PyAny>, type2: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
+    let a = dtype_argument("promote_types", "type1", 1, type1)?;
+    let b = dtype_argument("promote_types", "type2", 2, type2)?;
+    Ok(dtype_object(type1.py(), promote::promote_types(a, b)))
 }
 
 #[pyfunction]
-fn can_cast(from_: &PyDType, to: &PyDType) -> bool {
-    promote::can_cast(from_.0, to.0)
+fn can_cast(from_: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let from = dtype_argument("can_cast", "from_", 1, from_)?;
+    Ok(promote::can_cast(from, dtype_argument("can_cast", "to", 2, to)?))
 }
 
 /// Numbers about a floating point type, as `numpy.finfo`.
@@ -337,8 +364,11 @@ pub(crate) struct finfo {
 impl finfo {
     #[new]
     #[pyo3(signature = (r#type=None))]
-    fn new(r#type: Option<&PyDType>) -> PyResult<finfo> {
-        let d = r#type.map_or_else(promote::default_float, |t| t.0);
+    fn new(r#type: Option<&Bound<'_, PyAny>>) -> PyResult<finfo> {
+        let d = match r#type {
+            Some(t) => dtype_argument("finfo", "type", 1, t)?,
+            None => promote::default_float(),
+        };
         let (eps, max, tiny, resolution) = match d {
             DType::F64 => (f64::EPSILON, f64::MAX, f64::MIN_POSITIVE, 1e-15),
             DType::F32 => (f32::EPSILON as f64, f32::MAX as f64, f32::MIN_POSITIVE as f64, 1e-6),
@@ -384,8 +414,9 @@ pub(crate) struct iinfo {
 #[pymethods]
 impl iinfo {
     #[new]
-    fn new(r#type: &PyDType) -> PyResult<iinfo> {
-        match (r#type.0, r#type.0.int_range()) {
+    fn new(r#type: &Bound<'_, PyAny>) -> PyResult<iinfo> {
+        let d = dtype_argument("iinfo", "type", 1, r#type)?;
+        match (d, d.int_range()) {
             (DType::Bool, _) => Err(PyTypeError::new_err("torch.bool is not supported by torch.iinfo")),
             (d, Some((min, max))) => Ok(iinfo { bits: d.size() * 8, max, min, dtype: python_dtype_name(d) }),
             (d, None) => Err(PyTypeError::new_err(format!(
@@ -439,20 +470,36 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     for name in ["contiguous_format", "preserve_format", "channels_last", "channels_last_3d"] {
         m.add(name, PyMemoryFormat(name))?;
     }
+    m.add("legacy_contiguous_format", m.getattr("contiguous_format")?)?;
     m.add("default_generator", Py::new(py, PyGenerator(random::default_generator()))?)?;
     // A tuple of sizes, as a class of its own; small enough to be written in Python.
     let scope = PyDict::new(py);
     py.run(
-        c"class Size(tuple):
+        c"from operator import index
+class Size(tuple):
     __slots__ = ()
     __module__ = 'torch'
+    def __new__(cls, sizes=()):
+        sizes = list(sizes)
+        for i, n in enumerate(sizes):
+            if type(n) is not int:
+                try:
+                    sizes[i] = int(index(n))
+                except TypeError:
+                    kind = 'Tensor' if hasattr(n, 'dtype') else type(n).__name__
+                    raise TypeError(
+                        f\"torch.Size() takes an iterable of 'int' (item {i} is '{kind}')\"
+                    ) from None
+        return tuple.__new__(cls, sizes)
     def __repr__(self):
         return 'torch.Size(' + list(self).__repr__() + ')'
     def __getitem__(self, i):
         r = tuple.__getitem__(self, i)
-        return Size(r) if isinstance(i, slice) else r
+        return tuple.__new__(Size, r) if isinstance(i, slice) else r
     def __add__(self, other):
         return Size(tuple.__add__(self, other)) if isinstance(other, tuple) else NotImplemented
+    def __radd__(self, other):
+        return Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented
     def __mul__(self, n):
         return Size(tuple.__mul__(self, n))
     __rmul__ = __mul__
@@ -467,7 +514,7 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     if let Some(size) = scope.get_item("Size")? {
         m.add("Size", &size)?;
-        _set_size_class(size.unbind());
+        let _ = SIZE_TYPE.set(py, size.cast_into::<PyType>()?.unbind());
     }
     m.add_function(wrap_pyfunction!(get_default_dtype, m)?)?;
     m.add_function(wrap_pyfunction!(_set_default_dtype, m)?)?;

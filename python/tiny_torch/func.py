@@ -181,6 +181,7 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
 
         flat, spec = tree_flatten(args)
         dims = _spread(in_dims, args)
+        _check_dims(func, in_dims, flat, dims)
         sizes = {leaf.shape[dim] for leaf, dim in zip(flat, dims) if dim is not None}
         if len(sizes) != 1:
             if not sizes:
@@ -198,6 +199,22 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
         return tree_unflatten(stacked, out_spec)
 
     return wrapper
+
+
+def _check_dims(func, in_dims, leaves, dims):
+    """Raises ValueError for a mapped dimension that a leaf does not have."""
+    call = f"vmap({getattr(func, '__name__', func)}, in_dims={in_dims}, ...)(<inputs>)"
+    for leaf, dim in zip(leaves, dims):
+        if dim is not None and not isinstance(leaf, Tensor):
+            raise ValueError(
+                f"{call}: Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "
+                "non-Tensor arguments, please use None as the respective in_dim"
+            )
+        if dim is not None and not -leaf.dim() <= dim < leaf.dim():
+            raise ValueError(
+                f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {leaf.dim()} "
+                f"so expected in_dim to satisfy -{leaf.dim()} <= in_dim < {leaf.dim()}."
+            )
 
 
 def _spread(in_dims, args):

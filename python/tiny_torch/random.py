@@ -13,8 +13,10 @@ def _get_state(generator):
 
 def _set_state(generator, new_state):
     """Puts the generator in a state that `get_state` gave."""
-    if not hasattr(new_state, "dtype") or new_state.dtype != _C.uint8:
-        raise TypeError(f"RNG state must be a torch.ByteTensor, got {type(new_state).__name__}")
+    if not isinstance(new_state, _C.TensorBase):
+        raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
+    if new_state.dtype != _C.uint8:
+        raise TypeError("RNG state must be a torch.ByteTensor")
     generator._set_state_bytes(_C._to_bytes(new_state))
     return generator
 

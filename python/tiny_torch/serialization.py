@@ -242,26 +242,37 @@ class _AtomicFile:
             self.temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
 
     def __enter__(self):
-        if not self.direct and not os.path.isdir(os.path.dirname(self.path)):
-            raise RuntimeError(f"Parent directory {os.path.dirname(self.path)} does not exist.")
+        if not self.direct:
+            folder = os.path.dirname(self.path)
+            if not os.path.isdir(folder):
+                raise RuntimeError(f"Parent directory {folder} does not exist.")
+            if os.path.exists(self.path):
+                # Renaming would replace a file that must not be written to.
+                open(self.path, "r+b").close()
         self.file = open(self.temporary, "wb")
         return self.file
 
     def __exit__(self, exc_type, exc_value, traceback):
+        if self.direct:
+            self.file.close()
+            return
         try:
-            if exc_type is None and not self.direct:
+            if exc_type is None:
                 self.file.flush()
                 os.fsync(self.file.fileno())
+                self.file.close()
+                if os.path.exists(self.path):
+                    os.chmod(self.temporary, os.stat(self.path).st_mode & 0o7777)
+                os.replace(self.temporary, self.path)
+                self.temporary = None
         finally:
-            self.file.close()
-            if self.direct:
-                return
-            if exc_type is not None:
+            if self.temporary is not None:
+                try:
+                    # What its buffer still holds may not fit on the disk.
+                    self.file.close()
+                except OSError:
+                    pass
                 os.unlink(self.temporary)
-                return
-        if os.path.exists(self.path):
-            os.chmod(self.temporary, os.stat(self.path).st_mode & 0o7777)
-        os.replace(self.temporary, self.path)
 
 
 def save(obj, f, pickle_module=pickle, pickle_protocol=DEFAULT_PROTOCOL, _use_new_zipfile_serialization=True, _disable_byteorder_record=False):

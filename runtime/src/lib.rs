@@ -12,6 +12,7 @@
 //! **Invariant:** of our crates this one knows only `ir`; a compiled program runs with these two.
 
 pub mod artifact;
+mod atomic;
 pub mod cache;
 pub mod code;
 pub mod cpu_features;

@@ -4,10 +4,11 @@
 //! Fortran order is brought into row-major order. A header is parsed for exactly the dictionary that NumPy
 //! writes, and is data: nothing of it is evaluated.
 
+use crate::atomic::AtomicFile;
 use crate::error::OutOfMemory;
 use crate::memory::Buffer;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use thiserror::Error;
 use ttk_ir::DType;
@@ -63,17 +64,28 @@ pub fn read(path: &Path) -> Result<Array, NpyError> {
 /// # Errors
 /// `bf16` has no NumPy type; the file system may refuse.
 pub fn write(path: &Path, array: &Array) -> Result<(), NpyError> {
-    let bytes = to_bytes(array)?;
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let permissions = fs::Permissions::from_mode(0o666);
-        let file = tempfile::Builder::new().prefix(".npy").permissions(permissions).tempfile_in(parent)?;
-        fs::write(file.path(), &bytes)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    put().map_err(|e| refused("write", path, &e))
+    write_all([(path, array)])
+}
+
+/// Writes several files; none takes its place before all are written.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_all<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Array)>) -> Result<(), NpyError> {
+    let mut written = Vec::new();
+    for (path, array) in files {
+        let bytes = to_bytes(array)?;
+        let put = || -> io::Result<AtomicFile> {
+            let mut file = AtomicFile::create(path)?;
+            file.file().write_all(&bytes)?;
+            Ok(file)
+        };
+        written.push((path, put().map_err(|e| refused("write", path, &e))?));
+    }
+    for (path, file) in written {
+        file.commit().map_err(|e| refused("write", path, &e))?;
+    }
+    Ok(())
 }
 
 /// A tensor as the bytes of a file.
@@ -371,6 +383,32 @@ mod tests {
         let b =
             from_bytes(&file(1, "{'shape': (2,), 'descr': '|b1', 'fortran_order': False}", &[0, 7])).unwrap();
         assert_eq!(b.data.bytes(), [0, 1]);
+    }
+
+    #[test]
+    fn altered_files_are_errors_or_tensors() {
+        let mut state = 1u64;
+        let mut draw = |n: usize| {
+            // Knuth's MMIX generator; its low bits are poor.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        let whole = file(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", &[7; 24]);
+        for _ in 0..5000 {
+            let mut other = whole.clone();
+            for _ in 0..1 + draw(4) {
+                let at = draw(other.len());
+                match draw(4) {
+                    0 => other[at] = draw(256) as u8,
+                    1 => other[at] = b"0129(),'\\{}:-"[draw(13)],
+                    2 => other.insert(at, draw(256) as u8),
+                    _ => drop(other.remove(at)),
+                }
+            }
+            if let Ok(a) = from_bytes(&other) {
+                assert_eq!(a.shape.iter().product::<usize>() * a.dtype.size(), a.data.len());
+            }
+        }
     }
 
     #[test]

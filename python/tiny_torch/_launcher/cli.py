@@ -61,11 +61,15 @@ def run_python(arguments):
     return 0
 
 
-def _drop_own_frames(traceback):
-    """The traceback from the program's first frame on: the launcher's frames say nothing to its reader."""
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+def _drop_own_frames(error):
+    """Lets the exception's traceback begin with the program's first frame: what is before says nothing to its reader."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code.co_filename != __file__ and frame.f_globals.get("__name__") != "runpy":
+            break
         traceback = traceback.tb_next
-    return traceback
+    return error.with_traceback(traceback)
 
 
 def _leave_own_folder():
@@ -92,7 +96,8 @@ def main(arguments=None):
             except SystemExit:
                 raise
             except BaseException as error:
-                sys.excepthook(type(error), error, _drop_own_frames(error.__traceback__))
+                error = _drop_own_frames(error)
+                sys.excepthook(type(error), error, error.__traceback__)
                 return 130 if isinstance(error, KeyboardInterrupt) else 1
     from .. import _C
 

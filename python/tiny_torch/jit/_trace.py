@@ -39,7 +39,9 @@ def _assemble(shape, leaves):
     ((kind, parts),) = shape.items()
     if kind == "dict":
         return {key: _assemble(part, leaves) for key, part in parts}
-    values = [_assemble(part, leaves) for part in parts]
+    values = []
+    for part in parts:
+        values.append(_assemble(part, leaves))
     return values if kind == "list" else tuple(values)
 
 
@@ -284,8 +286,19 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
     extra = getattr(graph, "extra", None) or {}
     for name in _extra_files or ():
         _extra_files[name] = extra.get(f"extra:{name}", "").encode("latin1")
-    shape = json.loads(extra["results"]) if "results" in extra else None
-    if shape is None:
-        count = len(graph.outputs)
-        shape = "*" if count == 1 else {"tuple": ["*"] * count}
-    return ScriptModule(_Recording(graph, shape))
+    return ScriptModule(_Recording(graph, _result_shape(extra.get("results"), len(graph.outputs))))
+
+
+def _result_shape(text, count):
+    """How a file says that its `count` results are put together. Raises RuntimeError when it does not say so."""
+    if text is None:
+        return "*" if count == 1 else {"tuple": ["*"] * count}
+    try:
+        shape = json.loads(text)
+        leaves = iter(range(count))
+        _assemble(shape, leaves)
+        if next(leaves, None) is None:
+            return shape
+    except (ValueError, TypeError, AttributeError, StopIteration, RecursionError):
+        pass
+    raise RuntimeError("the file is damaged: how its results are put together does not fit the graph")

@@ -2,42 +2,24 @@
 
 use super::manifest::{Manifest, Section, WeightEntry};
 use super::{ALIGN, Artifact, ArtifactError, HEADER, MAGIC, VERSION, section};
-use std::fs::{File, Permissions};
+use crate::atomic::AtomicFile;
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(super) fn write(a: &Artifact, path: &Path) -> Result<(), ArtifactError> {
     a.check()?;
-    let refused = |action| {
-        move |e: io::Error| ArtifactError::Io {
-            action,
-            path: path.display().to_string(),
-            reason: e.to_string(),
-        }
+    let refused = |e: io::Error| ArtifactError::Io {
+        action: "write",
+        path: path.display().to_string(),
+        reason: e.to_string(),
     };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("artifact");
-    let mut temporary = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        // As any file that the user makes, and not only for the user's eyes.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(&directory)
-        .map_err(refused("write"))?;
-    contents(a, temporary.as_file_mut()).map_err(|e| match e {
-        Failure::Io(e) => refused("write")(e),
+    let mut file = AtomicFile::create(path).map_err(refused)?;
+    contents(a, file.file()).map_err(|e| match e {
+        Failure::Io(e) => refused(e),
         Failure::Artifact(e) => e,
     })?;
-    temporary.as_file().sync_all().map_err(refused("write"))?;
-    temporary.persist(path).map_err(|e| refused("rename to")(e.error))?;
-    // The rename itself is on disk when the directory is; a file system that cannot say so is no error.
-    if let Ok(directory) = File::open(&directory) {
-        let _ = directory.sync_all();
-    }
-    Ok(())
+    file.commit().map_err(refused)
 }
 
 enum Failure {
