@@ -22,6 +22,8 @@ pub fn frexp<'r, B: Builder>(x: &Val<'r, B>) -> (Val<'r, B>, Val<'r, B>) {
     let linear = x.cast(DType::F64) * scale.masked(&special, 1.0);
     let unbounded = special.and(wide.ne(0.0));
     let mantissa = mantissa + (&linear - linear.detach()).masked(&unbounded, 0.0);
+    // Infinities and NaN are their own mantissas, with slope 1.
+    let mantissa = mantissa.masked(&unbounded, x.cast(DType::F64));
     (mantissa.cast(dtype), exponent.cast(DType::I32))
 }
 

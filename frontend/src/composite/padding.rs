@@ -24,8 +24,8 @@ pub fn pad<'r, B: Builder>(x: &Val<'r, B>, amounts: &[(i64, i64)], kind: Padding
 }
 
 fn pad_axis<'r, B: Builder>(x: &Val<'r, B>, axis: usize, low: i64, high: i64, kind: Padding) -> Val<'r, B> {
-    // What is cut off is gone before the other side is filled from it.
-    if low < 0 || high < 0 {
+    // What is cut off is gone before the other side is filled with what comes round.
+    if kind == Padding::Circular && (low < 0 || high < 0) {
         let n = x.size(axis);
         let (from, to) = ((-low).max(0), n - (-high).max(0));
         return pad_axis(&x.narrow(axis, from, to - from), axis, low.max(0), high.max(0), kind);
@@ -40,7 +40,8 @@ fn pad_axis<'r, B: Builder>(x: &Val<'r, B>, axis: usize, low: i64, high: i64, ki
             Padding::Circular => x.narrow(axis, n - low, low),
         });
     }
-    parts.push(x.clone());
+    let (from, to) = ((-low).max(0), n - (-high).max(0));
+    parts.push(x.narrow(axis, from, to - from));
     if high > 0 {
         parts.push(match kind {
             Padding::Constant(value) => return x.pad_axis(axis, low, high, value),
