@@ -104,7 +104,6 @@ impl Files {
     }
 }
 
-
 #[test]
 fn a_model_is_run_and_shown() {
     let files = Files::new();
@@ -126,7 +125,9 @@ fn a_model_is_run_and_shown() {
     for what in ["--kernels", "--clif", "--asm", "--dot"] {
         assert!(!accepted(&files.run(&["inspect", "graph.txt", what])).is_empty());
     }
-    for (arguments, part) in [(&["--help"][..], "Usage"), (&["run", "--help"], "--input"), (&["--version"], "ttk ")] {
+    for (arguments, part) in
+        [(&["--help"][..], "Usage"), (&["run", "--help"], "--input"), (&["--version"], "ttk ")]
+    {
         assert!(accepted(&files.run(arguments)).contains(part));
     }
 }
@@ -175,7 +176,11 @@ fn arguments_that_do_not_fit_are_refused() {
         (&run, &["--input", "model.ttk"], "model.ttk: not a .npy file"),
         (&run, &["--input", "missing.npy"], "cannot read missing.npy"),
         (&run, &["--input", "folder"], "cannot read folder"),
-        (&fits, &["--output", "y.npy", "--output", "s.npy", "--output", "z.npy"], "gives 2 outputs (y, sums), 3 files"),
+        (
+            &fits,
+            &["--output", "y.npy", "--output", "s.npy", "--output", "z.npy"],
+            "gives 2 outputs (y, sums), 3 files",
+        ),
         (&fits, &["--output", "y.npy", "--output", "y.npy"], "y.npy is named for more than one output"),
         (&fits, &["--output", "no/such/y.npy"], "cannot write no/such/y.npy"),
         (&fits, &["--output", "folder"], "cannot write folder"),

@@ -139,10 +139,7 @@ fn out_tensors(name: &str, v: &Bound<'_, PyAny>) -> PyResult<Vec<ttk_frontend::T
 }
 
 /// Calls `f` on behalf of CPython, which takes neither panics nor results.
-fn give<'py>(
-    py: Python<'py>,
-    f: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-) -> *mut ffi::PyObject {
+fn give<'py>(py: Python<'py>, f: impl FnOnce() -> PyResult<Bound<'py, PyAny>>) -> *mut ffi::PyObject {
     match guard_python(f) {
         Ok(v) => v.into_ptr(),
         Err(e) => {

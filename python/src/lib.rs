@@ -10,6 +10,7 @@ mod object;
 mod parse;
 mod source;
 mod state;
+mod storage;
 mod types;
 
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::quiet_panics();
     types::register(m)?;
     object::register(m)?;
+    storage::register(m)?;
     dispatch::register(m)?;
     convert::register(m)?;
     autograd::register(m)?;

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use ttk_frontend::error::{python_dtype_name, scalar_type_name};
 use ttk_frontend::ops::Number;
-use ttk_frontend::{Tensor, host, index, materialize};
+use ttk_frontend::{Tensor, host, index};
 
 /// A tensor as a Python object. A tensor has at most one such object at a time.
 #[pyclass(name = "TensorBase", module = "torch._C", subclass, weakref, frozen)]
@@ -676,7 +676,9 @@ impl PyTensor {
         if self.0.is_leaf() {
             return None;
         }
-        if let ttk_frontend::node::Kind::Alias(ttk_frontend::node::Alias::Custom { function, .. }) = &self.0.value().kind {
+        if let ttk_frontend::node::Kind::Alias(ttk_frontend::node::Alias::Custom { function, .. }) =
+            &self.0.value().kind
+        {
             return Some(function.name.clone());
         }
         Some(self.0.with_body(|b| b.made_by).unwrap_or("view").to_owned())
@@ -749,39 +751,6 @@ fn _alias_subclass<'py>(
     make(py, &cls, t.with_view(t.view()))
 }
 
-/// A number that two tensors share exactly when they share memory.
-#[pyfunction]
-fn _storage_key(t: &Bound<'_, PyTensor>) -> usize {
-    std::sync::Arc::as_ptr(&t.get().0.storage()) as usize
-}
-
-/// How many elements the tensor's whole storage has.
-#[pyfunction]
-fn _storage_numel(t: &Bound<'_, PyTensor>) -> i64 {
-    let storage = t.get().0.storage();
-    let value = storage.value.lock();
-    value.dims().iter().product()
-}
-
-/// The whole storage of a tensor, as a flat tensor that shares it.
-#[pyfunction]
-fn _whole_storage<'py>(py: Python<'py>, t: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyAny>> {
-    wrap(py, t.get().0.whole_storage())
-}
-
-/// Computes a tensor now.
-#[pyfunction]
-fn _sync(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<()> {
-    let t = t.get().0.clone();
-    guard_unlocked(py, || host::computed(&t).map(drop))
-}
-
-/// Computes everything that waits to be computed.
-#[pyfunction]
-fn _flush(py: Python<'_>) -> PyResult<()> {
-    guard_unlocked(py, materialize::flush)
-}
-
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyTensor>()?;
     // SAFETY: the slot of a type whose definition has a constructor is a `newfunc`.
@@ -798,10 +767,5 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_set_tensor_class, m)?)?;
     m.add_function(wrap_pyfunction!(_make_subclass, m)?)?;
     m.add_function(wrap_pyfunction!(_alias_subclass, m)?)?;
-    m.add_function(wrap_pyfunction!(_storage_key, m)?)?;
-    m.add_function(wrap_pyfunction!(_storage_numel, m)?)?;
-    m.add_function(wrap_pyfunction!(_whole_storage, m)?)?;
-    m.add_function(wrap_pyfunction!(_sync, m)?)?;
-    m.add_function(wrap_pyfunction!(_flush, m)?)?;
     Ok(())
 }

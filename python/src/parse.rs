@@ -60,11 +60,7 @@ const SEVERAL: [&str; 9] = [
 ];
 
 /// The overload that fits, and its arguments with defaults filled in.
-pub(crate) fn parse(
-    operator: &Operator,
-    in_place: bool,
-    given: &Given<'_, '_>,
-) -> PyResult<(usize, Args)> {
+pub(crate) fn parse(operator: &Operator, in_place: bool, given: &Given<'_, '_>) -> PyResult<(usize, Args)> {
     let overloads = operator.overloads();
     let several = SEVERAL.contains(&operator.row.name);
     let mut first = None;

@@ -298,10 +298,9 @@ pub(crate) fn seed_from(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
     match seed.extract::<i64>() {
         Ok(seed) => Ok(seed as u64),
         Err(_) if seed.is_instance_of::<PyInt>() => Err(overflow()),
-        Err(_) => Err(PyRuntimeError::new_err(format!(
-            "manual_seed expected a long, but got {}",
-            type_name(seed)
-        ))),
+        Err(_) => {
+            Err(PyRuntimeError::new_err(format!("manual_seed expected a long, but got {}", type_name(seed))))
+        }
     }
 }
 
@@ -324,8 +323,9 @@ fn get_default_dtype(py: Python<'_>) -> Py<PyAny> {
 #[pyfunction]
 fn _set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
     const WANTED: &str = "only floating-point types are supported as the default type";
-    let dtype =
-        dtype.cast::<PyDType>().map_err(|_| PyTypeError::new_err(format!("invalid dtype object: {WANTED}")))?;
+    let dtype = dtype
+        .cast::<PyDType>()
+        .map_err(|_| PyTypeError::new_err(format!("invalid dtype object: {WANTED}")))?;
     let dtype = dtype.get().0;
     if !dtype.is_float() {
         return Err(PyTypeError::new_err(WANTED));

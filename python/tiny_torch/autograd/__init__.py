@@ -66,7 +66,11 @@ def _cotangents(outputs, grads):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
     made = []
     for position, (output, grad) in enumerate(zip(outputs, grads)):
+        if not isinstance(output, _C.TensorBase):
+            raise AssertionError("Expected output to be a torch.Tensor")
         if grad is not None:
+            if not isinstance(grad, _C.TensorBase):
+                raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
             if tuple(grad.shape) != tuple(output.shape):
                 raise RuntimeError(
                     f"Mismatch in shape: grad_output[{position}] has a shape of {grad.shape} and "
@@ -105,7 +109,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
 def _grad_list(grads):
     from .._tensor import Tensor
 
-    return (grads,) if isinstance(grads, Tensor) else tuple(grads)
+    return (grads,) if isinstance(grads, (Tensor, str)) else tuple(grads)
 
 
 def grad(
