@@ -111,6 +111,7 @@ pub fn program_of(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let start = Instant::now();
     let passes = Options { inference: options.inference, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &passes).map_err(internal)?;
+    log::say("graph", || ttk_ir::text::print(&optimized));
     let lowering = LowerOptions { donate: options.donate.clone(), ..LowerOptions::default() };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
     counters::add(&counters::PASSES_RUN, 1);
