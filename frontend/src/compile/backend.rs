@@ -213,7 +213,7 @@ impl Compiled {
 ///
 /// # Errors
 /// An index out of range.
-pub fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<eval::Tensor>> {
+pub(super) fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<eval::Tensor>> {
     let tensor = |(buffer, ty): (&Buffer, &Type)| eval::Tensor {
         dtype: ty.dtype,
         dims: ty.shape.iter().map(|d| d.eval(symbols)).collect(),
