@@ -6,7 +6,7 @@
 # and the rest:
 #
 #   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
-#   make bench         speed, against PyTorch where there is one
+#   make bench         speed against PyTorch, and what compiling, recording and importing cost
 #   make wheel         the wheel, in target/wheels
 #   make develop       an editable install of the package in .venv
 #   make lint          formatting and lints
@@ -98,7 +98,7 @@ endif
 
 .venv-torch/.tools: | $(VENV)/.tools
 	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION) numpy 'pytest>=8' expecttest
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION) numpy 'pytest>=8' expecttest tqdm
 	@touch $@
 
 .venv-torch/.installed: $(WHEELS)/.built .venv-torch/.tools
@@ -115,6 +115,7 @@ conformance: $(TORCH_READY)
 
 bench: $(TORCH_READY)
 	$(TORCH_RUN) benchmarks/compare_with_pytorch.py
+	$(TORCH_RUN) benchmarks/overheads.py
 
 lint:
 	cargo fmt --all --check

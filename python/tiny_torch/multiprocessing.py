@@ -55,9 +55,14 @@ class ProcessContext:
         """Waits for processes to end; True when all have. The first that failed ends the others, and raises."""
         from multiprocessing.connection import wait
 
-        alive = {p.sentinel: i for i, p in enumerate(self.processes) if p.exitcode is None}
-        wait(list(alive), timeout)
-        failed = next((i for i, p in enumerate(self.processes) if p.exitcode not in (None, 0)), None)
+        # Looked at once: one that ends after this look has a sentinel that is ready, and one that has failed
+        # already is not waited for, because the others may never end.
+        codes = [p.exitcode for p in self.processes]
+        running = [p.sentinel for p, code in zip(self.processes, codes) if code is None]
+        if running and all(code in (None, 0) for code in codes):
+            wait(running, timeout)
+            codes = [p.exitcode for p in self.processes]
+        failed = next((i for i, code in enumerate(codes) if code not in (None, 0)), None)
         if failed is None:
             return all(p.exitcode == 0 for p in self.processes)
         for process in self.processes:
