@@ -59,7 +59,7 @@ pub struct NodeState {
     pub buffer: Option<Buffer>,
     pub hooks: Option<Box<NodeHooks>>,
     /// Storages whose value was saved for the derivative, and their version at that time.
-    pub saved: SmallVec<[Saved; 2]>,
+    pub saved: Vec<Saved>,
 }
 
 /// A tensor a derivative formula will read, and the version it must still have then.

@@ -17,12 +17,13 @@ struct Code {
 #[derive(Default)]
 struct Seen {
     codes: FxHashMap<usize, Code>,
-    /// Numbers of lines by code object and line, so that file names are hashed once a line.
-    lines: FxHashMap<(usize, u32), u32>,
+    /// Numbers of lines by code object and instruction: finding an instruction's line takes Python longer than
+    /// recording the operation does.
+    lines: FxHashMap<(usize, i64), u32>,
     /// The folder of this package, once it is known.
     package: Option<Arc<str>>,
-    /// The string `f_back`, once it is needed.
-    back: usize,
+    /// The strings `f_back` and `f_lasti`, once they are needed.
+    names: [usize; 2],
 }
 
 thread_local! {
@@ -57,9 +58,9 @@ pub(crate) unsafe fn note_line() {
                 };
                 let caller = if ours { seen.caller(frame) } else { std::ptr::null_mut() };
                 if caller.is_null() {
-                    let line = ffi::PyFrame_GetLineNumber(frame).max(0) as u32;
+                    let number = seen.number(at, frame);
                     ffi::Py_DECREF(frame.cast());
-                    record::set_loc(seen.number(at, line));
+                    record::set_loc(number);
                     return;
                 }
                 ffi::Py_DECREF(frame.cast());
@@ -75,25 +76,64 @@ impl Seen {
     /// # Safety
     /// `frame` must be alive, and the interpreter's lock held.
     unsafe fn caller(&mut self, frame: *mut ffi::PyFrameObject) -> *mut ffi::PyFrameObject {
+        // SAFETY: passed on from the caller.
+        let caller = unsafe { self.attribute(frame, 0, c"f_back") };
+        // SAFETY: `None` lives for ever; the reference is ours.
+        if caller == unsafe { ffi::Py_None() } {
+            // SAFETY: as above.
+            unsafe { ffi::Py_DECREF(caller) };
+            return std::ptr::null_mut();
+        }
+        caller.cast()
+    }
+
+    /// A new reference to an attribute of a frame, or null.
+    ///
+    /// # Safety
+    /// `frame` must be alive, and the interpreter's lock held.
+    unsafe fn attribute(
+        &mut self,
+        frame: *mut ffi::PyFrameObject,
+        which: usize,
+        name: &std::ffi::CStr,
+    ) -> *mut ffi::PyObject {
         // SAFETY: passed on from the caller; the name is made once and kept.
         unsafe {
-            if self.back == 0 {
-                self.back = ffi::PyUnicode_InternFromString(c"f_back".as_ptr()) as usize;
+            if self.names[which] == 0 {
+                self.names[which] = ffi::PyUnicode_InternFromString(name.as_ptr()) as usize;
             }
-            let caller = ffi::PyObject_GetAttr(frame.cast(), self.back as *mut ffi::PyObject);
-            if caller.is_null() {
+            let value = ffi::PyObject_GetAttr(frame.cast(), self.names[which] as *mut ffi::PyObject);
+            if value.is_null() {
                 ffi::PyErr_Clear();
-            } else if caller == ffi::Py_None() {
-                ffi::Py_DECREF(caller);
-                return std::ptr::null_mut();
             }
-            caller.cast()
+            value
         }
     }
 
-    fn number(&mut self, code: usize, line: u32) -> u32 {
+    /// The number of the line that a frame, which runs `code`, is at.
+    ///
+    /// # Safety
+    /// `frame` must be alive, and the interpreter's lock held.
+    unsafe fn number(&mut self, code: usize, frame: *mut ffi::PyFrameObject) -> u32 {
+        // SAFETY: passed on from the caller; the new reference is released.
+        let at = unsafe {
+            let at = self.attribute(frame, 1, c"f_lasti");
+            if at.is_null() {
+                return 0;
+            }
+            let number = ffi::PyLong_AsLong(at) as i64;
+            ffi::Py_DECREF(at);
+            number
+        };
+        if let Some(&known) = self.lines.get(&(code, at)) {
+            return known;
+        }
         let Some(known) = self.codes.get(&code) else { return 0 };
-        *self.lines.entry((code, line)).or_insert_with(|| source::intern(&known.file, line))
+        // SAFETY: passed on from the caller.
+        let line = unsafe { ffi::PyFrame_GetLineNumber(frame) }.max(0) as u32;
+        let number = source::intern(&known.file, line);
+        self.lines.insert((code, at), number);
+        number
     }
 
     /// Takes over the reference to a code object; whether it is this package's.
