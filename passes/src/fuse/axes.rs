@@ -222,7 +222,7 @@ impl Axes {
 
     fn reshape_map(&mut self, from: &[Dim], to: &[Dim], map: &[DimMap]) -> ValueMap {
         let mut out = ValueMap::new();
-        for (f, t) in crate::lower::emit::matching_runs(from, to) {
+        for (f, t) in crate::lower::views::matching_runs(from, to) {
             let mut odd = map[t.clone()].iter().find(|m| !matches!(m, DimMap::Axes(_)));
             let mut list = AxisIds::new();
             for m in &map[t] {

@@ -1,10 +1,11 @@
 //! `dot` as a matrix product of strided operands, or as loops where there is no such product.
 
 use super::LowerError;
-use super::emit::{Emitter, Sources, Stored, linear, row_major, view_indices};
+use super::emit::{Emitter, Sources, Stored};
 use super::index::Ranges;
 use super::loops::{Built, finish};
 use super::schedule::open_nest;
+use super::views::{linear, row_major, view_indices};
 use smallvec::SmallVec;
 use ttk_ir::infer::dot_free_axes;
 use ttk_ir::kernel::{Access, LoopKind};

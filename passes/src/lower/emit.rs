@@ -5,13 +5,14 @@
 
 use super::LowerError;
 use super::build::KernelBuilder;
+use super::views::{Indices, linear, view_indices};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::rc::Rc;
 use ttk_ir::kernel::{Access, BufferRef, Inst, LoopKind, Val};
-use ttk_ir::op::{SliceDim, WindowDim};
+use ttk_ir::op::WindowDim;
 use ttk_ir::program::BufferId;
-use ttk_ir::{Binary, Cmp, DType, Dim, Expr, Graph, Op, ReduceOp, Scalar, Shape, Unary, ValueId};
+use ttk_ir::{Binary, Cmp, DType, Dim, Expr, Graph, Op, ReduceOp, Scalar, Unary, ValueId};
 
 /// A fold or reduction over at most this many elements is written out; a larger one is a loop.
 pub(crate) const UNROLL: i64 = 32;
@@ -37,8 +38,6 @@ pub(crate) trait Sources {
 /// An interned position: one index expression an axis.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Point(u32);
-
-type Indices = SmallVec<[Expr; 4]>;
 
 /// A value that this kernel keeps: the result of a reduction, or scratch.
 #[derive(Clone, Debug)]
@@ -666,23 +665,6 @@ pub(crate) fn unrolled_count(graph: &Graph, v: ValueId) -> Option<i64> {
     (count <= UNROLL).then_some(count)
 }
 
-/// The index of `at` in memory with these strides.
-pub(crate) fn linear(at: &[Expr], strides: &[Expr]) -> Expr {
-    at.iter().zip(strides).fold(Expr::default(), |sum, (e, s)| sum.add(&e.mul(s)))
-}
-
-/// Distances between neighbours in a dense row-major array.
-pub(crate) fn row_major(shape: &[Dim]) -> SmallVec<[Expr; 4]> {
-    let mut strides: SmallVec<[Expr; 4]> = SmallVec::new();
-    let mut step = Expr::constant(1);
-    for d in shape.iter().rev() {
-        strides.push(step.clone());
-        step = step.mul(&d.expr());
-    }
-    strides.reverse();
-    strides
-}
-
 /// The position `x / step` on an axis of `n` elements, with the conditions for it to exist.
 fn stepped(
     em: &Emitter<'_>,
@@ -703,127 +685,4 @@ fn stepped(
         conditions.push(em.b.ranges.modulo(x, &by).scale(-1));
     }
     inside
-}
-
-/// Where element `at` of a view comes from: the position in the operand. `None` for an operation that
-/// is not a plain rearrangement.
-pub(crate) fn view_indices(
-    ranges: &super::index::Ranges,
-    op: &Op,
-    from: &[Dim],
-    to: &[Dim],
-    at: &[Expr],
-) -> Option<Indices> {
-    match op {
-        Op::Reshape(_) => Some(reshape_indices(ranges, from, to, at)),
-        Op::Permute(perm) => {
-            let mut out: Indices = SmallVec::from_elem(Expr::default(), perm.len());
-            for (i, &a) in perm.iter().enumerate() {
-                out[a as usize] = at[i].clone();
-            }
-            Some(out)
-        }
-        Op::Expand(_) => Some(
-            at.iter().zip(from).map(|(e, d)| if d.is_one() { Expr::default() } else { e.clone() }).collect(),
-        ),
-        Op::Slice(dims) => Some(at.iter().zip(dims).map(slice_index).collect()),
-        Op::Window(dims) => {
-            let mut out: Indices = at[..from.len()].iter().cloned().collect();
-            for (i, d) in dims.iter().enumerate() {
-                let a = d.axis as usize;
-                out[a] = out[a].scale(d.stride).add(&at[from.len() + i].scale(d.dilation));
-            }
-            Some(out)
-        }
-        Op::Detach | Op::Barrier => Some(at.iter().cloned().collect()),
-        Op::Param { .. } | Op::Const { .. } | Op::Iota { .. } | Op::RandomBits { .. } => None,
-        Op::Unary(_) | Op::Binary(_) | Op::Cmp(_) | Op::Select | Op::Cast(_) | Op::Bitcast(_) => None,
-        Op::Pad { .. } | Op::Concat { .. } | Op::Update(_) | Op::Fold { .. } => None,
-        Op::Gather { .. } | Op::Scatter { .. } | Op::Reduce { .. } | Op::Scan { .. } => None,
-        Op::Argsort { .. } | Op::Dot { .. } | Op::Custom { .. } => None,
-    }
-}
-
-fn slice_index((e, d): (&Expr, &SliceDim)) -> Expr {
-    e.scale(d.step).add(&d.start.expr())
-}
-
-/// The axes of two shapes in matching runs: `from[i..j]` and `to[k..l]` have one number of elements.
-pub(crate) fn matching_runs(
-    from: &[Dim],
-    to: &[Dim],
-) -> Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> {
-    let mut runs = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < from.len() || j < to.len() {
-        let (i0, j0) = (i, j);
-        let take = |shape: &Shape, at: &mut usize, n: Dim| -> Dim {
-            let d = n.mul(&shape[*at]);
-            *at += 1;
-            d
-        };
-        let (from, to): (Shape, Shape) = (from.into(), to.into());
-        let mut a = Dim::Fixed(1);
-        let mut b = Dim::Fixed(1);
-        if i < from.len() {
-            a = take(&from, &mut i, a);
-        }
-        if j < to.len() {
-            b = take(&to, &mut j, b);
-        }
-        while a != b && (i < from.len() || j < to.len()) {
-            let grow_from = match (a.fixed(), b.fixed()) {
-                (Some(x), Some(y)) => x < y,
-                // The side that divides the other is the one to grow.
-                _ => b.expr().div_exact(&a.expr()).is_some(),
-            };
-            if (grow_from && i < from.len()) || j >= to.len() {
-                a = take(&from, &mut i, a);
-            } else {
-                b = take(&to, &mut j, b);
-            }
-        }
-        if a != b {
-            // No common run to be found (symbolic sizes): one run of all that is left.
-            (i, j) = (from.len(), to.len());
-        }
-        // Axes of size 1 at the end belong to no later run.
-        if i < from.len() || j < to.len() {
-            let rest_one = from[i..].iter().chain(&to[j..]).all(Dim::is_one);
-            if rest_one {
-                (i, j) = (from.len(), to.len());
-            }
-        }
-        runs.push((i0..i, j0..j));
-    }
-    runs
-}
-
-fn reshape_indices(ranges: &super::index::Ranges, from: &[Dim], to: &[Dim], at: &[Expr]) -> Indices {
-    let mut out = Indices::new();
-    for (f, t) in matching_runs(from, to) {
-        let (fs, ts) = (&from[f.clone()], &to[t.clone()]);
-        let wide = |s: &[Dim]| s.iter().filter(|d| !d.is_one()).count();
-        if wide(fs) == 1 && wide(ts) == 1 {
-            let e = ts.iter().zip(&at[t]).find(|(d, _)| !d.is_one()).map(|(_, e)| e.clone());
-            out.extend(fs.iter().map(|d| match (&e, d.is_one()) {
-                (Some(e), false) => e.clone(),
-                (_, true) | (None, _) => Expr::default(),
-            }));
-            continue;
-        }
-        let flat = ranges.simplify(&linear(&at[t], &row_major(ts)));
-        let strides = row_major(fs);
-        let mut outermost = true;
-        for (d, stride) in fs.iter().zip(&strides) {
-            if d.is_one() {
-                out.push(Expr::default());
-                continue;
-            }
-            let q = ranges.floor_div(&flat, stride);
-            out.push(if outermost { q } else { ranges.modulo(&q, &d.expr()) });
-            outermost = false;
-        }
-    }
-    out
 }

@@ -8,10 +8,11 @@
 
 use super::LowerError;
 use super::build::KernelBuilder;
-use super::emit::{Emitter, Kept, Point, Sources, Stored, linear, row_major};
+use super::emit::{Emitter, Kept, Point, Sources, Stored};
 use super::lanes::{Span, lanes};
 use super::schedule::{Accesses, Level, PARALLEL, levels, open_nest};
 use super::stages::{Item, Stages};
+use super::views::{linear, row_major};
 use crate::fuse::{AxisList, LoopUnit};
 use smallvec::SmallVec;
 use ttk_ir::kernel::{Access, BufferRef, Kernel, LoopKind};

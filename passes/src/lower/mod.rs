@@ -10,6 +10,7 @@ mod program;
 mod schedule;
 mod single;
 mod stages;
+pub(crate) mod views;
 
 use thiserror::Error;
 

@@ -1,9 +1,10 @@
 //! Scans and scatters: loops whose order matters along one axis.
 
 use super::LowerError;
-use super::emit::{Emitter, Sources, Stored, linear};
+use super::emit::{Emitter, Sources, Stored};
 use super::loops::{Built, finish};
 use super::schedule::open_nest;
+use super::views::linear;
 use smallvec::SmallVec;
 use ttk_ir::kernel::{Access, LoopKind};
 use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
