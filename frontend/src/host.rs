@@ -20,7 +20,8 @@ pub fn computed(t: &Tensor) -> Result<(Buffer, View)> {
     }
     // The whole storage is computed, not the view alone: other views will want it.
     let value = t.with_body(|b| b.storage.value.lock().clone());
-    materialize::compute(&[value])?;
+    materialize::demand(&[value])?;
+    t.storage().forget_past();
     t.in_memory().ok_or_else(|| Error::Internal { detail: "a value was not computed".into() })
 }
 
