@@ -1,11 +1,11 @@
 //! When lazy values are computed, and keeping track of those that are not.
 
-use crate::compile::cache::{PlanCache, scalar_bytes};
 use crate::blame;
+use crate::compile::cache::{PlanCache, scalar_bytes};
 use crate::compile::extract::{Entry, Recording, extract, extract_roots};
 use crate::counters;
 use crate::error::Result;
-use crate::host::for_each_offset;
+use crate::host::{check_room, for_each_offset};
 use crate::node::{Node, Value, live_nodes};
 use crate::record::Recorder;
 use crate::tensor::Storage;
@@ -164,6 +164,9 @@ pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
     let lazily = || view.apply(&mut Recorder::with_grad(false), base, 0);
     let Some(buffer) = base.buffer() else { return lazily() };
     let size = base.ty.dtype.size();
+    if check_room(numel(&view.sizes), size).is_err() {
+        return lazily();
+    }
     let mut bytes = Vec::with_capacity(numel(&view.sizes) as usize * size);
     let source = buffer.bytes();
     if view.is_contiguous() {

@@ -213,7 +213,10 @@ mod tests {
     fn scalars_said_to_vary_are_inputs_from_the_first() {
         let first = Signature { varying: vec![1, 2], ..signature(&[], &[0.1, 0.2, 0.2]) };
         let p = Pattern::exact(first.clone());
-        assert_eq!((p.lifted.as_slice(), p.scalars.as_slice()), ([1].as_slice(), [(1, 0), (2, 0)].as_slice()));
+        assert_eq!(
+            (p.lifted.as_slice(), p.scalars.as_slice()),
+            ([1].as_slice(), [(1, 0), (2, 0)].as_slice())
+        );
         let next = Signature { varying: vec![1, 2], ..signature(&[], &[0.1, 0.3, 0.3]) };
         assert_eq!(p.matches(&next).unwrap().scalars[0].as_f64(), 0.3f32 as f64);
         // What was one input by chance is two once the values differ.

@@ -76,8 +76,6 @@ fn buffers(action: &Action) -> Vec<BufferId> {
         Action::Argsort(s) => vec![s.input, s.output],
         Action::RandomBits { state, output, .. } => vec![*state, *output],
         Action::Copy { input, output } => vec![*input, *output],
-        Action::Custom { inputs, output, .. } => {
-            inputs.iter().map(|(id, _)| *id).chain([output.0]).collect()
-        }
+        Action::Custom { inputs, output, .. } => inputs.iter().map(|(id, _)| *id).chain([output.0]).collect(),
     }
 }

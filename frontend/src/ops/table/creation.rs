@@ -2,6 +2,7 @@
 
 use super::rows;
 use crate::error::{Error, Result};
+use crate::host::check_room;
 use crate::ops::args::Number;
 use crate::ops::call::{Call, Operand, Returned};
 use crate::ops::promote::default_float;
@@ -82,6 +83,8 @@ fn triangle_positions(c: &mut Call<'_>, lower: bool) -> Result<Returned> {
     if rows < 0 || columns < 0 {
         return Err(Error::runtime("row and col must be non-negative"));
     }
+    // The positions, and two numbers for each.
+    check_room(rows.saturating_mul(columns), 16 + 2 * size_of::<Number>())?;
     let inside = |i: i64, j: i64| if lower { j - i <= offset } else { j - i >= offset };
     let at: Vec<(i64, i64)> =
         (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).filter(|&(i, j)| inside(i, j)).collect();
@@ -118,6 +121,7 @@ fn window(c: &mut Call<'_>, a: f64, b: f64) -> Result<Returned> {
     let value = |i: i64| {
         if n == 1 { 1.0 } else { a - b * (2.0 * std::f64::consts::PI * i as f64 / steps).cos() }
     };
+    check_room(n, size_of::<Number>())?;
     let numbers: Vec<Number> = (0..n).map(|i| Number::Float(value(i))).collect();
     Ok(crate::host::from_numbers(&numbers, dtype, &[n])?.into())
 }

@@ -434,6 +434,8 @@ fn repeat_interleave(c: &mut Call<'_>) -> Result<Returned> {
     if counts.len() as i64 != n || counts.iter().any(|&k| k < 0) {
         return Err(Error::runtime("repeats must have the same size as input along dim"));
     }
+    let total = counts.iter().fold(0i64, |n, k| n.saturating_add(*k));
+    crate::host::check_room(total, size_of::<crate::ops::Number>())?;
     let index: Vec<crate::ops::Number> = counts
         .iter()
         .enumerate()
