@@ -533,6 +533,9 @@ fn fill(c: &mut Call<'_>) -> Result<Returned> {
             t.rank()
         )));
     }
+    if let Operand::Number(n) = &v {
+        n.exact_scalar(x.ty.dtype)?;
+    }
     let v = c.operand_value(&v, x.ty.dtype);
     let filled = match v.kind {
         crate::node::Kind::Op(ttk_ir::Op::Const { value, .. }) => c.b.constant(value, x.ty.shape.clone()),
