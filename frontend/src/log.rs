@@ -1,4 +1,4 @@
-//! `TTK_LOG=cache,passes,codegen,program,steps`: what happens and why, on standard error.
+//! `TTK_LOG=cache,passes,codegen,graph,program,steps`: what happens and why, on standard error.
 
 use crate::compile::cache::MissReason;
 use std::sync::LazyLock;

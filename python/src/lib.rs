@@ -1,5 +1,8 @@
 //! The native module `tiny_torch._C`: Python objects around the frontend's.
 
+// The module's name is PyTorch's.
+#![allow(non_snake_case)]
+
 mod autograd;
 mod convert;
 mod dispatch;

@@ -348,8 +348,8 @@ fn can_cast(from_: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Numbers about a floating point type, as `numpy.finfo`.
-#[pyclass(module = "torch", frozen, get_all)]
-pub(crate) struct finfo {
+#[pyclass(name = "finfo", module = "torch", frozen, get_all)]
+pub(crate) struct Finfo {
     bits: usize,
     eps: f64,
     max: f64,
@@ -361,10 +361,10 @@ pub(crate) struct finfo {
 }
 
 #[pymethods]
-impl finfo {
+impl Finfo {
     #[new]
     #[pyo3(signature = (r#type=None))]
-    fn new(r#type: Option<&Bound<'_, PyAny>>) -> PyResult<finfo> {
+    fn new(r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Finfo> {
         let d = match r#type {
             Some(t) => dtype_argument("finfo", "type", 1, t)?,
             None => promote::default_float(),
@@ -382,7 +382,7 @@ impl finfo {
             }
         };
         let bits = d.size() * 8;
-        Ok(finfo {
+        Ok(Finfo {
             bits,
             eps,
             max,
@@ -403,8 +403,8 @@ impl finfo {
 }
 
 /// Numbers about an integer type, as `numpy.iinfo`.
-#[pyclass(module = "torch", frozen, get_all)]
-pub(crate) struct iinfo {
+#[pyclass(name = "iinfo", module = "torch", frozen, get_all)]
+pub(crate) struct Iinfo {
     bits: usize,
     max: i64,
     min: i64,
@@ -412,13 +412,13 @@ pub(crate) struct iinfo {
 }
 
 #[pymethods]
-impl iinfo {
+impl Iinfo {
     #[new]
-    fn new(r#type: &Bound<'_, PyAny>) -> PyResult<iinfo> {
+    fn new(r#type: &Bound<'_, PyAny>) -> PyResult<Iinfo> {
         let d = dtype_argument("iinfo", "type", 1, r#type)?;
         match (d, d.int_range()) {
             (DType::Bool, _) => Err(PyTypeError::new_err("torch.bool is not supported by torch.iinfo")),
-            (d, Some((min, max))) => Ok(iinfo { bits: d.size() * 8, max, min, dtype: python_dtype_name(d) }),
+            (d, Some((min, max))) => Ok(Iinfo { bits: d.size() * 8, max, min, dtype: python_dtype_name(d) }),
             (d, None) => Err(PyTypeError::new_err(format!(
                 "torch.iinfo() requires an integer input type. Use torch.finfo to handle '{}'",
                 python_dtype_name(d)
@@ -444,8 +444,8 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyLayout>()?;
     m.add_class::<PyMemoryFormat>()?;
     m.add_class::<PyGenerator>()?;
-    m.add_class::<finfo>()?;
-    m.add_class::<iinfo>()?;
+    m.add_class::<Finfo>()?;
+    m.add_class::<Iinfo>()?;
     let mut objects = Vec::new();
     for d in DType::ALL {
         let object = Py::new(py, PyDType(d))?;

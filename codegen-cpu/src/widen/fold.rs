@@ -35,14 +35,7 @@ pub(super) fn reloads(program: &mut Program, table: &Table) -> Vec<bool> {
 
 /// The instruction that reads register `r`, loaded from `slot` at `i`, if it is in the block and the only one,
 /// and the slot still holds the same.
-fn only_reader(
-    program: &Program,
-    live: &[u16],
-    i: usize,
-    end: usize,
-    slot: u64,
-    r: usize,
-) -> Option<usize> {
+fn only_reader(program: &Program, live: &[u16], i: usize, end: usize, slot: u64, r: usize) -> Option<usize> {
     let bit = 1u16 << r;
     for j in i + 1..end {
         let op = &program.ops[j];
@@ -71,7 +64,8 @@ fn fold(reader: &Op, load: &Op, r: u32, table: &Table) -> Option<Op> {
         return Some(op);
     }
     let Role::Wide(row) = reader.role else { return None };
-    let (lanewise, has_memory) = (matches!(row.form, Form::Lanewise | Form::Compare | Form::Blend), reader.has_memory());
+    let (lanewise, has_memory) =
+        (matches!(row.form, Form::Lanewise | Form::Compare | Form::Blend), reader.has_memory());
     let takes = |ins: &Instruction, k: u32| ins.op_code().op_kind(k) == OpCodeOperandKind::xmm_or_mem;
     let slot = (1..reader.ins.op_count()).find(|&k| takes(&reader.ins, k))?;
     let mut at = (0..reader.ins.op_count()).filter(|&k| {

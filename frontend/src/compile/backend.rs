@@ -114,6 +114,7 @@ pub fn program_of(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let start = Instant::now();
     let passes = Options { inference: options.inference, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &passes).map_err(internal)?;
+    log::say("graph", || ttk_ir::text::print(&optimized));
     let lowering = LowerOptions { donate: options.donate.clone(), ..LowerOptions::default() };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
     counters::add(&counters::PASSES_RUN, 1);
@@ -220,7 +221,7 @@ impl Compiled {
 ///
 /// # Errors
 /// An index out of range.
-pub fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<eval::Tensor>> {
+pub(super) fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Result<Vec<eval::Tensor>> {
     let tensor = |(buffer, ty): (&Buffer, &Type)| eval::Tensor {
         dtype: ty.dtype,
         dims: ty.shape.iter().map(|d| d.eval(symbols)).collect(),

@@ -11,7 +11,9 @@ mod creation;
 mod factorizations;
 mod indexing;
 mod linalg;
+mod loss;
 mod nn;
+mod normalization;
 mod pointwise;
 mod random;
 mod reduction;
@@ -20,6 +22,7 @@ mod special;
 mod statistics;
 mod support;
 mod systems;
+mod windows;
 
 /// Where the function form of an operator is found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -130,7 +133,9 @@ static ROWS: &[&[Row]] = &[
     factorizations::ROWS,
     indexing::ROWS,
     linalg::ROWS,
+    loss::ROWS,
     nn::ROWS,
+    normalization::ROWS,
     pointwise::ROWS,
     random::ROWS,
     reduction::ROWS,
@@ -138,6 +143,7 @@ static ROWS: &[&[Row]] = &[
     special::ROWS,
     statistics::ROWS,
     systems::ROWS,
+    windows::ROWS,
 ];
 
 static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {

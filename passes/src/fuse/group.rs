@@ -570,7 +570,10 @@ impl<'a> Grouper<'a> {
         let (Some(ma), Some(mb)) = (find(a), find(b)) else { return false };
         let (Some(own_a), Some(own_b)) = (self.axes_of(&ma), self.axes_of(&mb)) else { return false };
         let members = self.groups[a as usize].members.len() + self.groups[b as usize].members.len();
+        // Where one reads what the other makes, fusing them has been considered, and refused.
         if members > MAX_MEMBERS
+            || self.reach.reaches(a, b)
+            || self.reach.reaches(b, a)
             || own_a.len() != self.group_axes(a).len()
             || own_b.len() != self.group_axes(b).len()
             || own_a.is_empty()

@@ -70,7 +70,9 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             each(cx, w, w.items * blocks, &|_, task| {
                 let (item, row) = (task / blocks, task % blocks * some);
                 // SAFETY: these rows of the sums and of the result are this task's.
-                unsafe { join(cx, w, item, groups, row..(row + some).min(w.rows), &|group| sum(item, group)) };
+                unsafe {
+                    join(cx, w, item, groups, row..(row + some).min(w.rows), &|group| sum(item, group))
+                };
             });
         }
     }

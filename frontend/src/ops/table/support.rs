@@ -131,13 +131,6 @@ pub(super) fn drop_axes(b: &mut Recorder, x: &Value, axes: &[usize], keep: bool)
     b.reshape(x, shape)
 }
 
-/// A constant of the given sizes.
-pub(super) fn constant(c: &mut Call<'_>, sizes: &[i64], value: f64, dtype: DType) -> Result<Value> {
-    check_sizes(sizes)?;
-    let scalar = ttk_ir::Scalar::from_f64(dtype, value);
-    Ok(c.b.constant(scalar, ttk_ir::shape::shape(sizes)))
-}
-
 /// Values broadcast against each other, in their own types.
 pub(super) fn broadcast2(c: &mut Call<'_>, x: &Value, y: &Value) -> Result<(Value, Value)> {
     let sizes = broadcast_sizes(&x.dims(), &y.dims())?;
