@@ -126,3 +126,9 @@ def test_numbers_at_the_ends_of_a_type():
 def test_the_median_of_nothing():
     assert torch.ones(0).median().isnan().item() and torch.ones(0).nanmedian().isnan().item()
     assert torch.ones(0, dtype=torch.int64).median().item() == -(1 << 63)
+
+
+def test_copies_of_a_number():
+    x = torch.ones(2, 2)
+    assert x.copy_(3).tolist() == [[3, 3]] * 2 and x[0].copy_(True).tolist() == [1, 1] and x.tolist() == [[1, 1], [3, 3]]
+    assert torch.zeros(2, dtype=torch.int64).copy_(2.7).tolist() == [2, 2]

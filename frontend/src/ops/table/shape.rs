@@ -753,10 +753,9 @@ rows! {
     "cpu" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "On the CPU." => |c| Ok(c.tensor(0)?.into());
     "pin_memory" Torch "m" Nothing ["(Tensor self, device? device=None) -> Tensor"] "The tensor itself." => |c| Ok(c.tensor(0)?.into());
     "cuda" Torch "m" Nothing ["(Tensor self, device? device=None, bool non_blocking=False) -> Tensor"] "On a GPU." => |_| Err(Error::Plain { exception: crate::error::Exception::Assertion, detail: "Torch not compiled with CUDA enabled".into() });
-    "copy" Torch "mi" Nothing ["(Tensor self, Tensor src, bool non_blocking=False) -> Tensor"] "The elements of another tensor." => |c| {
-            let (t, src) = (c.tensor(0)?, c.tensor(1)?);
-            let x = src.value();
-            let x = c.b.cast(&x, t.dtype());
+    "copy" Torch "mi" Nothing ["(Tensor self, Operand src, bool non_blocking=False) -> Tensor"] "The elements of another tensor." => |c| {
+            let (t, src) = (c.tensor(0)?, c.operand(1)?);
+            let x = c.operand_value(&src, t.dtype());
             let sizes = t.sizes();
             if !broadcast_sizes(&x.dims(), &sizes).is_ok_and(|s| s == sizes) {
                 let (a, b) = (t.sizes(), x.dims());

@@ -1,6 +1,5 @@
 //! What rows have in common: arguments taken to values, composites called, results wrapped.
 
-use super::creation::check_sizes;
 use crate::composite::{Scope, Val};
 use crate::error::{Error, Result};
 use crate::node::Value;
@@ -8,7 +7,7 @@ use crate::ops::call::{Call, Operand, Returned, broadcast_sizes};
 use crate::ops::promote::default_float;
 use crate::record::Recorder;
 use crate::tensor::Tensor;
-use ttk_ir::{Builder, DType};
+use ttk_ir::Builder;
 
 /// A value under composition.
 pub(super) type V<'r> = Val<'r, Recorder>;
