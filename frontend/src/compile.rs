@@ -7,5 +7,6 @@ pub mod generalize;
 pub mod signature;
 
 mod backend;
+mod risk;
 
 pub use backend::{CompileOptions, Compiled, compile_graph, compile_kernels, program_of, target};

@@ -20,8 +20,24 @@ pub fn computed(t: &Tensor) -> Result<(Buffer, View)> {
     }
     // The whole storage is computed, not the view alone: other views will want it.
     let value = t.with_body(|b| b.storage.value.lock().clone());
-    materialize::compute(&[value])?;
+    materialize::demand(&[value])?;
+    t.storage().forget_past();
     t.in_memory().ok_or_else(|| Error::Internal { detail: "a value was not computed".into() })
+}
+
+/// Asks for memory for `n` elements of `size` bytes, and gives it back: a list of a length that the user chose must not
+/// be begun where it cannot be had.
+///
+/// # Errors
+/// There is not so much.
+pub fn check_room(n: i64, size: usize) -> Result<()> {
+    // What everybody has is not asked for.
+    const SMALL: i64 = 1 << 26;
+    match n.checked_mul(size as i64) {
+        Some(bytes) if bytes <= SMALL => Ok(()),
+        Some(bytes) => Ok(Buffer::new(bytes as usize).map(drop)?),
+        None => Err(Error::OutOfMemory { bytes: n.max(0) as u64 }),
+    }
 }
 
 /// Calls `f` with the offset, in elements, of each element in row-major order.
@@ -59,6 +75,7 @@ pub fn scalars(t: &Tensor) -> Result<Vec<Scalar>> {
     let (buffer, view) = computed(t)?;
     let (dtype, size) = (t.dtype(), t.dtype().size());
     let bytes = buffer.bytes();
+    check_room(numel(&view.sizes), size_of::<Scalar>())?;
     let mut out = Vec::with_capacity(numel(&view.sizes) as usize);
     for_each_offset(&view, |at| out.push(read_scalar(dtype, &bytes[at * size..(at + 1) * size])));
     Ok(out)
@@ -72,6 +89,7 @@ pub fn bytes(t: &Tensor) -> Result<Vec<u8>> {
     let (buffer, view) = computed(t)?;
     let size = t.dtype().size();
     let (bytes, n) = (buffer.bytes(), numel(&view.sizes) as usize);
+    check_room(n as i64, size)?;
     if view.is_contiguous() {
         let from = view.offset as usize * size;
         return Ok(bytes[from..from + n * size].to_vec());
@@ -129,6 +147,7 @@ pub fn from_bytes(bytes: &[u8], dtype: DType, sizes: &[i64]) -> Result<Tensor> {
 /// No memory.
 pub fn from_numbers(numbers: &[Number], dtype: DType, sizes: &[i64]) -> Result<Tensor> {
     let size = dtype.size();
+    check_room(numbers.len() as i64, size)?;
     let mut bytes = vec![0u8; numbers.len() * size];
     for (n, out) in numbers.iter().zip(bytes.chunks_exact_mut(size)) {
         out.copy_from_slice(&n.scalar(dtype).bits.to_le_bytes()[..size]);
@@ -187,6 +206,7 @@ pub fn concatenated(parts: &[&Tensor], axis: usize, dtype: DType) -> Result<Opti
         }
     }
     let size = dtype.size();
+    check_room(found.iter().map(|(_, v)| numel(&v.sizes)).sum(), size)?;
     sizes[axis] = found.iter().map(|(_, v)| v.sizes[axis]).sum();
     let mut bytes = Vec::with_capacity(numel(&sizes) as usize * size);
     for (buffer, view) in &found {

@@ -1,5 +1,6 @@
 //! Lazy tensors with PyTorch's semantics: the hub that joins the compiler's crates.
 
+mod blame;
 pub mod compile;
 pub mod composite;
 pub mod counters;

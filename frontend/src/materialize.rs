@@ -1,10 +1,11 @@
 //! When lazy values are computed, and keeping track of those that are not.
 
+use crate::blame;
 use crate::compile::cache::{PlanCache, scalar_bytes};
-use crate::compile::extract::{Entry, extract};
+use crate::compile::extract::{Entry, Recording, extract, extract_roots};
 use crate::counters;
 use crate::error::Result;
-use crate::host::for_each_offset;
+use crate::host::{check_room, for_each_offset};
 use crate::node::{Node, Value, live_nodes};
 use crate::record::Recorder;
 use crate::tensor::Storage;
@@ -55,7 +56,8 @@ pub fn over_limit() -> bool {
 /// Computes everything that a living tensor still waits for, as one plan.
 ///
 /// # Errors
-/// What goes wrong while compiling or running; tensors keep their lazy values then.
+/// What goes wrong while compiling or running. What does not depend on the operation that failed is computed all the
+/// same; see [`blame::settle`] for what does.
 pub fn flush() -> Result<()> {
     let pending = std::mem::take(&mut PENDING.lock().storages);
     let mut roots: Vec<Value> = Vec::new();
@@ -63,16 +65,22 @@ pub fn flush() -> Result<()> {
     for storage in pending.iter().filter_map(Weak::upgrade) {
         storage.pending.store(false, Ordering::Relaxed);
         let value = storage.value.lock().clone();
-        if !value.is_computed() {
+        if value.is_computed() {
+            storage.forget_past();
+        } else {
             roots.push(value);
             storages.push(storage);
         }
     }
     let result = compute(&roots);
-    if result.is_err() {
-        storages.iter().for_each(add_pending);
-    }
-    drop((roots, storages));
+    drop(roots);
+    let result = match result {
+        Ok(()) => {
+            storages.iter().for_each(|s| s.forget_past());
+            Ok(())
+        }
+        Err(_) => blame::settle(storages),
+    };
     KEPT.store(live_nodes(), Ordering::Relaxed);
     result
 }
@@ -82,6 +90,28 @@ pub fn flush() -> Result<()> {
 /// # Errors
 /// What goes wrong while compiling or running; nothing is changed then.
 pub fn compute(roots: &[Value]) -> Result<()> {
+    compute_as(roots, extract)
+}
+
+/// [`compute`] of the roots alone.
+pub(crate) fn compute_roots(roots: &[Value]) -> Result<()> {
+    compute_as(roots, extract_roots)
+}
+
+/// Computes a value that someone wants to see. When that fails, what waits with it is computed as by [`flush`].
+///
+/// # Errors
+/// What goes wrong while compiling or running.
+pub fn demand(roots: &[Value]) -> Result<()> {
+    let result = compute(roots);
+    if result.is_err() {
+        // What fails there for the same reason has been told.
+        let _ = flush();
+    }
+    result
+}
+
+fn compute_as(roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
     let mut plans = PLANS.lock();
     let roots: Vec<Value> = roots.iter().filter(|v| !v.is_computed()).cloned().collect();
     if roots.is_empty() {
@@ -92,10 +122,10 @@ pub fn compute(roots: &[Value]) -> Result<()> {
     if !recording.outputs.is_empty() {
         let (plan, arguments) = plans.plan_for(&recording)?;
         let mut inputs: Vec<Buffer> = Vec::with_capacity(recording.leaves.len() + arguments.scalars.len());
-        for (leaf, &donate) in recording.leaves.iter().zip(&recording.donate) {
+        for (i, (leaf, &donate)) in recording.leaves.iter().zip(&recording.donate).enumerate() {
             // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
             let mut state = leaf.state.lock();
-            let buffer = if donate { state.buffer.take() } else { state.buffer.clone() };
+            let buffer = if donate && !plan.at_risk(i) { state.buffer.take() } else { state.buffer.clone() };
             inputs.extend(buffer);
         }
         for &scalar in &arguments.scalars {
@@ -134,6 +164,9 @@ pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
     let lazily = || view.apply(&mut Recorder::with_grad(false), base, 0);
     let Some(buffer) = base.buffer() else { return lazily() };
     let size = base.ty.dtype.size();
+    if check_room(numel(&view.sizes), size).is_err() {
+        return lazily();
+    }
     let mut bytes = Vec::with_capacity(numel(&view.sizes) as usize * size);
     let source = buffer.bytes();
     if view.is_contiguous() {

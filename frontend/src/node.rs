@@ -49,6 +49,8 @@ pub struct Node {
     pub varying: bool,
     /// Set when a backward pass has consumed this node and its inputs serve derivatives no more.
     pub tape_freed: AtomicBool,
+    /// Whether computing it was tried, failed for its operands' sake, and was reported.
+    pub failed: AtomicBool,
     pub state: Mutex<NodeState>,
 }
 
@@ -96,6 +98,7 @@ impl Node {
             requires_grad,
             loc,
             tape_freed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             state: Mutex::new(NodeState { inputs, ..NodeState::default() }),
         })
     }

@@ -5,6 +5,7 @@
 //! words become uniform or normal numbers) are PyTorch 2.15's, so that a seeded script sees its numbers.
 
 use crate::error::{Error, Result};
+use crate::host::check_room;
 use crate::node::{Node, Value};
 use crate::record::Recorder;
 use parking_lot::Mutex;
@@ -56,7 +57,12 @@ impl Generator {
     }
 
     /// The next `n` words, on the host.
-    pub fn host_words(&self, n: usize) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// No memory for them; nothing is drawn then.
+    pub fn host_words(&self, n: i64) -> Result<Vec<u32>> {
+        check_room(n, 4)?;
+        let n = n as usize;
         let mut state = self.0.lock();
         let (seed, drawn) = (state.seed, state.drawn);
         let mut words = vec![0; n];
@@ -72,17 +78,18 @@ impl Generator {
         mt.fill(&mut words);
         state.drawn += n as u64;
         state.host = Some(mt);
-        words
+        Ok(words)
     }
 
     /// The next words as a lazy `i32` value of the given shape.
     ///
     /// # Errors
-    /// No memory for the generator's state.
+    /// No memory for them, as in PyTorch at the call; nothing is drawn then.
     pub fn words(&self, b: &mut Recorder, shape: &[i64]) -> Result<Value> {
-        let n: i64 = shape.iter().product();
+        let n = count(shape)?;
+        check_room(n, 4)?;
         if self.0.lock().loaded {
-            let words = self.host_words(n as usize);
+            let words = self.host_words(n)?;
             return Ok(Node::leaf(Buffer::from_slice(&words)?, Type::fixed(DType::I32, shape)));
         }
         let mut state = self.0.lock();
@@ -97,21 +104,27 @@ impl Generator {
     }
 
     /// The next double in `[0, 1)` of 53 random bits, on the host.
-    pub fn host_uniform(&self) -> f64 {
-        let w = self.host_words(2);
-        uniform53(w[0], w[1])
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn host_uniform(&self) -> Result<f64> {
+        let w = self.host_words(2)?;
+        Ok(uniform53(w[0], w[1]))
     }
 
     /// The next normal number as PyTorch draws them one by one: pairs, of which the second is kept.
-    pub fn host_normal(&self) -> f64 {
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn host_normal(&self) -> Result<f64> {
         if let Some(next) = self.0.lock().next_normal.take() {
-            return next;
+            return Ok(next);
         }
-        let (u1, u2) = (self.host_uniform(), self.host_uniform());
+        let (u1, u2) = (self.host_uniform()?, self.host_uniform()?);
         let radius = (-2.0 * (-u2).ln_1p()).sqrt();
         let angle = 2.0 * std::f64::consts::PI * u1;
         self.0.lock().next_normal = Some(radius * angle.sin());
-        radius * angle.cos()
+        Ok(radius * angle.cos())
     }
 
     /// The whole state, to be restored by [`Generator::set_state`].
@@ -147,6 +160,15 @@ pub struct GeneratorState {
     pub drawn: Option<u64>,
     pub mt: Mt19937,
     pub next_normal: Option<f64>,
+}
+
+/// How many elements a tensor of that shape has.
+///
+/// # Errors
+/// So many that their bytes cannot be counted.
+fn count(shape: &[i64]) -> Result<i64> {
+    let n = shape.iter().try_fold(1i64, |n, &s| n.checked_mul(s));
+    n.filter(|n| *n < i64::MAX / 16).ok_or(Error::OutOfMemory { bytes: u64::MAX })
 }
 
 fn uniform53(high: u32, low: u32) -> f64 {
@@ -243,10 +265,10 @@ pub fn bernoulli_each(b: &mut Recorder, g: &Generator, p: &Value) -> Result<Valu
 /// # Errors
 /// No memory.
 pub fn normal(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
-    let n: i64 = shape.iter().product();
+    let n = count(shape)?;
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     if n < 16 {
-        let values: Vec<f64> = (0..n).map(|_| g.host_normal()).collect();
+        let values: Vec<f64> = (0..n).map(|_| g.host_normal()).collect::<Result<_>>()?;
         let leaf = match wide {
             DType::F64 => Buffer::from_slice(&values)?,
             _ => Buffer::from_slice(&values.iter().map(|&v| v as f32).collect::<Vec<_>>())?,
@@ -309,8 +331,9 @@ pub fn integers_from(b: &mut Recorder, g: &Generator, low: i64, range: u64, shap
     let number = |b: &mut Recorder, v: i64| b.constant(Scalar::from_i64(DType::I64, v), dims.clone());
     if range >= 1 << 28 {
         // Rare, and unsigned 64-bit arithmetic: on the host.
-        let n: i64 = shape.iter().product();
-        let words = g.host_words(2 * n as usize);
+        let n = count(shape)?;
+        check_room(n, 16)?;
+        let words = g.host_words(2 * n)?;
         let values: Vec<i64> = words
             .chunks_exact(2)
             .map(|w| ((((w[0] as u64) << 32 | w[1] as u64) % range) as i64).wrapping_add(low))
@@ -332,8 +355,9 @@ pub fn integers_from(b: &mut Recorder, g: &Generator, low: i64, range: u64, shap
 /// # Errors
 /// No memory.
 pub fn permutation(g: &Generator, n: i64) -> Result<Value> {
+    check_room(n, 8)?;
+    let words = g.host_words((n - 1).max(0))?;
     let mut order: Vec<i64> = (0..n).collect();
-    let words = g.host_words((n - 1).max(0) as usize);
     for (i, &w) in words.iter().enumerate() {
         let j = i + (w as usize) % (n as usize - i);
         order.swap(i, j);

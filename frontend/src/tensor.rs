@@ -6,13 +6,14 @@
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
 use crate::materialize;
-use crate::node::{Alias, Node, Saved, Value};
+use crate::node::{Alias, Kind, Node, Saved, Value};
 use crate::record::{Recorder, grad_enabled};
 use crate::view::{Dims, View};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use ttk_ir::{Builder, DType, Type};
+use std::sync::{Arc, Weak};
+use ttk_ir::{Builder, DType, Op, Type};
 use ttk_runtime::Buffer;
 
 /// Memory that tensors share, as the value it holds now.
@@ -24,6 +25,17 @@ pub struct Storage {
     pub shared: Mutex<Option<Buffer>>,
     /// Whether the storage is on the list of those with a value still to be computed.
     pub pending: AtomicBool,
+    pub past: Mutex<Past>,
+}
+
+/// What a storage held before it was written, since its elements were last computed: the latest of these that can
+/// be computed is what it holds again when what was written cannot be.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The earliest first. What was written mostly keeps them alive: it was made of them.
+    pub values: SmallVec<[Weak<Node>; 2]>,
+    /// Those that nothing else keeps alive.
+    kept: SmallVec<[Value; 1]>,
 }
 
 /// Where on the way from storage to tensor derivatives stop.
@@ -71,6 +83,7 @@ impl Tensor {
             version: Arc::new(AtomicU32::new(0)),
             shared: Mutex::new(None),
             pending: AtomicBool::new(false),
+            past: Mutex::default(),
         });
         if !computed {
             materialize::add_pending(&storage);
@@ -233,14 +246,22 @@ impl Tensor {
         let old = storage.value.lock().clone();
         let replaced = body.view.put(&mut Recorder::new(), &old, new.clone())?;
         let computed = replaced.is_computed();
-        *storage.value.lock() = replaced;
+        *storage.value.lock() = replaced.clone();
         let version = storage.version.fetch_add(1, Ordering::Relaxed) + 1;
         body.cache = if body.stop.is_none() { Some((version, new)) } else { None };
         drop(body);
         if storage.shared.lock().is_some() {
-            return materialize::write_through(&storage);
+            let result = materialize::write_through(&storage);
+            if result.is_err() {
+                *storage.value.lock() = old;
+                storage.version.fetch_add(1, Ordering::Relaxed);
+            }
+            return result;
         }
-        if !computed {
+        if computed {
+            storage.forget_past();
+        } else {
+            storage.remember(old, &replaced);
             materialize::add_pending(&storage);
         }
         Ok(())
@@ -343,6 +364,37 @@ impl Tensor {
         let body = self.0.body.lock();
         let buffer = body.storage.value.lock().buffer()?;
         Some((buffer, body.view.clone()))
+    }
+}
+
+impl Storage {
+    /// Notes that `old` was replaced by `new`, which is yet to be computed.
+    fn remember(&self, old: Value, new: &Value) {
+        let mut past = self.past.lock();
+        if old.is_computed() {
+            *past = Past::default();
+        }
+        past.values.push(Arc::downgrade(&old));
+        // A number can always be written.
+        if Arc::strong_count(&old) == 1 && !matches!(new.kind, Kind::Op(Op::Const { .. })) {
+            past.kept.push(old);
+        }
+    }
+
+    /// What the storage held since it was last computed, as far as it is still alive.
+    pub fn earlier(&self) -> SmallVec<[Value; 2]> {
+        self.past.lock().values.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether the storage was written since it was last computed.
+    pub fn was_written(&self) -> bool {
+        !self.past.lock().values.is_empty()
+    }
+
+    /// Forgets what the storage held before: its elements are known.
+    pub fn forget_past(&self) {
+        let past = std::mem::take(&mut *self.past.lock());
+        drop(past);
     }
 }
 

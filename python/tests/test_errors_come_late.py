@@ -175,3 +175,154 @@ def test_an_interrupt_while_computing():
             ((x * 3).exp().cumsum(0) / 7).sum().item()
     thread.join()
     assert (x * 2).tolist() == kept
+
+
+def network():
+    torch.manual_seed(0)
+    embedding, layer = torch.nn.Embedding(4, 3), torch.nn.Linear(3, 2)
+    return embedding, layer, [*embedding.parameters(), *layer.parameters()]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_a_step_that_fails_leaves_the_parameters_as_they_were(name):
+    def train(wrong):
+        embedding, layer, parameters = network()
+        optimizer = getattr(torch.optim, name)(parameters, lr=0.1)
+        losses = []
+        for i in range(4):
+            optimizer.zero_grad()
+            if i == wrong:
+                before = [p.tolist() for p in parameters]
+                layer(embedding(torch.tensor([9]))).pow(2).sum().backward()
+                with pytest.raises(IndexError):
+                    optimizer.step()
+                assert [p.tolist() for p in parameters] == before
+                optimizer.zero_grad()
+                optimizer.state.clear()
+            loss = layer(embedding(torch.tensor([0, 3, 3]))).pow(2).sum()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    # Where nothing is remembered between the steps, the failure leaves no trace at all.
+    assert train(0) == train(None)
+    if name == "SGD":
+        assert train(2) == train(None)
+
+
+def test_a_step_that_fails_leaves_the_optimizer_as_it_was():
+    embedding, layer, parameters = network()
+    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+    def step(index):
+        optimizer.zero_grad()
+        layer(embedding(torch.tensor([index]))).pow(2).sum().backward()
+        optimizer.step()
+
+    step(1)
+    before = [optimizer.state[p]["momentum_buffer"].tolist() for p in parameters]
+    with pytest.raises(IndexError):
+        step(7)
+    assert [optimizer.state[p]["momentum_buffer"].tolist() for p in parameters] == before
+    step(2)
+    assert [optimizer.state[p]["momentum_buffer"].tolist() for p in parameters] != before
+
+
+def test_a_step_without_memory_leaves_the_parameters_as_they_were():
+    _, layer, parameters = network()
+    optimizer = torch.optim.Adam(parameters, lr=0.1)
+    before = [p.tolist() for p in parameters[1:]]
+    loss = layer(torch.ones(1, 3).expand(1 << 43, 3)).exp().sum()
+    loss.backward()
+    del loss
+    with pytest.raises(RuntimeError, match="you tried to allocate"):
+        optimizer.step()
+    torch.manual_seed(0)
+    assert [p.tolist() for p in parameters[1:]] == before
+    optimizer.zero_grad()
+    layer(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    assert [p.tolist() for p in parameters[1:]] != before
+
+
+def test_what_is_written_over_before_the_failure_is_written_once():
+    """The update of one parameter may run before the failure of another's; it is not run twice."""
+    good, table = torch.zeros(1 << 12), torch.ones(4, 2)
+    for i in range(3):
+        (good * 2).sum().item()
+        good.add_(1)
+        table.index_add_(0, torch.tensor([i + 3]), torch.ones(1, 2))
+        other = torch.ones(2, 3).gather(0, torch.tensor([[i + 2, 0, 0]]))
+        with pytest.raises(IndexError):
+            torch._C._flush()
+        assert good.tolist() == [i + 1.0] * (1 << 12)
+        assert table.tolist() == [[1, 1]] * 3 + [[2, 2]]
+        with pytest.raises(IndexError):
+            other.tolist()
+
+
+def test_a_failure_is_reported_once():
+    held = torch.ones(2, 3).gather(0, torch.tensor([[7, 0, 0]]))
+    made = held * 2
+    _, layer, parameters = network()
+    optimizer = torch.optim.SGD(parameters[1:], lr=0.1)
+
+    def step():
+        optimizer.zero_grad()
+        layer(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+
+    before = layer.bias.tolist()
+    with pytest.raises(IndexError):
+        step()
+    # The step was made all the same, and the next ones are not disturbed.
+    after = layer.bias.tolist()
+    assert after != before
+    total = made.sum()
+    step()
+    total = total + held.sum()
+    step()
+    assert layer.bias.tolist() == pytest.approx([b - 0.3 for b in before])
+    for wrong in (held, made, total):
+        with pytest.raises(IndexError):
+            wrong.tolist()
+
+
+def test_failed_writes_are_undone_and_others_are_not():
+    x, y, z = torch.zeros(3), torch.zeros(3), torch.ones(3) * 2
+    x.add_(1)
+    x[torch.tensor([5])] = 7
+    x.mul_(3)
+    y.copy_(torch.ones(2, 3).gather(0, torch.tensor([[7, 0, 0]]))[0])
+    z.add_(1)
+    with pytest.raises(IndexError):
+        torch._C._flush()
+    assert x.tolist() == [1, 1, 1] and y.tolist() == [0, 0, 0] and z.tolist() == [3, 3, 3]
+    x[torch.tensor([5])] = 7
+    with pytest.raises(IndexError):
+        x.tolist()
+    assert x.tolist() == [1, 1, 1] and x.add_(1).tolist() == [2, 2, 2]
+
+
+def test_failed_writes_to_memory_shared_with_numpy_are_undone():
+    x = torch.zeros(3)
+    array = x.numpy()
+    with pytest.raises(IndexError):
+        x[torch.tensor([5])] = 7
+    assert x.tolist() == [0, 0, 0] and array.tolist() == [0, 0, 0]
+    x.add_(1)
+    assert array.tolist() == [1, 1, 1]
+
+
+def test_an_update_from_a_failure_that_was_reported_is_reported_again():
+    _, layer, parameters = network()
+    optimizer = torch.optim.SGD(parameters[1:], lr=0.1)
+    wrong = torch.ones(2, 3).gather(0, torch.tensor([[7, 0, 0]]))
+    before = layer.bias.tolist()
+    for _ in range(2):
+        optimizer.zero_grad()
+        (layer(wrong) * layer(wrong)).sum().backward()
+        with pytest.raises(IndexError):
+            optimizer.step()
+        assert layer.bias.tolist() == before

@@ -13,7 +13,7 @@ ALLOCATE = r"you tried to allocate \d+ bytes"
 
 @pytest.fixture(autouse=True)
 def stream():
-    """Each test draws from the beginning of the stream: numbers that found no room were drawn nevertheless."""
+    """Each test draws from the beginning of the stream."""
     torch.manual_seed(0)
     yield
     torch.manual_seed(0)
@@ -43,6 +43,47 @@ def test_more_than_any_machine_has(text):
     assert (before + 1).tolist() == [1, 2, 3, 4] and waiting.tolist() == [0, 2, 4, 6]
 
 
+AT_THE_CALL = [
+    "torch.randperm(1 << 45)",
+    "torch.rand(1 << 45)",
+    "torch.randn(1 << 45)",
+    "torch.randint(5, (1 << 45,))",
+    "torch.randint(1 << 40, (1 << 45,))",
+    "torch.bernoulli(torch.ones(1).expand(1 << 45))",
+    "torch.empty(1 << 20).expand(1 << 25, 1 << 20).bernoulli()",
+    "torch.hann_window(1 << 45)",
+    "torch.tril_indices(1 << 22, 1 << 23)",
+    "torch.bincount(torch.tensor([1 << 45]))",
+    "torch.bincount(torch.tensor([1]), minlength=1 << 45)",
+    "torch.ones(2).repeat_interleave(torch.tensor([1 << 45, 1]))",
+    "torch.ones(1).numpy() is None or torch.ones(1).expand(1 << 45).unique()",
+]
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["fresh", "loaded"])
+@pytest.mark.parametrize("text", AT_THE_CALL)
+def test_what_is_made_at_the_call(text, loaded):
+    """Nothing is drawn for what finds no room: the stream goes on where it was."""
+    torch.rand(5)
+    if loaded:
+        torch.set_rng_state(torch.get_rng_state())
+    state = torch.get_rng_state().tolist()
+    with pytest.raises(RuntimeError, match=ALLOCATE):
+        eval(text, {"torch": torch})
+    assert torch.get_rng_state().tolist() == state
+    assert torch.rand(3).tolist() != torch.rand(3).tolist()
+
+
+def test_a_view_of_shared_memory_larger_than_memory():
+    x = torch.ones(1)
+    array = x.numpy()
+    wide = x.expand(1 << 45)
+    with pytest.raises(RuntimeError, match=ALLOCATE):
+        (wide + torch.rand(1)).cumsum(0)[-1].item()
+    array[0] = 3
+    assert x.item() == 3
+
+
 def test_lists_of_more_than_memory():
     with pytest.raises(MemoryError):
         torch.ones(1).expand(1 << 45).tolist()
@@ -54,7 +95,7 @@ def test_within_a_training_step():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     weight = model.weight.detach().clone().tolist()
     with pytest.raises(RuntimeError, match=ALLOCATE):
-        loss = model(torch.rand(1 << 43, 4)).exp().sum()
+        loss = model(torch.ones(1, 4).expand(1 << 43, 4)).exp().sum()
         loss.backward()
         loss.item()
     del loss

@@ -102,3 +102,33 @@ def test_type_names():
     assert torch.ones(1).type() == "torch.FloatTensor"
     assert torch.typename(torch.ones(1, dtype=torch.int64)) == "torch.LongTensor"
     assert torch.typename({}) == "dict"
+
+
+def test_elements_as_another_type():
+    x = torch.ones(2, 4)
+    assert x.view(torch.int32).tolist() == [[1065353216] * 4] * 2
+    assert x.view(torch.int64).tolist() == [[4575657222473777152] * 2] * 2
+    assert x.view(torch.int16).tolist() == [[0, 16256] * 4] * 2
+    assert x.t()[:2].t().contiguous().view(torch.float64).shape == (2, 1)
+    assert torch.ones(2).bool().view(torch.uint8).tolist() == [1, 1]
+
+
+def test_numbers_at_the_ends_of_a_type():
+    assert torch.full((1,), -255, dtype=torch.uint8).item() == 1
+    assert torch.full((1,), 255.5, dtype=torch.uint8).item() == 255
+    assert torch.full((1,), 127.9, dtype=torch.int8).item() == 127
+    assert torch.full((1,), 65519.0, dtype=torch.float16).item() == 65504
+    assert torch.full((1,), float("inf"), dtype=torch.float16).item() == float("inf")
+    assert torch.full((1,), (1 << 63) - 1).item() == (1 << 63) - 1
+    assert torch.full((1,), 5, dtype=torch.bool).item() is True
+
+
+def test_the_median_of_nothing():
+    assert torch.ones(0).median().isnan().item() and torch.ones(0).nanmedian().isnan().item()
+    assert torch.ones(0, dtype=torch.int64).median().item() == -(1 << 63)
+
+
+def test_copies_of_a_number():
+    x = torch.ones(2, 2)
+    assert x.copy_(3).tolist() == [[3, 3]] * 2 and x[0].copy_(True).tolist() == [1, 1] and x.tolist() == [[1, 1], [3, 3]]
+    assert torch.zeros(2, dtype=torch.int64).copy_(2.7).tolist() == [2, 2]

@@ -31,6 +31,8 @@ pub struct CompileOptions {
 #[derive(Debug)]
 pub struct Compiled {
     plan: Plan,
+    /// See [`Compiled::at_risk`].
+    at_risk: Vec<bool>,
     /// Kept when every run is to be checked against the interpreter (`TTK_VERIFY=1`).
     verify: Option<Graph>,
 }
@@ -94,13 +96,14 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
             entry
         }
     };
+    let at_risk = super::risk::at_risk(&entry.program);
     // SAFETY: the code was made of this program's kernels, just now or by this user's earlier process
     // under a key that names the same compiler and graph.
     let plan = unsafe {
         let code = CodeModule::new(&entry.program.name, &entry.kernels).map_err(run_error)?;
         Plan::new(entry.program, code).map_err(run_error)?
     };
-    Ok(Compiled { plan, verify: VERIFY.then(|| graph.clone()) })
+    Ok(Compiled { plan, at_risk, verify: VERIFY.then(|| graph.clone()) })
 }
 
 /// The passes: a graph as a program of kernels.
@@ -171,8 +174,13 @@ impl Compiled {
         self.plan.program()
     }
 
+    /// Whether a run that fails may leave input `i` written over, if its memory is given away.
+    pub fn at_risk(&self, i: usize) -> bool {
+        self.at_risk[i]
+    }
+
     /// Runs on inputs, dense and row-major, in the order of the graph's. After an error the inputs are
-    /// still there.
+    /// still there, and as they were but for those [at risk](Compiled::at_risk).
     ///
     /// # Errors
     /// No memory; an index out of range.

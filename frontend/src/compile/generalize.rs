@@ -148,7 +148,7 @@ impl Pattern {
 /// Simpler explanations are tried first; a wrong guess is found out when a later recording does not fit.
 fn explain(known: &[(Expr, i64, i64)], a: i64, b: i64) -> Option<Expr> {
     let multiple = |x: i64, y: i64| -> Option<i64> {
-        (x != 0 && y != 0 && a % x == 0 && a / x > 0 && a / x * y == b).then(|| a / x)
+        (x != 0 && y != 0 && a % x == 0 && a / x > 0 && (a / x).checked_mul(y) == Some(b)).then(|| a / x)
     };
     for (e, x, y) in known {
         if let Some(c) = multiple(*x, *y) {
@@ -162,7 +162,8 @@ fn explain(known: &[(Expr, i64, i64)], a: i64, b: i64) -> Option<Expr> {
     }
     for (i, (e, x, y)) in known.iter().enumerate() {
         for (f, u, v) in &known[i..] {
-            if let Some(c) = multiple(x * u, y * v) {
+            let Some((xu, yv)) = x.checked_mul(*u).zip(y.checked_mul(*v)) else { continue };
+            if let Some(c) = multiple(xu, yv) {
                 return Some(e.mul(f).scale(c));
             }
         }
@@ -170,8 +171,10 @@ fn explain(known: &[(Expr, i64, i64)], a: i64, b: i64) -> Option<Expr> {
     for (e, x, y) in known {
         if x != y && (a - b) % (x - y) == 0 {
             let c = (a - b) / (x - y);
-            if c > 0 {
-                return Some(e.scale(c).offset(a - c * x));
+            if c > 0
+                && let Some(cx) = c.checked_mul(*x)
+            {
+                return Some(e.scale(c).offset(a - cx));
             }
         }
     }

@@ -22,13 +22,12 @@ fn spread<'r, B: Builder>(index: &Val<'r, B>, shape: &Shape, axis: usize) -> Val
     index.reshape(&lying).broadcast_to(&full)
 }
 
-/// The positions `index` (a vector) of an axis. A value without axes counts as a vector of one.
+/// The positions `index` (a vector) of an axis; none is negative. A value without axes counts as a vector of one.
 pub fn index_select<'r, B: Builder>(x: &Val<'r, B>, axis: usize, index: &Val<'r, B>) -> Val<'r, B> {
     if x.rank() == 0 {
         return index_select(&x.view(&[1]), 0, index).view(&[]);
     }
-    let index = wrap(index, x.size(axis));
-    x.gather(axis, &spread(&index, &x.shape(), axis))
+    x.gather(axis, &spread(&index.cast(DType::I64), &x.shape(), axis))
 }
 
 /// `torch.gather`: axes of `index` may be shorter than those of `x`.
@@ -135,7 +134,7 @@ pub fn put<'r, B: Builder>(
     x.view(&[n]).scatter(0, mode, &flat, &values.view(&[values.numel()])).reshape(&x.shape())
 }
 
-/// `x` with `source` joined in at the positions `index` (a vector) of an axis.
+/// `x` with `source` joined in at the positions `index` (a vector) of an axis; none is negative.
 pub fn index_write<'r, B: Builder>(
     x: &Val<'r, B>,
     axis: usize,
@@ -147,8 +146,7 @@ pub fn index_write<'r, B: Builder>(
         let done = index_write(&x.view(&[1]), 0, mode, index, &source.view(&[source.numel()]));
         return done.view(&[]);
     }
-    let index = wrap(index, x.size(axis));
-    let index = spread(&index, &x.shape(), axis);
+    let index = spread(&index.cast(DType::I64), &x.shape(), axis);
     x.scatter(axis, mode, &index, &source.reshape(&index.shape()))
 }
 

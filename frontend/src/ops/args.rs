@@ -1,5 +1,6 @@
 //! Arguments of operators, parsed.
 
+use crate::error::{Error, Result};
 use crate::random::Generator;
 use crate::tensor::Tensor;
 use crate::view::Dims;
@@ -42,6 +43,40 @@ impl Number {
             Number::Float(f) => ttk_ir::Scalar::from_f64(dtype, f),
             Number::Bool(_) | Number::Int(_) => ttk_ir::Scalar::from_i64(dtype, self.as_i64()),
         }
+    }
+
+    /// [`Number::scalar`] of a number that the type must be able to hold. As in PyTorch, an unsigned type takes the
+    /// negative of what it holds, which wraps, and floats take infinities.
+    ///
+    /// # Errors
+    /// A number beyond the type.
+    pub fn exact_scalar(self, dtype: DType) -> Result<ttk_ir::Scalar> {
+        let v = self.as_f64();
+        let fits = match dtype {
+            DType::Bool | DType::BF16 | DType::F64 => true,
+            DType::F16 => !v.is_finite() || v.abs() <= 65_504.0 + 16.0,
+            DType::F32 => !v.is_finite() || v.abs() <= f32::MAX as f64,
+            DType::U8 => v.is_finite() && v.trunc().abs() <= 255.0,
+            DType::I8 | DType::I16 | DType::I32 => match dtype.int_range() {
+                Some((low, high)) => low as f64 <= v.trunc() && v.trunc() <= high as f64,
+                None => true,
+            },
+            DType::I64 => !self.is_float() || (v.is_finite() && v.abs() < 2f64.powi(63)),
+        };
+        if fits {
+            return Ok(self.scalar(dtype));
+        }
+        let name = match dtype {
+            DType::U8 => "uint8_t",
+            DType::I8 => "int8_t",
+            DType::I16 => "int16_t",
+            DType::I32 => "int",
+            DType::I64 => "int64_t",
+            DType::F16 => "c10::Half",
+            DType::F32 => "float",
+            DType::Bool | DType::BF16 | DType::F64 => dtype.name(),
+        };
+        Err(Error::runtime(format!("value cannot be converted to type {name} without overflow")))
     }
 
     /// The type a number has where nothing else decides: `bool`, `int64` or the default float type.

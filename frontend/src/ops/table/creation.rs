@@ -2,6 +2,7 @@
 
 use super::rows;
 use crate::error::{Error, Result};
+use crate::host::check_room;
 use crate::ops::args::Number;
 use crate::ops::call::{Call, Operand, Returned};
 use crate::ops::promote::default_float;
@@ -20,11 +21,22 @@ pub(super) fn check_sizes(sizes: &[i64]) -> Result<()> {
     }
 }
 
+/// [`check_sizes`], and that memory for elements of `dtype` could be addressed.
+fn check_storage(sizes: &[i64], dtype: DType) -> Result<()> {
+    let bytes = sizes.iter().try_fold(dtype.size() as i64, |n, &s| n.checked_mul(s));
+    match bytes {
+        Some(bytes) if bytes >= 1 << 47 && sizes.iter().all(|n| *n > 0) => {
+            Err(Error::OutOfMemory { bytes: bytes as u64 })
+        }
+        _ => check_sizes(sizes),
+    }
+}
+
 /// A constant of the sizes in argument `at`, with `dtype` in `at + 1`.
 fn filled(c: &mut Call<'_>, at: usize, value: Number, default: DType) -> Result<Returned> {
     let sizes = c.ints(at)?;
-    check_sizes(sizes)?;
     let dtype = c.opt_dtype(at + 1)?.unwrap_or(default);
+    check_storage(sizes, dtype)?;
     Ok(c.b.constant(value.scalar(dtype), ttk_ir::shape::shape(sizes)).into())
 }
 
@@ -32,7 +44,7 @@ fn filled(c: &mut Call<'_>, at: usize, value: Number, default: DType) -> Result<
 fn filled_like(c: &mut Call<'_>, value: Number, at: usize) -> Result<Returned> {
     let t = c.tensor(0)?;
     let dtype = c.opt_dtype(at)?.unwrap_or(t.dtype());
-    Ok(c.b.constant(value.scalar(dtype), ttk_ir::shape::shape(&t.sizes())).into())
+    Ok(c.b.constant(value.exact_scalar(dtype)?, ttk_ir::shape::shape(&t.sizes())).into())
 }
 
 /// `start, start + step, ..` of `n` elements.
@@ -82,6 +94,8 @@ fn triangle_positions(c: &mut Call<'_>, lower: bool) -> Result<Returned> {
     if rows < 0 || columns < 0 {
         return Err(Error::runtime("row and col must be non-negative"));
     }
+    // The positions, and two numbers for each.
+    check_room(rows.saturating_mul(columns), 16 + 2 * size_of::<Number>())?;
     let inside = |i: i64, j: i64| if lower { j - i <= offset } else { j - i >= offset };
     let at: Vec<(i64, i64)> =
         (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).filter(|&(i, j)| inside(i, j)).collect();
@@ -118,6 +132,7 @@ fn window(c: &mut Call<'_>, a: f64, b: f64) -> Result<Returned> {
     let value = |i: i64| {
         if n == 1 { 1.0 } else { a - b * (2.0 * std::f64::consts::PI * i as f64 / steps).cos() }
     };
+    check_room(n, size_of::<Number>())?;
     let numbers: Vec<Number> = (0..n).map(|i| Number::Float(value(i))).collect();
     Ok(crate::host::from_numbers(&numbers, dtype, &[n])?.into())
 }
@@ -133,9 +148,9 @@ rows! {
         "A tensor of one value; its type is the value's unless given." => |c| {
             let value = c.number(1)?;
             let sizes = c.ints(0)?;
-            check_sizes(sizes)?;
             let dtype = c.opt_dtype(2)?.unwrap_or(value.default_dtype());
-            Ok(c.b.constant(value.scalar(dtype), ttk_ir::shape::shape(sizes)).into())
+            check_storage(sizes, dtype)?;
+            Ok(c.b.constant(value.exact_scalar(dtype)?, ttk_ir::shape::shape(sizes)).into())
         };
     "zeros_like" Torch "f" Nothing ["(Tensor self, *, dtype? dtype=None, layout? layout=None, device? device=None, bool? pin_memory=False, bool requires_grad=False, memory_format? memory_format=None) -> Tensor"]
         "Zeros of the sizes of `self`." => |c| filled_like(c, Number::Int(0), 1);
@@ -187,6 +202,7 @@ rows! {
                 return Err(Error::runtime(format!("n must be greater or equal to 0, got {}", n.min(m))));
             }
             let dtype = c.opt_dtype(at)?.unwrap_or(default_float());
+            check_storage(&[n, m], dtype)?;
             let shape = ttk_ir::shape::shape(&[n, m]);
             let (i, j) = (c.b.iota(DType::I64, shape.clone(), 0), c.b.iota(DType::I64, shape, 1));
             let same = c.b.cmp(ttk_ir::Cmp::Eq, &i, &j);

@@ -72,7 +72,7 @@ pub(super) fn several(
 /// # Errors
 /// `text` of the number that the kernel gave, where it is not 0.
 pub(super) fn checked(name: &str, results: &[Value], info: &Value, text: fn(i64) -> String) -> Result<()> {
-    crate::materialize::compute(results)?;
+    crate::materialize::demand(results)?;
     let numbers = crate::host::scalars(&Tensor::from_value(info.clone()).detach())?;
     let Some((i, n)) = numbers.iter().map(|s| s.as_i64()).enumerate().find(|(_, n)| *n != 0) else {
         return Ok(());

@@ -482,7 +482,8 @@ fn bincount(c: &mut Call<'_>) -> Result<Returned> {
     if weights.as_ref().is_some_and(|w| w.len() != x.len()) {
         return Err(Error::runtime("weights should be 1-d and have the same length as input"));
     }
-    let n = x.iter().map(|v| v.as_i64() + 1).max().unwrap_or(0).max(least);
+    let n = x.iter().map(|v| v.as_i64().saturating_add(1)).max().unwrap_or(0).max(least);
+    host::check_room(n, 8 + size_of::<crate::ops::Number>())?;
     let mut sums = vec![0f64; n as usize];
     for (i, v) in x.iter().enumerate() {
         sums[v.as_i64() as usize] += weights.as_ref().map_or(1.0, |w| w[i].as_f64());
@@ -531,6 +532,9 @@ fn fill(c: &mut Call<'_>) -> Result<Returned> {
             "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.",
             t.rank()
         )));
+    }
+    if let Operand::Number(n) = &v {
+        n.exact_scalar(x.ty.dtype)?;
     }
     let v = c.operand_value(&v, x.ty.dtype);
     let filled = match v.kind {

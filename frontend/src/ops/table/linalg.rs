@@ -47,6 +47,15 @@ fn matmul(c: &mut Call<'_>) -> Result<Returned> {
         )));
     }
     same_dtype(&x, &y)?;
+    if x.ty.dtype == ttk_ir::DType::Bool {
+        let op = match (a.len(), b.len()) {
+            (1, 1) => "dot",
+            (2, 1) => "addmv_impl_cpu",
+            (1 | 2, 2) => "addmm_impl_cpu_",
+            _ => "bmm",
+        };
+        return Err(Error::NotForDtype { op, dtype: "Bool" });
+    }
     let k = b[b.len().saturating_sub(2).min(b.len() - 1)];
     let k = if b.len() == 1 { b[0] } else { k };
     if a[a.len() - 1] != k {

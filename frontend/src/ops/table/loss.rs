@@ -51,10 +51,11 @@ fn class_check(x: &Value, target: &Value, weight: Option<&Value>) -> Result<()> 
 }
 
 fn integer_target(target: &Value) -> Result<()> {
-    if matches!(target.ty.dtype, DType::I64 | DType::U8 | DType::I32) {
+    if matches!(target.ty.dtype, DType::I64 | DType::U8) {
         return Ok(());
     }
-    Err(Error::runtime(format!("expected scalar type Long but found {}", scalar_type_name(target.ty.dtype))))
+    let found = scalar_type_name(target.ty.dtype);
+    Err(Error::runtime(format!("expected target dtype to be Long or Byte, but got {found}")))
 }
 
 fn nll_loss(c: &mut Call<'_>) -> Result<Returned> {

@@ -189,6 +189,17 @@ fn group_norm(c: &mut Call<'_>) -> Result<Returned> {
             dims.as_slice()
         )));
     }
+    for (name, v) in [("weight", &w), ("bias", &bias)] {
+        if let Some(v) = v
+            && v.dims().as_slice() != [dims[1]]
+        {
+            return Err(Error::runtime(format!(
+                "Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape {:?} and input of shape {:?}",
+                v.dims().as_slice(),
+                dims.as_slice()
+            )));
+        }
+    }
     let scope = Scope::new(&mut c.b);
     let xv = scope.val(&x);
     let (wv, bv) = (w.as_ref().map(|w| scope.val(w)), bias.as_ref().map(|b| scope.val(b)));

@@ -199,6 +199,12 @@ fn where_(c: &mut Call<'_>) -> Result<Returned> {
         return Ok(Returned::Tuple { names: &[], items: (0..rank).map(column).collect() });
     }
     let m = c.value(0)?;
+    if !matches!(m.ty.dtype, DType::Bool | DType::U8) {
+        return Err(Error::runtime(format!(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype {}",
+            crate::error::scalar_type_name(m.ty.dtype)
+        )));
+    }
     let (x, y) = (c.operand(1)?, c.operand(2)?);
     let dtype = c.promote(&[&x, &y]);
     let (x, y) = (c.operand_value(&x, dtype), c.operand_value(&y, dtype));
@@ -397,7 +403,12 @@ rows! {
     "minimum" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The smaller, elementwise; NaN wins." => |c| same2(c, |x, y| larger(x, y, Binary::Min));
     "fmax" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The larger, elementwise; NaN loses." => |c| same2(c, |x, y| ar::fmax(x, y));
     "fmin" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The smaller, elementwise; NaN loses." => |c| same2(c, |x, y| ar::fmin(x, y));
-    "heaviside" Torch "fmio" Nothing ["(Tensor self, Tensor values) -> Tensor"] "The step function, with `values` where self is 0." => |c| same2(c, |x, y| ar::heaviside(x, y));
+    "heaviside" Torch "fmio" Nothing ["(Tensor self, Tensor values) -> Tensor"] "The step function, with `values` where self is 0." => |c| {
+            if c.tensor(0)?.dtype() != c.tensor(1)?.dtype() {
+                return Err(Error::runtime("heaviside is not yet implemented for tensors with different dtypes."));
+            }
+            same2(c, |x, y| ar::heaviside(x, y))
+        };
     "ldexp" Torch "fmio" Inputs ["(Tensor self, Tensor other) -> Tensor"] "self * 2**other." => |c| float2(c, |x, y| ar::ldexp(x, y));
     "floor" Torch "fmio" Nothing ["(Tensor self) -> Tensor"] "The largest integer not above." => |c| rounding1(c, rounding::floor);
     "ceil" Torch "fmio" Nothing ["(Tensor self) -> Tensor"] "The smallest integer not below." => |c| rounding1(c, rounding::ceil);

@@ -5,7 +5,7 @@ use super::support::{
     VALUES_INDICES, at_least_1d, drop_axes, named, pair1, require_float, same2, to_float, with1, with2,
 };
 use crate::composite::{arithmetic as ar, order, reduction as rd, scan, softmax as sm};
-use crate::error::{Error, Result, scalar_type_name};
+use crate::error::{Error, Exception, Result, scalar_type_name};
 use crate::node::Value;
 use crate::ops::args::{Arg, Number};
 use crate::ops::call::{Call, Operand, Returned, normalize_dim};
@@ -33,6 +33,17 @@ fn not_empty(c: &Call<'_>, x: &Value, axes: &[usize]) -> Result<()> {
     Ok(())
 }
 
+/// As [`not_empty`], where everything is reduced.
+fn some_elements(c: &Call<'_>, x: &Value) -> Result<()> {
+    if !x.dims().contains(&0) {
+        return Ok(());
+    }
+    Err(Error::runtime(format!(
+        "{}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.",
+        c.name()
+    )))
+}
+
 /// Sums and products: integers give int64.
 fn accumulate(c: &mut Call<'_>, op: ReduceOp) -> Result<Returned> {
     let x = c.value(0)?;
@@ -52,10 +63,13 @@ fn mean(c: &mut Call<'_>) -> Result<Returned> {
     let (axes, keep, at) = axes_of(c, x.ty.rank())?;
     let dtype = c.opt_dtype(at)?.unwrap_or(x.ty.dtype);
     if !dtype.is_float() {
-        return Err(Error::runtime(format!(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
-            scalar_type_name(dtype)
-        )));
+        return Err(Error::Plain {
+            exception: Exception::NotImplemented,
+            detail: format!(
+                "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
+                scalar_type_name(dtype)
+            ),
+        });
     }
     let x = c.b.cast(&x, dtype);
     let r = with1(&mut c.b, &x, |x| rd::mean(x, &axes));
@@ -85,7 +99,7 @@ fn extreme(c: &mut Call<'_>, op: ReduceOp) -> Result<Returned> {
     match c.overload {
         0 => {
             let axes: Vec<usize> = (0..x.ty.rank()).collect();
-            not_empty(c, &x, &axes)?;
+            some_elements(c, &x)?;
             let r = extremes(c, &x, op, &axes);
             Ok(drop_axes(&mut c.b, &r, &axes, false).into())
         }
@@ -130,6 +144,9 @@ fn amax(c: &mut Call<'_>, op: ReduceOp) -> Result<Returned> {
     let x = c.value(0)?;
     let axes = c.dims_or_all(1, x.ty.rank())?;
     let keep = c.bool(2)?;
+    if axes.len() == x.ty.rank() {
+        some_elements(c, &x)?;
+    }
     not_empty(c, &x, &axes)?;
     let r = extremes(c, &x, op, &axes);
     Ok(drop_axes(&mut c.b, &r, &axes, keep).into())
@@ -364,6 +381,10 @@ fn median(c: &mut Call<'_>, skip_nan: bool) -> Result<Returned> {
     if c.overload == 0 {
         let x = c.value(0)?;
         let n: i64 = x.dims().iter().product();
+        if n == 0 {
+            let none = if x.ty.dtype.is_float() { Number::Float(f64::NAN) } else { Number::Int(i64::MIN) };
+            return Ok(c.b.constant(none.scalar(x.ty.dtype), ttk_ir::Shape::new()).into());
+        }
         let flat = c.b.reshape(&x, ttk_ir::shape::shape(&[n]));
         let (v, _) =
             pair1(&mut c.b, &flat, |x| if skip_nan { order::nanmedian(x, 0) } else { order::median(x, 0) });
@@ -489,7 +510,15 @@ fn searchsorted(c: &mut Call<'_>, boundaries: usize, values: usize) -> Result<Re
         Operand::Tensor(t) => t.value(),
         Operand::Number(n) => c.b.constant(n.scalar(s.ty.dtype), ttk_ir::Shape::new()),
     };
-    let _ = scalar;
+    let (bounds, given) = (s.dims(), v.dims());
+    let lead = bounds.len().saturating_sub(1);
+    if bounds.len() != 1 && !scalar && (bounds.len() != given.len() || bounds[..lead] != given[..lead]) {
+        return Err(Error::runtime(format!(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match, but we got boundaries tensor {:?} and input value tensor {:?}",
+            bounds.as_slice(),
+            given.as_slice()
+        )));
+    }
     let dtype = crate::ops::promote::promote_types(v.ty.dtype, s.ty.dtype);
     let (v, s) = (c.b.cast(&v, dtype), c.b.cast(&s, dtype));
     let r = with2(&mut c.b, &s, &v, |s, v| order::searchsorted(s, v, right));

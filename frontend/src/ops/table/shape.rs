@@ -3,8 +3,9 @@
 use super::rows;
 use super::support::with1;
 use crate::composite::{Scope, layout, patches};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, scalar_type_name};
 use crate::index::{with_axis, without_axis};
+use crate::node::Value;
 use crate::ops::args::Arg;
 use crate::ops::call::{Call, Returned, broadcast_sizes, normalize_dim, normalize_dims};
 use crate::ops::promote::promote_types;
@@ -261,10 +262,35 @@ fn tensor_split(c: &mut Call<'_>, axis: usize, at: usize) -> Result<Returned> {
     Ok(Returned::List(split_lengths(&t, &lengths, axis)))
 }
 
+/// A copy of a tensor's bytes as elements of a type of another width.
+fn other_width(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    let (from, to) = (t.dtype().size() as i64, dtype.size() as i64);
+    let names = (scalar_type_name(t.dtype()), scalar_type_name(dtype));
+    let mut sizes = t.sizes();
+    if from != to {
+        let Some(last) = sizes.last_mut() else {
+            return Err(Error::runtime(format!(
+                "self.dim() cannot be 0 to view {} as {} (different element sizes)",
+                names.0, names.1
+            )));
+        };
+        if *last * from % to != 0 {
+            return Err(Error::runtime(format!(
+                "self.size(-1) must be divisible by {} to view {} as {} (different element sizes), but got {last}",
+                to / from,
+                names.0,
+                names.1
+            )));
+        }
+        *last = *last * from / to;
+    }
+    crate::host::from_bytes(&crate::host::bytes(&t.detach())?, dtype, &sizes)
+}
+
 /// Operands of a concatenation in their common type; empty 1-d tensors do not count.
 fn joined(c: &mut Call<'_>, tensors: &[Tensor], dim: i64) -> Result<Returned> {
     if tensors.is_empty() {
-        return Err(Error::runtime("torch.cat(): expected a non-empty list of Tensors"));
+        return Err(Error::value("torch.cat(): expected a non-empty list of Tensors"));
     }
     let dtype = tensors.iter().map(Tensor::dtype).reduce(promote_types).unwrap_or(DType::F32);
     let kept: Vec<&Tensor> = tensors.iter().filter(|t| t.sizes().as_slice() != [0]).collect();
@@ -400,10 +426,7 @@ fn repeat(c: &mut Call<'_>) -> Result<Returned> {
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor",
         ));
     }
-    if times.iter().any(|&n| n < 0) {
-        return Err(Error::runtime(format!("Trying to create tensor with negative dimension: {times:?}")));
-    }
-    Ok(with1(&mut c.b, &x, |x| layout::repeat(x, times)).into())
+    repeated(c, &x, times)
 }
 
 fn tile(c: &mut Call<'_>) -> Result<Returned> {
@@ -412,7 +435,16 @@ fn tile(c: &mut Call<'_>) -> Result<Returned> {
     while times.len() < x.ty.rank() {
         times.insert(0, 1);
     }
-    Ok(with1(&mut c.b, &x, |x| layout::repeat(x, &times)).into())
+    repeated(c, &x, &times)
+}
+
+/// Copies of `x` side by side, `times` of them along each axis; missing axes of `x` come first.
+fn repeated(c: &mut Call<'_>, x: &Value, times: &[i64]) -> Result<Returned> {
+    let dims = x.dims();
+    let own = std::iter::repeat_n(1, times.len() - dims.len()).chain(dims.iter().copied());
+    let sizes: Vec<i64> = own.zip(times).map(|(n, k)| n.saturating_mul(*k)).collect();
+    super::creation::check_sizes(&sizes)?;
+    Ok(with1(&mut c.b, x, |x| layout::repeat(x, times)).into())
 }
 
 fn repeat_interleave(c: &mut Call<'_>) -> Result<Returned> {
@@ -434,6 +466,8 @@ fn repeat_interleave(c: &mut Call<'_>) -> Result<Returned> {
     if counts.len() as i64 != n || counts.iter().any(|&k| k < 0) {
         return Err(Error::runtime("repeats must have the same size as input along dim"));
     }
+    let total = counts.iter().fold(0i64, |n, k| n.saturating_add(*k));
+    crate::host::check_room(total, size_of::<crate::ops::Number>())?;
     let index: Vec<crate::ops::Number> = counts
         .iter()
         .enumerate()
@@ -555,7 +589,7 @@ rows! {
             }
             let x = t.value();
             if dtype.size() != x.ty.dtype.size() || x.ty.dtype == DType::Bool || dtype == DType::Bool {
-                return Err(Error::runtime("self.size(-1) must be divisible by the ratio of the element sizes to view as another dtype"));
+                return Ok(other_width(&t, dtype)?.into());
             }
             Ok(c.b.op(ttk_ir::Op::Bitcast(dtype), &[x]).into())
         };
@@ -684,7 +718,7 @@ rows! {
     "unfold" Torch "m" Nothing ["(Tensor self, int dimension, int size, int step) -> Tensor"] "Windows of an axis, as a new last axis (a copy)." => |c| { let x = c.value(0)?; let (axis, n, s) = (c.dim(1, x.ty.rank())?, c.int(2)?, c.int(3)?); let have = x.dims().get(axis).copied().unwrap_or(1); if n > have || n < 0 { return Err(Error::runtime(format!("maximum size for tensor at dimension {axis} is {have} but size is {n}"))); } if s <= 0 { return Err(Error::runtime(format!("step is {s} but must be > 0"))); } if x.ty.rank() == 0 { return Ok(c.b.reshape(&x, ttk_ir::shape::shape(&[n])).into()); } Ok(with1(&mut c.b, &x, |x| patches::unfold_axis(x, axis, n, s)).into()) };
     "as_strided" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "The storage's elements under any sizes and strides." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); super::copies::as_strided(c, &t, o) };
     "as_strided_" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "Other sizes and strides of the storage, in place." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); t.set_data(&t.as_strided(c.ints(1)?, c.ints(2)?, o)?); Ok(t.into()) };
-    "vander" Torch "f" Nothing ["(Tensor x, int? N=None, bool increasing=False) -> Tensor"] "Powers of a vector as columns." => |c| { let x = c.value(0)?; let n = c.opt_int(1)?.unwrap_or(x.dims()[0]); let up = c.bool(2)?; let x = if x.ty.dtype.is_float() { x } else { c.b.cast(&x, DType::I64) }; Ok(with1(&mut c.b, &x, |x| layout::vander(x, n, up)).into()) };
+    "vander" Torch "f" Nothing ["(Tensor x, int? N=None, bool increasing=False) -> Tensor"] "Powers of a vector as columns." => |c| { let x = c.value(0)?; if x.ty.rank() != 1 { return Err(Error::runtime("x must be a one-dimensional tensor.")); } let n = c.opt_int(1)?.unwrap_or(x.dims()[0]); let up = c.bool(2)?; let x = if x.ty.dtype.is_float() { x } else { c.b.cast(&x, DType::I64) }; Ok(with1(&mut c.b, &x, |x| layout::vander(x, n, up)).into()) };
     "result_type" Torch "f" Nothing ["(Operand tensor, Operand other) -> dtype"] "The type of arithmetic between two operands." => |c| { let (x, y) = (c.operand(0)?, c.operand(1)?); Ok(Returned::DType(c.promote(&[&x, &y]))) };
     "pixel_shuffle" Torch "f" Nothing ["(Tensor self, int upscale_factor) -> Tensor"] "Channels moved into space." => |c| { let r = c.int(1)?; pixels(c, r, true) };
     "pixel_unshuffle" Torch "f" Nothing ["(Tensor self, int downscale_factor) -> Tensor"] "Space moved into channels." => |c| { let r = c.int(1)?; pixels(c, r, false) };
@@ -719,10 +753,9 @@ rows! {
     "cpu" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "On the CPU." => |c| Ok(c.tensor(0)?.into());
     "pin_memory" Torch "m" Nothing ["(Tensor self, device? device=None) -> Tensor"] "The tensor itself." => |c| Ok(c.tensor(0)?.into());
     "cuda" Torch "m" Nothing ["(Tensor self, device? device=None, bool non_blocking=False) -> Tensor"] "On a GPU." => |_| Err(Error::Plain { exception: crate::error::Exception::Assertion, detail: "Torch not compiled with CUDA enabled".into() });
-    "copy" Torch "mi" Nothing ["(Tensor self, Tensor src, bool non_blocking=False) -> Tensor"] "The elements of another tensor." => |c| {
-            let (t, src) = (c.tensor(0)?, c.tensor(1)?);
-            let x = src.value();
-            let x = c.b.cast(&x, t.dtype());
+    "copy" Torch "mi" Nothing ["(Tensor self, Operand src, bool non_blocking=False) -> Tensor"] "The elements of another tensor." => |c| {
+            let (t, src) = (c.tensor(0)?, c.operand(1)?);
+            let x = c.operand_value(&src, t.dtype());
             let sizes = t.sizes();
             if !broadcast_sizes(&x.dims(), &sizes).is_ok_and(|s| s == sizes) {
                 let (a, b) = (t.sizes(), x.dims());

@@ -244,6 +244,9 @@ fn integral(
     if d.len() == 1 && d[0] != e[axis] {
         return Err(Error::runtime("trapezoid: There must be one `x` value for each sample point"));
     }
+    if d.len() == e.len() {
+        crate::ops::call::broadcast_sizes(&e, &d)?;
+    }
     // Positions of fewer axes stand for all the others.
     let x = if d.len() > 1 && d.len() < e.len() {
         let mut sizes = vec![1; e.len() - d.len()];

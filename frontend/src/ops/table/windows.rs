@@ -23,6 +23,20 @@ fn spread(c: &Call<'_>, i: usize, n: usize) -> Result<Vec<i64>> {
     }
 }
 
+/// A kernel is at least one element wide.
+fn kernel_has_elements(kernel: &[i64]) -> Result<()> {
+    if kernel.iter().all(|&k| k > 0) {
+        return Ok(());
+    }
+    let sizes = match *kernel {
+        [w] => format!(" kernel_height: 1 kernel_width: {w}"),
+        [h, w] => format!(" kernel_height: {h} kernel_width: {w}"),
+        [t, h, w, ..] => format!(": {t} x {h} x {w} (TxHxW)"),
+        [] => String::new(),
+    };
+    Err(Error::runtime(format!("kernel size should be greater than zero, but got{sizes}")))
+}
+
 fn conv(c: &mut Call<'_>, n: usize) -> Result<Returned> {
     let (mut x, w, bias) = (c.value(0)?, c.value(1)?, c.opt_value(2)?);
     let groups = c.int(6)?;
@@ -76,6 +90,7 @@ fn conv(c: &mut Call<'_>, n: usize) -> Result<Returned> {
     if padding.iter().any(|&(a, b)| a < 0 || b < 0) {
         return Err(Error::runtime("negative padding is not supported"));
     }
+    kernel_has_elements(&kernel)?;
     let (xs, ws) = (x.dims(), w.dims());
     if ws[0] % groups != 0 || ws[0] < groups {
         return Err(Error::runtime(format!(
@@ -166,6 +181,7 @@ fn conv_transposed(c: &mut Call<'_>, n: usize) -> Result<Returned> {
             "conv_transpose: types must agree, strides and dilations be positive, padding not negative",
         ));
     }
+    kernel_has_elements(&ws[2..])?;
     for i in 0..n {
         if extra[i] < 0 || (extra[i] >= stride[i] && extra[i] >= dilation[i]) {
             return Err(Error::runtime(format!(
