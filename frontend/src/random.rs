@@ -245,14 +245,16 @@ pub fn bernoulli(b: &mut Recorder, g: &Generator, p: f64, shape: &[i64]) -> Resu
     Ok(b.cmp(Cmp::Lt, &bits, &bound))
 }
 
-/// Which elements are 1, each with a probability of its own (`f64`).
+/// Which elements are 1, each with a probability of its own.
 ///
 /// # Errors
 /// No memory for the generator's state.
 pub fn bernoulli_each(b: &mut Recorder, g: &Generator, p: &Value) -> Result<Value> {
     let shape = p.dims();
-    let u = uniform(b, g, DType::F64, &shape)?;
-    let p = b.cast(p, DType::F64);
+    // In the type of the probabilities; 16-bit ones are compared as `f32`.
+    let wide = if p.ty.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let u = uniform(b, g, wide, &shape)?;
+    let p = b.cast(p, wide);
     Ok(b.cmp(Cmp::Lt, &u, &p))
 }
 

@@ -39,10 +39,12 @@ class Problem:
     def __init__(self, pkg, name, kwargs):
         rng = np.random.default_rng(5)
         self.pkg = pkg
-        self.w = pkg.nn.Parameter(pkg.tensor(rng.standard_normal((8, 4)).astype("f")))
-        self.b = pkg.nn.Parameter(pkg.tensor(rng.standard_normal(4).astype("f")))
-        self.x = pkg.tensor(rng.standard_normal((16, 8)).astype("f"))
-        self.y = pkg.tensor(rng.standard_normal((16, 4)).astype("f"))
+        # Steps along a direction found from differences of gradients: near the minimum those are rounding errors.
+        kind = "d" if name == "LBFGS" else "f"
+        self.w = pkg.nn.Parameter(pkg.tensor(rng.standard_normal((8, 4)).astype(kind)))
+        self.b = pkg.nn.Parameter(pkg.tensor(rng.standard_normal(4).astype(kind)))
+        self.x = pkg.tensor(rng.standard_normal((16, 8)).astype(kind))
+        self.y = pkg.tensor(rng.standard_normal((16, 4)).astype(kind))
         self.opt = getattr(pkg.optim, name)([{"params": [self.w]}, {"params": self.b, "lr": 0.02}]
                                             if name != "LBFGS" else [self.w, self.b], **kwargs)  # fmt: skip
         self.count = 0

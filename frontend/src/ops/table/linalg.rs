@@ -72,7 +72,7 @@ fn matmul(c: &mut Call<'_>) -> Result<Returned> {
                 b[0]
             ),
             (1, _) | (2, 2) => format!(
-                "mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
+                "mm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
                 if a.len() == 1 { 1 } else { a[0] },
                 a[a.len() - 1],
                 k,
@@ -135,7 +135,7 @@ fn add_product(c: &mut Call<'_>, ranks: (usize, usize), batch_sum: bool) -> Resu
     let (k, l) = (ad[ad.len() - 1], bd[bd.len().saturating_sub(2)]);
     if k != l || (ranks == (3, 3) && ad[0] != bd[0]) {
         return Err(Error::runtime(format!(
-            "mat1 and mat2 shapes cannot be multiplied ({}x{k} and {l}x{})",
+            "addmm: mat1 and mat2 shapes cannot be multiplied ({}x{k} and {l}x{})",
             ad[ad.len().saturating_sub(2)],
             bd[bd.len() - 1]
         )));

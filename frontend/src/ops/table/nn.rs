@@ -71,7 +71,8 @@ fn check_linear(x: &Value, w: &Value, b: Option<&Value>) -> Result<()> {
     if xs.last() != Some(&k) {
         let rows: i64 = xs[..xs.len().saturating_sub(1)].iter().product();
         return Err(Error::runtime(format!(
-            "mat1 and mat2 shapes cannot be multiplied ({rows}x{} and {k}x{})",
+            "{}: mat1 and mat2 shapes cannot be multiplied ({rows}x{} and {k}x{})",
+            if b.is_some() { "addmm" } else { "mm" },
             xs.last().copied().unwrap_or(1),
             ws[0]
         )));
