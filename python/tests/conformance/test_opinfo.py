@@ -8,7 +8,7 @@ import sys
 import pytest
 
 # How many entries of each database passed when the figure was last raised. They may only rise.
-FLOORS = {"ops": 250, "modules": 15, "optim": 4}
+FLOORS = {"ops": 600, "modules": 105, "optim": 13}
 
 
 @pytest.mark.parametrize("db", FLOORS)
