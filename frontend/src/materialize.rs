@@ -30,7 +30,7 @@ static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
 
 /// A recording of this many values is computed even if nobody asks: the safety net under a loop that never
 /// looks at a result.
-const RECORDED_LIMIT: u64 = 32_768;
+const RECORDED_LIMIT: u64 = 16_384;
 
 /// How many values were alive when everything was last computed.
 static KEPT: AtomicU64 = AtomicU64::new(0);

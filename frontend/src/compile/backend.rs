@@ -111,6 +111,22 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
 /// # Errors
 /// A defect of a pass.
 pub fn program_of(graph: &Graph, options: &CompileOptions) -> Result<Program> {
+    if graph.len() < DEEP {
+        return run_passes(graph, options);
+    }
+    let missing = |e: std::io::Error| Error::Internal { detail: format!("no thread for the compiler: {e}") };
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("ttk-passes".into()).stack_size(STACK);
+        let passes = builder.spawn_scoped(scope, || run_passes(graph, options)).map_err(missing)?;
+        passes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// A graph of so many nodes may be a chain as deep, along which passes recurse: they get a stack for it.
+const DEEP: usize = 2048;
+const STACK: usize = 512 << 20;
+
+fn run_passes(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let start = Instant::now();
     let passes = Options { inference: options.inference, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &passes).map_err(internal)?;
