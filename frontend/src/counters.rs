@@ -35,6 +35,8 @@ counters! {
     PASS_NS "pass_ns";
     /// Nanoseconds in code generation.
     CODEGEN_NS "codegen_ns";
+    /// Nanoseconds in looking for plans on disk and reading them.
+    LOAD_NS "load_ns";
 }
 
 pub fn add(counter: &AtomicU64, by: u64) {

@@ -76,7 +76,9 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
     target.width.bits().hash(&mut key);
     target.triple.to_string().hash(&mut key);
     let key = key.finish();
+    let start = Instant::now();
     let found = DISK.as_ref().and_then(|disk| disk.load(&key));
+    counters::add(&counters::LOAD_NS, start.elapsed().as_nanos() as u64);
     let entry = match found {
         Some(entry) => {
             counters::add(&counters::DISK_HITS, 1);
