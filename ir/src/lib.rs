@@ -3,10 +3,12 @@
 //! * [`graph`]: a pure SSA graph over tensors; every operation is an [`op::Op`].
 //! * [`kernel`]: structured loops over scalars, what a back end turns into machine code or CUDA C.
 //! * [`program`]: a compiled graph, as kernels, library calls and the buffers between them.
+//! * [`device`]: what a device with grids of threads launches for each step of a program.
 //!
 //! **Invariant:** this crate does no I/O, holds no global state, starts no thread and knows no device.
 
 pub mod build;
+pub mod device;
 pub mod dtype;
 pub mod eval;
 pub mod expr;
