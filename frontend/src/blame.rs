@@ -6,8 +6,9 @@
 
 use crate::compile::extract::{Entry, extract_roots};
 use crate::error::{Error, Result};
-use crate::materialize::{add_pending, compute, compute_roots};
+use crate::materialize::{compute, compute_roots};
 use crate::node::{Kind, Value};
+use crate::pending;
 use crate::tensor::{Past, Storage};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub(crate) fn settle(storages: Vec<Arc<Storage>>) -> Result<()> {
             // All of it can be computed, piece by piece.
             None if !in_pieces => in_pieces = true,
             _ => {
-                waiting.iter().for_each(add_pending);
+                waiting.iter().for_each(pending::add);
                 return Err(reported.unwrap_or(failure));
             }
         }
@@ -98,7 +99,7 @@ fn roll_back(storage: &Storage, dependence: &mut Dependence) -> bool {
         return false;
     };
     *value = earlier;
-    storage.version.fetch_add(1, Ordering::Relaxed);
+    storage.version.bump();
     true
 }
 

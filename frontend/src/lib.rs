@@ -12,6 +12,7 @@ pub mod log;
 pub mod materialize;
 pub mod node;
 pub mod ops;
+pub mod pending;
 pub mod random;
 pub mod record;
 pub mod source;

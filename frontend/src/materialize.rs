@@ -7,23 +7,15 @@ use crate::counters;
 use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
 use crate::node::{Node, Value, live_nodes};
+use crate::pending;
 use crate::record::Recorder;
 use crate::tensor::Storage;
 use crate::view::{View, numel};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock};
 use ttk_ir::Type;
 use ttk_runtime::Buffer;
-
-/// Storages with a value still to be computed.
-static PENDING: Mutex<Pending> = Mutex::new(Pending { storages: Vec::new(), sweep_at: 1024 });
-
-struct Pending {
-    storages: Vec<Weak<Storage>>,
-    /// Length at which the dead are next swept out.
-    sweep_at: usize,
-}
 
 /// The cache of compiled plans; its lock also makes computations one at a time.
 static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
@@ -34,19 +26,6 @@ const RECORDED_LIMIT: u64 = 16_384;
 
 /// How many values were alive when everything was last computed.
 static KEPT: AtomicU64 = AtomicU64::new(0);
-
-/// Puts a storage on the list of those to compute.
-pub(crate) fn add_pending(storage: &Arc<Storage>) {
-    if storage.pending.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    let mut pending = PENDING.lock();
-    if pending.storages.len() >= pending.sweep_at {
-        pending.storages.retain(|s| s.strong_count() > 0);
-        pending.sweep_at = (2 * pending.storages.len()).max(1024);
-    }
-    pending.storages.push(Arc::downgrade(storage));
-}
 
 /// Whether so much is recorded that it should be computed now.
 pub fn over_limit() -> bool {
@@ -59,19 +38,18 @@ pub fn over_limit() -> bool {
 /// What goes wrong while compiling or running. What does not depend on the operation that failed is computed all the
 /// same; see [`blame::settle`] for what does.
 pub fn flush() -> Result<()> {
-    let pending = std::mem::take(&mut PENDING.lock().storages);
-    let mut roots: Vec<Value> = Vec::new();
-    let mut storages: Vec<Arc<Storage>> = Vec::new();
-    for storage in pending.iter().filter_map(Weak::upgrade) {
-        storage.pending.store(false, Ordering::Relaxed);
+    let mut waiting: Vec<(Value, Arc<Storage>)> = Vec::new();
+    for storage in pending::take() {
         let value = storage.value.lock().clone();
         if value.is_computed() {
             storage.forget_past();
         } else {
-            roots.push(value);
-            storages.push(storage);
+            waiting.push((value, storage));
         }
     }
+    // In the order of recording, so that the same program gives the same graph.
+    waiting.sort_by_key(|(value, _)| value.id);
+    let (roots, storages): (Vec<Value>, Vec<Arc<Storage>>) = waiting.into_iter().unzip();
     let result = compute(&roots);
     drop(roots);
     let result = match result {
@@ -200,7 +178,7 @@ pub fn share_memory(storage: &Storage) -> Result<Option<Buffer>> {
         return Ok(Some(own));
     }
     *value = Node::leaf(own.clone(), value.ty.clone());
-    *shared = Some(own.clone());
+    storage.shared.set(&mut shared, Some(own.clone()));
     Ok(Some(own))
 }
 
@@ -217,7 +195,7 @@ pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
         // writes it: by whoever holds the array.
         unsafe { memory.overwrite(&result) };
         if value.requires_grad {
-            *shared = None;
+            storage.shared.set(&mut shared, None);
         } else {
             *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
         }

@@ -153,12 +153,22 @@ impl Node {
 
 /// Drops values without recursion: a chain of a million additions must not overflow the stack.
 pub fn drop_values(values: SmallVec<[Value; 3]>) {
-    let mut stack: Vec<Value> = values.into_iter().collect();
-    while let Some(value) = stack.pop() {
-        if let Some(mut node) = Arc::into_inner(value) {
-            let inputs = std::mem::take(&mut node.state.get_mut().inputs);
-            stack.extend(inputs);
+    let mut stack: Vec<Value> = Vec::new();
+    let mut next = values;
+    loop {
+        for mut value in next {
+            // The last reference is kept until the node has no inputs to drop.
+            if let Some(node) = Arc::get_mut(&mut value)
+                && !node.state.get_mut().inputs.is_empty()
+            {
+                stack.push(value);
+            }
         }
+        let Some(mut value) = stack.pop() else { return };
+        next = match Arc::get_mut(&mut value) {
+            Some(node) => std::mem::take(&mut node.state.get_mut().inputs),
+            None => SmallVec::new(),
+        };
     }
 }
 

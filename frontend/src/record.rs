@@ -74,14 +74,19 @@ impl Recorder {
     /// The type rule the operands break; operators check their arguments in the user's words first, so
     /// this is what is left.
     pub fn try_op(&mut self, op: Op, inputs: &[Value]) -> Result<Value> {
-        let types: SmallVec<[&Type; 3]> = inputs.iter().map(|v| &v.ty).collect();
-        let ty = infer(&op, &types)
-            .map_err(|e| Error::Plain { exception: Exception::Runtime, detail: e.to_string() })?;
+        let ty = match inputs {
+            [x] => infer(&op, &[&x.ty]),
+            [x, y] => infer(&op, &[&x.ty, &y.ty]),
+            more => infer(&op, &more.iter().map(|v| &v.ty).collect::<SmallVec<[&Type; 3]>>()),
+        };
+        let ty = ty.map_err(|e| Error::Plain { exception: Exception::Runtime, detail: e.to_string() })?;
         let requires_grad = self.grad
             && ty.dtype.is_float()
             && !matches!(op, Op::Detach)
             && inputs.iter().any(|v| v.requires_grad);
-        Ok(Node::new(Kind::Op(op), ty, inputs.into(), requires_grad, self.loc))
+        let mut operands = SmallVec::new();
+        inputs.iter().for_each(|v| operands.push(v.clone()));
+        Ok(Node::new(Kind::Op(op), ty, operands, requires_grad, self.loc))
     }
 
     /// The value itself, with another meaning to the derivative walk.

@@ -5,14 +5,14 @@
 
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
-use crate::materialize;
 use crate::node::{Alias, Kind, Node, Saved, Value};
 use crate::record::{Recorder, grad_enabled};
 use crate::view::{Dims, View};
-use parking_lot::Mutex;
+use crate::{materialize, pending};
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use ttk_ir::{Builder, DType, Op, Type};
 use ttk_runtime::Buffer;
 
@@ -20,12 +20,58 @@ use ttk_runtime::Buffer;
 #[derive(Debug)]
 pub struct Storage {
     pub value: Mutex<Value>,
-    pub version: Arc<AtomicU32>,
-    /// Memory that someone outside sees too (NumPy): writes must arrive there at once.
-    pub shared: Mutex<Option<Buffer>>,
-    /// Whether the storage is on the list of those with a value still to be computed.
-    pub pending: AtomicBool,
+    pub version: Version,
+    pub shared: Shared,
+    /// Where the storage is on the list of those with a value still to be computed.
+    pub place: pending::Place,
     pub past: Mutex<Past>,
+}
+
+/// How often a storage was written.
+#[derive(Debug, Default)]
+pub struct Version {
+    /// Made by the first write, or by the first [`Saved`] that watches it: most storages have neither.
+    count: OnceLock<Arc<AtomicU32>>,
+}
+
+impl Version {
+    pub fn get(&self) -> u32 {
+        self.count.get().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Counts one more write.
+    pub fn bump(&self) -> u32 {
+        self.watch().fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The count itself, which outlives the storage.
+    pub fn watch(&self) -> &Arc<AtomicU32> {
+        self.count.get_or_init(Arc::default)
+    }
+}
+
+/// Memory that someone outside sees too (NumPy), if there is any: writes must arrive there at once.
+#[derive(Debug, Default)]
+pub struct Shared {
+    memory: Mutex<Option<Buffer>>,
+    /// Whether there is any, to be asked without the lock.
+    any: AtomicBool,
+}
+
+impl Shared {
+    pub fn is_some(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Option<Buffer>> {
+        self.memory.lock()
+    }
+
+    /// Replaces the memory, whose lock is held.
+    pub fn set(&self, memory: &mut MutexGuard<'_, Option<Buffer>>, new: Option<Buffer>) {
+        self.any.store(new.is_some(), Ordering::Relaxed);
+        **memory = new;
+    }
 }
 
 /// What a storage held before it was written, since its elements were last computed: the latest of these that can
@@ -78,21 +124,18 @@ impl Tensor {
     pub fn from_value(value: Value) -> Tensor {
         let view = View::whole(value.dims());
         let computed = value.is_computed();
+        // An operator may hand back an operand as it is; with derivatives off it carries none.
+        let stop = (value.requires_grad && !grad_enabled()).then_some((0, Stop::Detach));
         let storage = Arc::new(Storage {
             value: Mutex::new(value),
-            version: Arc::new(AtomicU32::new(0)),
-            shared: Mutex::new(None),
-            pending: AtomicBool::new(false),
+            version: Version::default(),
+            shared: Shared::default(),
+            place: pending::Place::default(),
             past: Mutex::default(),
         });
         if !computed {
-            materialize::add_pending(&storage);
+            pending::add(&storage);
         }
-        // An operator may hand back an operand as it is; with derivatives off it carries none.
-        let stop = {
-            let value = storage.value.lock();
-            (value.requires_grad && !grad_enabled()).then_some((0, Stop::Detach))
-        };
         Tensor::from_body(storage, view, stop)
     }
 
@@ -104,7 +147,8 @@ impl Tensor {
     /// A flat tensor over memory that someone else sees too, of `n` elements.
     pub fn sharing(buffer: Buffer, dtype: DType, n: i64) -> Tensor {
         let t = Tensor::from_buffer(buffer.clone(), dtype, &[n]);
-        *t.storage().shared.lock() = Some(buffer);
+        let storage = t.storage();
+        storage.shared.set(&mut storage.shared.lock(), Some(buffer));
         t
     }
 
@@ -167,11 +211,11 @@ impl Tensor {
     }
 
     pub fn sizes(&self) -> Dims {
-        self.0.body.lock().view.sizes.clone()
+        Dims::from_slice(&self.0.body.lock().view.sizes)
     }
 
     pub fn strides(&self) -> Dims {
-        self.0.body.lock().view.strides.clone()
+        Dims::from_slice(&self.0.body.lock().view.strides)
     }
 
     pub fn rank(&self) -> usize {
@@ -188,6 +232,13 @@ impl Tensor {
         value.ty.dtype
     }
 
+    /// [`Tensor::rank`] and [`Tensor::dtype`] at once.
+    pub fn rank_and_dtype(&self) -> (usize, DType) {
+        let body = self.0.body.lock();
+        let dtype = body.storage.value.lock().ty.dtype;
+        (body.view.sizes.len(), dtype)
+    }
+
     pub fn view(&self) -> View {
         self.0.body.lock().view.clone()
     }
@@ -197,7 +248,7 @@ impl Tensor {
     }
 
     pub fn version(&self) -> u32 {
-        self.0.body.lock().storage.version.load(Ordering::Relaxed)
+        self.0.body.lock().storage.version.get()
     }
 
     /// The value as it is now, for recording.
@@ -208,7 +259,7 @@ impl Tensor {
     /// Remembers that a derivative formula will read this tensor.
     pub fn saved(&self) -> Saved {
         let body = self.0.body.lock();
-        let version = body.storage.version.clone();
+        let version = body.storage.version.watch().clone();
         let expected = version.load(Ordering::Relaxed);
         let dtype = body.storage.value.lock().ty.dtype;
         Saved { version, expected, dtype, shape: body.view.sizes.clone() }
@@ -247,14 +298,14 @@ impl Tensor {
         let replaced = body.view.put(&mut Recorder::new(), &old, new.clone())?;
         let computed = replaced.is_computed();
         *storage.value.lock() = replaced.clone();
-        let version = storage.version.fetch_add(1, Ordering::Relaxed) + 1;
+        let version = storage.version.bump();
         body.cache = if body.stop.is_none() { Some((version, new)) } else { None };
         drop(body);
-        if storage.shared.lock().is_some() {
+        if storage.shared.is_some() {
             let result = materialize::write_through(&storage);
             if result.is_err() {
                 *storage.value.lock() = old;
-                storage.version.fetch_add(1, Ordering::Relaxed);
+                storage.version.bump();
             }
             return result;
         }
@@ -262,7 +313,7 @@ impl Tensor {
             storage.forget_past();
         } else {
             storage.remember(old, &replaced);
-            materialize::add_pending(&storage);
+            pending::add(&storage);
         }
         Ok(())
     }
@@ -367,6 +418,12 @@ impl Tensor {
     }
 }
 
+impl Drop for Storage {
+    fn drop(&mut self) {
+        pending::forget(self);
+    }
+}
+
 impl Storage {
     /// Notes that `old` was replaced by `new`, which is yet to be computed.
     fn remember(&self, old: Value, new: &Value) {
@@ -406,14 +463,14 @@ impl Body {
     }
 
     fn read(&mut self) -> Value {
-        let version = self.storage.version.load(Ordering::Relaxed);
-        if self.storage.shared.lock().is_some() {
+        if self.storage.shared.is_some() {
             return self.read_shared();
         }
         let base = self.storage.value.lock().clone();
         if self.view.steps.is_empty() && self.stop.is_none() {
             return base;
         }
+        let version = self.storage.version.get();
         if let Some((at, value)) = &self.cache
             && *at == version
         {

@@ -5,7 +5,8 @@
 
 use crate::errors::{guard, guard_python};
 use crate::object::{PyTensor, wrap};
-use crate::parse::{Given, parse, type_name};
+use crate::operators::Named;
+use crate::parse::{Args, Given, parse, type_name};
 use crate::source;
 use crate::types::{dtype_object, size_object};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -108,7 +109,8 @@ unsafe fn call<'py>(
         }
     }
     let given = Given { positional: &positional, keywords: &keywords, is_method };
-    let (overload, parsed) = parse(operator, in_place, &given)?;
+    let mut parsed = Args::new();
+    let overload = parse(operator, in_place, &given, &mut parsed)?;
     let form = match (&out, in_place) {
         (Some(targets), _) => Form::Out(out_tensors(operator.row.name, targets)?),
         (None, true) => Form::InPlace,
@@ -299,14 +301,15 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Calls an operator by name from native code, as Python would.
 pub(crate) fn call_named<'py>(
     py: Python<'py>,
-    name: &str,
+    op: &Named,
     positional: &[Bound<'py, PyAny>],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let Some(operator) = ttk_frontend::ops::find(Space::Torch, name) else {
-        return Err(PyRuntimeError::new_err(format!("there is no operator {name}")));
+    let Some(operator) = op.operator() else {
+        return Err(PyRuntimeError::new_err(format!("there is no operator {}", op.name)));
     };
     let given = Given { positional, keywords: &[], is_method: false };
-    let (overload, parsed) = parse(operator, false, &given)?;
+    let mut parsed = Args::new();
+    let overload = parse(operator, false, &given, &mut parsed)?;
     // SAFETY: the lock is held.
     unsafe { source::note_line() };
     let returned = guard(|| invoke(operator, overload, &parsed, &Form::Function))?;

@@ -10,6 +10,7 @@ mod errors;
 mod graph;
 mod index;
 mod object;
+mod operators;
 mod parse;
 mod source;
 mod state;

@@ -2,6 +2,7 @@
 
 use crate::dispatch::call_named;
 use crate::errors::{guard, guard_unlocked};
+use crate::operators::{Operand, binary, in_place, named};
 use crate::parse::{number_of, type_name};
 use crate::types::{PyDevice, dtype_object, size_object};
 use parking_lot::RwLock;
@@ -12,7 +13,7 @@ use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyList, PyTuple, PyType};
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use ttk_frontend::error::{python_dtype_name, scalar_type_name};
 use ttk_frontend::ops::Number;
 use ttk_frontend::{Tensor, host, index};
@@ -29,6 +30,20 @@ impl Drop for PyTensor {
 
 /// The Python class of results: `Tensor`, a subclass of this one.
 static CLASS: RwLock<Option<Py<PyType>>> = RwLock::new(None);
+
+/// The address of [`CLASS`], which lives as long as the process: most tensors are recognised by it.
+static CLASS_ADDRESS: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The tensor of an object, if it is one.
+pub(crate) fn as_tensor<'a>(v: &'a Bound<'_, PyAny>) -> Option<&'a Tensor> {
+    // SAFETY: `v` is alive.
+    let class = unsafe { ffi::Py_TYPE(v.as_ptr()) };
+    if class.cast() == CLASS_ADDRESS.load(Ordering::Relaxed) {
+        // SAFETY: the class is a subclass of the native one, which `_set_tensor_class` checks.
+        return Some(&unsafe { v.cast_unchecked::<PyTensor>() }.get().0);
+    }
+    v.cast::<PyTensor>().ok().map(|t| &t.get().0)
+}
 
 /// The tensor's object, made if there is none.
 pub(crate) fn wrap(py: Python<'_>, t: Tensor) -> PyResult<Bound<'_, PyAny>> {
@@ -71,8 +86,8 @@ fn make<'py>(py: Python<'py>, class: &Bound<'py, PyType>, t: Tensor) -> PyResult
 
 /// The tensor of an object, or of anything `torch.tensor` takes.
 pub(crate) fn tensor_like(v: &Bound<'_, PyAny>) -> PyResult<Tensor> {
-    if let Ok(t) = v.cast::<PyTensor>() {
-        return Ok(t.get().0.clone());
+    if let Some(t) = as_tensor(v) {
+        return Ok(t.clone());
     }
     crate::convert::tensor_from(v, None)
 }
@@ -85,30 +100,6 @@ impl PyTensor {
         }
         guard_unlocked(py, || host::item(&self.0))
     }
-}
-
-type Operand<'py> = Bound<'py, PyAny>;
-
-fn is_operand(v: &Operand<'_>) -> bool {
-    v.is_instance_of::<PyTensor>() || number_of(v).is_some()
-}
-
-fn binary<'py>(name: &str, x: &Operand<'py>, y: &Operand<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = x.py();
-    if is_operand(x) && is_operand(y) {
-        return call_named(py, name, &[x.clone(), y.clone()]);
-    }
-    // A NumPy array takes part as a tensor; anything else may know what to do itself.
-    let array = |v: &Operand<'py>| v.hasattr("__array__").unwrap_or(false) && !v.is_instance_of::<PyTensor>();
-    if array(x) || array(y) {
-        let lift = |v: &Operand<'py>| tensor_like(v).and_then(|t| wrap(py, t));
-        return call_named(py, name, &[lift(x)?, lift(y)?]);
-    }
-    Ok(py.NotImplemented().into_bound(py))
-}
-
-fn in_place<'py>(name: &str, x: &Operand<'py>, y: &Operand<'py>) -> PyResult<()> {
-    x.call_method1(name, (y,)).map(drop)
 }
 
 #[pymethods]
@@ -463,59 +454,59 @@ impl PyTensor {
     }
 
     fn __add__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("add", slf.as_any(), other)
+        binary(named!("add"), slf.as_any(), other)
     }
 
     fn __radd__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("add", slf.as_any(), other)
+        binary(named!("add"), slf.as_any(), other)
     }
 
     fn __sub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("sub", slf.as_any(), other)
+        binary(named!("sub"), slf.as_any(), other)
     }
 
     fn __rsub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("sub", other, slf.as_any())
+        binary(named!("sub"), other, slf.as_any())
     }
 
     fn __mul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("mul", slf.as_any(), other)
+        binary(named!("mul"), slf.as_any(), other)
     }
 
     fn __rmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("mul", slf.as_any(), other)
+        binary(named!("mul"), slf.as_any(), other)
     }
 
     fn __truediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("div", slf.as_any(), other)
+        binary(named!("div"), slf.as_any(), other)
     }
 
     fn __rtruediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("div", other, slf.as_any())
+        binary(named!("div"), other, slf.as_any())
     }
 
     fn __floordiv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("floor_divide", slf.as_any(), other)
+        binary(named!("floor_divide"), slf.as_any(), other)
     }
 
     fn __rfloordiv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("floor_divide", other, slf.as_any())
+        binary(named!("floor_divide"), other, slf.as_any())
     }
 
     fn __mod__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("remainder", slf.as_any(), other)
+        binary(named!("remainder"), slf.as_any(), other)
     }
 
     fn __rmod__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("remainder", other, slf.as_any())
+        binary(named!("remainder"), other, slf.as_any())
     }
 
     fn __matmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("matmul", slf.as_any(), other)
+        binary(named!("matmul"), slf.as_any(), other)
     }
 
     fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("matmul", other, slf.as_any())
+        binary(named!("matmul"), other, slf.as_any())
     }
 
     fn __pow__<'py>(
@@ -523,7 +514,7 @@ impl PyTensor {
         other: &Operand<'py>,
         _modulo: &Operand<'py>,
     ) -> PyResult<Operand<'py>> {
-        binary("pow", slf.as_any(), other)
+        binary(named!("pow"), slf.as_any(), other)
     }
 
     fn __rpow__<'py>(
@@ -531,47 +522,47 @@ impl PyTensor {
         other: &Operand<'py>,
         _modulo: &Operand<'py>,
     ) -> PyResult<Operand<'py>> {
-        binary("pow", other, slf.as_any())
+        binary(named!("pow"), other, slf.as_any())
     }
 
     fn __and__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_and", slf.as_any(), other)
+        binary(named!("bitwise_and"), slf.as_any(), other)
     }
 
     fn __rand__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_and", slf.as_any(), other)
+        binary(named!("bitwise_and"), slf.as_any(), other)
     }
 
     fn __or__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_or", slf.as_any(), other)
+        binary(named!("bitwise_or"), slf.as_any(), other)
     }
 
     fn __ror__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_or", slf.as_any(), other)
+        binary(named!("bitwise_or"), slf.as_any(), other)
     }
 
     fn __xor__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_xor", slf.as_any(), other)
+        binary(named!("bitwise_xor"), slf.as_any(), other)
     }
 
     fn __rxor__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_xor", slf.as_any(), other)
+        binary(named!("bitwise_xor"), slf.as_any(), other)
     }
 
     fn __lshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_left_shift", slf.as_any(), other)
+        binary(named!("bitwise_left_shift"), slf.as_any(), other)
     }
 
     fn __rlshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_left_shift", other, slf.as_any())
+        binary(named!("bitwise_left_shift"), other, slf.as_any())
     }
 
     fn __rshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_right_shift", slf.as_any(), other)
+        binary(named!("bitwise_right_shift"), slf.as_any(), other)
     }
 
     fn __rrshift__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary("bitwise_right_shift", other, slf.as_any())
+        binary(named!("bitwise_right_shift"), other, slf.as_any())
     }
 
     fn __iadd__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<()> {
@@ -615,7 +606,7 @@ impl PyTensor {
     }
 
     fn __neg__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
-        call_named(slf.py(), "neg", std::slice::from_ref(slf.as_any()))
+        call_named(slf.py(), named!("neg"), std::slice::from_ref(slf.as_any()))
     }
 
     fn __pos__<'py>(slf: &Bound<'py, Self>) -> Operand<'py> {
@@ -623,7 +614,7 @@ impl PyTensor {
     }
 
     fn __abs__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
-        call_named(slf.py(), "abs", std::slice::from_ref(slf.as_any()))
+        call_named(slf.py(), named!("abs"), std::slice::from_ref(slf.as_any()))
     }
 
     fn __invert__<'py>(slf: &Bound<'py, Self>) -> PyResult<Operand<'py>> {
@@ -632,7 +623,7 @@ impl PyTensor {
                 "~ (operator.invert) is only implemented on integer and Boolean-type tensors",
             ));
         }
-        call_named(slf.py(), "bitwise_not", std::slice::from_ref(slf.as_any()))
+        call_named(slf.py(), named!("bitwise_not"), std::slice::from_ref(slf.as_any()))
     }
 
     fn __richcmp__<'py>(
@@ -640,15 +631,15 @@ impl PyTensor {
         other: &Operand<'py>,
         op: CompareOp,
     ) -> PyResult<Operand<'py>> {
-        let name = match op {
-            CompareOp::Eq => "eq",
-            CompareOp::Ne => "ne",
-            CompareOp::Lt => "lt",
-            CompareOp::Le => "le",
-            CompareOp::Gt => "gt",
-            CompareOp::Ge => "ge",
+        let op = match op {
+            CompareOp::Eq => named!("eq"),
+            CompareOp::Ne => named!("ne"),
+            CompareOp::Lt => named!("lt"),
+            CompareOp::Le => named!("le"),
+            CompareOp::Gt => named!("gt"),
+            CompareOp::Ge => named!("ge"),
         };
-        binary(name, slf.as_any(), other)
+        binary(op, slf.as_any(), other)
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
@@ -714,7 +705,9 @@ fn _set_tensor_class(class: Bound<'_, PyType>) -> PyResult<()> {
     if !class.is_subclass_of::<PyTensor>()? {
         return Err(PyTypeError::new_err("the class of tensors is a subclass of TensorBase"));
     }
-    *CLASS.write() = Some(class.unbind());
+    CLASS_ADDRESS.store(class.as_ptr(), Ordering::Relaxed);
+    // A class that was set before stays alive: its address must not become another one's.
+    std::mem::forget(CLASS.write().replace(class.unbind()));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Python arguments against an operator's signatures, with PyTorch's error texts.
 
-use crate::object::PyTensor;
+use crate::object::{PyTensor, as_tensor};
 use crate::types::{PyDType, PyDevice, PyGenerator};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -59,14 +59,19 @@ const SEVERAL: [&str; 9] = [
     "meshgrid",
 ];
 
-/// The overload that fits, and its arguments with defaults filled in.
-pub(crate) fn parse(operator: &Operator, in_place: bool, given: &Given<'_, '_>) -> PyResult<(usize, Args)> {
+/// The overload that fits; its arguments, with defaults filled in, are put into `args`.
+pub(crate) fn parse(
+    operator: &Operator,
+    in_place: bool,
+    given: &Given<'_, '_>,
+    args: &mut Args,
+) -> PyResult<usize> {
     let overloads = operator.overloads();
-    let several = SEVERAL.contains(&operator.row.name);
     let mut first = None;
     for (i, signature) in overloads.iter().enumerate() {
-        match bind(signature, several, given) {
-            Ok(args) => return Ok((i, args)),
+        args.clear();
+        match bind(signature, operator.row.name, given, args) {
+            Ok(()) => return Ok(i),
             Err(Misfit::Python(e)) => return Err(e),
             Err(misfit) => {
                 first.get_or_insert(misfit);
@@ -138,7 +143,7 @@ pub(crate) fn type_name(v: &Bound<'_, PyAny>) -> String {
     v.get_type().name().map(|n| n.to_string()).unwrap_or_else(|_| "object".into())
 }
 
-fn bind(signature: &Signature, several: bool, given: &Given<'_, '_>) -> Result<Args, Misfit> {
+fn bind(signature: &Signature, name: &str, given: &Given<'_, '_>, args: &mut Args) -> Result<(), Misfit> {
     let params = &signature.params;
     let n_positional = signature.n_positional();
     let mut positional = given.positional;
@@ -161,8 +166,8 @@ fn bind(signature: &Signature, several: bool, given: &Given<'_, '_>) -> Result<A
             positional = &positional[..list_at];
         }
     }
-    if several
-        && let Some(at) = params.iter().position(|p| p.ty == ParamType::Tensors)
+    if let Some(at) = params.iter().position(|p| p.ty == ParamType::Tensors)
+        && SEVERAL.contains(&name)
         && let Some(tensors) = positional.get(at..).filter(|rest| !rest.is_empty())
         && let Some(tensors) = tensors.iter().map(tensor_of).collect()
     {
@@ -174,7 +179,6 @@ fn bind(signature: &Signature, several: bool, given: &Given<'_, '_>) -> Result<A
     if taken > n_positional {
         return Err(Misfit::TooMany { most: n_positional, given: taken });
     }
-    let mut args: Args = SmallVec::with_capacity(params.len());
     let mut used = 0;
     let mut missing = Vec::new();
     for (i, param) in params.iter().enumerate() {
@@ -215,7 +219,7 @@ fn bind(signature: &Signature, several: bool, given: &Given<'_, '_>) -> Result<A
     if !missing.is_empty() {
         return Err(Misfit::Missing(missing));
     }
-    Ok(args)
+    Ok(())
 }
 
 fn is_int(v: &Bound<'_, PyAny>) -> bool {
@@ -291,7 +295,7 @@ pub(crate) fn number_of(v: &Bound<'_, PyAny>) -> Option<Number> {
 }
 
 fn tensor_of(v: &Bound<'_, PyAny>) -> Option<Tensor> {
-    v.cast::<PyTensor>().ok().map(|t| t.get().0.clone())
+    as_tensor(v).cloned()
 }
 
 /// A 0-d tensor where a number is wanted.

@@ -14,6 +14,24 @@ struct Code {
     ours: bool,
 }
 
+/// `PyFrame_GetLasti`: at which instruction a frame is. CPython has it since 3.11, outside the stable interface
+/// that this module is linked to; where it is missing the frame's attribute is read.
+type LastInstruction = unsafe extern "C" fn(*mut ffi::PyFrameObject) -> std::ffi::c_int;
+
+#[cfg(unix)]
+fn last_instruction() -> Option<LastInstruction> {
+    // SAFETY: the name is a C string; whatever has it in this process is CPython's function of that type.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, c"PyFrame_GetLasti".as_ptr());
+        (!found.is_null()).then(|| std::mem::transmute::<*mut std::ffi::c_void, LastInstruction>(found))
+    }
+}
+
+#[cfg(not(unix))]
+fn last_instruction() -> Option<LastInstruction> {
+    None
+}
+
 #[derive(Default)]
 struct Seen {
     codes: FxHashMap<usize, Code>,
@@ -24,6 +42,7 @@ struct Seen {
     package: Option<Arc<str>>,
     /// The strings `f_back` and `f_lasti`, once they are needed.
     names: [usize; 2],
+    last_instruction: Option<Option<LastInstruction>>,
 }
 
 thread_local! {
@@ -117,13 +136,18 @@ impl Seen {
     unsafe fn number(&mut self, code: usize, frame: *mut ffi::PyFrameObject) -> u32 {
         // SAFETY: passed on from the caller; the new reference is released.
         let at = unsafe {
-            let at = self.attribute(frame, 1, c"f_lasti");
-            if at.is_null() {
-                return 0;
+            match self.last_instruction.get_or_insert_with(last_instruction) {
+                Some(last) => i64::from(last(frame)),
+                None => {
+                    let at = self.attribute(frame, 1, c"f_lasti");
+                    if at.is_null() {
+                        return 0;
+                    }
+                    let number = ffi::PyLong_AsLong(at) as i64;
+                    ffi::Py_DECREF(at);
+                    number
+                }
             }
-            let number = ffi::PyLong_AsLong(at) as i64;
-            ffi::Py_DECREF(at);
-            number
         };
         if let Some(&known) = self.lines.get(&(code, at)) {
             return known;

@@ -7,7 +7,8 @@ use ttk_ir::{Builder, Dim, Shape};
 
 /// `max(x, 0)`, with slope 0 at 0; NaN stays.
 pub fn relu<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    x.masked(&x.le(0.0), 0.0)
+    let zero = x.full_like(0.0);
+    x.masked(&x.le(&zero), &zero)
 }
 
 /// `x` limited to `low..=high`, with slope 0 at both ends.

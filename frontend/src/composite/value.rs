@@ -131,10 +131,10 @@ pub fn broadcast_shapes(shapes: &[&[Dim]]) -> Option<Shape> {
 /// Both operands at their common shape. Shapes that do not broadcast are left for the type rule of the
 /// operation to refuse.
 pub fn broadcast<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> (Val<'r, B>, Val<'r, B>) {
-    let (a, b) = (x.shape(), y.shape());
-    if a == b {
+    if x.has_shape_of(y) {
         return (x.clone(), y.clone());
     }
+    let (a, b) = (x.shape(), y.shape());
     match broadcast_shapes(&[&a, &b]) {
         Some(shape) => (x.broadcast_to(&shape), y.broadcast_to(&shape)),
         None => (x.clone(), y.clone()),
@@ -180,6 +180,11 @@ impl<'r, B: Builder> Val<'r, B> {
 
     pub fn shape(&self) -> Shape {
         self.scope.builder.borrow().ty(&self.value).shape.clone()
+    }
+
+    fn has_shape_of(&self, other: &Self) -> bool {
+        let builder = self.scope.builder.borrow();
+        builder.ty(&self.value).shape == builder.ty(&other.value).shape
     }
 
     pub fn rank(&self) -> usize {
@@ -253,6 +258,9 @@ impl<'r, B: Builder> Val<'r, B> {
     /// Where this is true `yes`, elsewhere `no`; at least one of them is a value.
     pub fn select(&self, yes: impl Operand<'r, B>, no: impl Operand<'r, B>, like: &Val<'r, B>) -> Val<'r, B> {
         let (yes, no) = (yes.like(like), no.like(like));
+        if self.has_shape_of(&yes) && self.has_shape_of(&no) {
+            return self.emit(Op::Select, &[self.value.clone(), yes.value, no.value]);
+        }
         let (a, b, c) = (self.shape(), yes.shape(), no.shape());
         let (on, yes, no) = match broadcast_shapes(&[&a, &b, &c]) {
             Some(s) => (self.broadcast_to(&s), yes.broadcast_to(&s), no.broadcast_to(&s)),

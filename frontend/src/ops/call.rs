@@ -30,17 +30,19 @@ pub enum Returned {
 }
 
 /// A tensor or a number, as an operand of arithmetic.
-#[derive(Clone, Debug)]
-pub enum Operand {
-    Tensor(Tensor),
+#[derive(Clone, Copy, Debug)]
+pub enum Operand<'a> {
+    Tensor(&'a Tensor),
     Number(Number),
 }
 
-impl Operand {
+impl Operand<'_> {
     pub fn promotable(&self) -> Promotable {
         match self {
-            Operand::Tensor(t) if t.rank() == 0 => Promotable::ZeroDim(t.dtype()),
-            Operand::Tensor(t) => Promotable::Tensor(t.dtype()),
+            Operand::Tensor(t) => match t.rank_and_dtype() {
+                (0, dtype) => Promotable::ZeroDim(dtype),
+                (_, dtype) => Promotable::Tensor(dtype),
+            },
             Operand::Number(n) => Promotable::Number(*n),
         }
     }
@@ -113,15 +115,15 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub fn operand(&self, i: usize) -> Result<Operand> {
+    pub fn operand(&self, i: usize) -> Result<Operand<'a>> {
         match &self.args[i] {
-            Arg::Tensor(t) => Ok(Operand::Tensor(t.clone())),
+            Arg::Tensor(t) => Ok(Operand::Tensor(t)),
             Arg::Number(n) => Ok(Operand::Number(*n)),
             _ => Err(self.mismatch(i)),
         }
     }
 
-    pub fn opt_operand(&self, i: usize) -> Result<Option<Operand>> {
+    pub fn opt_operand(&self, i: usize) -> Result<Option<Operand<'a>>> {
         if self.given(i) { self.operand(i).map(Some) } else { Ok(None) }
     }
 
@@ -229,13 +231,13 @@ impl<'a> Call<'a> {
     }
 
     /// The common type of some operands.
-    pub fn promote(&self, operands: &[&Operand]) -> DType {
+    pub fn promote(&self, operands: &[&Operand<'_>]) -> DType {
         let p: smallvec::SmallVec<[Promotable; 4]> = operands.iter().map(|o| o.promotable()).collect();
         result_type(&p)
     }
 
     /// An operand as a value of the given type, with its own shape (numbers are 0-d).
-    pub fn operand_value(&mut self, operand: &Operand, dtype: DType) -> Value {
+    pub fn operand_value(&mut self, operand: &Operand<'_>, dtype: DType) -> Value {
         match operand {
             Operand::Tensor(t) => {
                 let v = t.value();
@@ -246,14 +248,25 @@ impl<'a> Call<'a> {
     }
 
     /// Two operands promoted to `dtype` and broadcast against each other.
-    pub fn broadcast_pair(&mut self, x: &Operand, y: &Operand, dtype: DType) -> Result<(Value, Value)> {
+    pub fn broadcast_pair(
+        &mut self,
+        x: &Operand<'_>,
+        y: &Operand<'_>,
+        dtype: DType,
+    ) -> Result<(Value, Value)> {
+        if let (Operand::Tensor(a), Operand::Tensor(b)) = (x, y) {
+            let (a, b) = (a.value(), b.value());
+            if a.ty.shape == b.ty.shape {
+                return Ok((self.b.cast(&a, dtype), self.b.cast(&b, dtype)));
+            }
+        }
         let shape = match (x, y) {
             (Operand::Tensor(a), Operand::Tensor(b)) => broadcast_sizes(&a.sizes(), &b.sizes())?,
             (Operand::Tensor(a), Operand::Number(_)) | (Operand::Number(_), Operand::Tensor(a)) => a.sizes(),
             (Operand::Number(_), Operand::Number(_)) => Dims::new(),
         };
         let shape = ttk_ir::shape::shape(&shape);
-        let mut one = |o: &Operand| match o {
+        let mut one = |o: &Operand<'_>| match o {
             Operand::Tensor(t) => {
                 let v = t.value();
                 let v = self.b.cast(&v, dtype);

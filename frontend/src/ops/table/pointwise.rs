@@ -144,11 +144,11 @@ fn divide(c: &mut Call<'_>) -> Result<Returned> {
 
 fn clamp(c: &mut Call<'_>, low: usize, high: usize) -> Result<Returned> {
     let x = c.operand(0)?;
-    let at = |c: &Call<'_>, i: usize| if i == 0 { Ok(None) } else { c.opt_operand(i) };
-    let (low, high) = (at(c, low)?, at(c, high)?);
-    let mut operands = vec![x.clone()];
-    operands.extend(low.clone());
-    operands.extend(high.clone());
+    let at = |i: usize| if i == 0 { Ok(None) } else { c.opt_operand(i) };
+    let (low, high) = (at(low)?, at(high)?);
+    let mut operands = vec![x];
+    operands.extend(low);
+    operands.extend(high);
     if operands.len() == 1 {
         return Err(Error::runtime("torch.clamp: At least one of 'min' or 'max' must not be None"));
     }

@@ -90,7 +90,7 @@ fn normal(c: &mut Call<'_>) -> Result<Returned> {
     let (sizes, g_at) = match c.overload {
         1 => (c.ints(2)?.to_vec(), 3),
         _ => {
-            let size_of = |o: &Operand| match o {
+            let size_of = |o: &Operand<'_>| match o {
                 Operand::Tensor(t) => t.sizes(),
                 Operand::Number(_) => Default::default(),
             };

@@ -106,8 +106,8 @@ pub(super) fn float2(c: &mut Call<'_>, f: for<'r> fn(&V<'r>, &V<'r>) -> V<'r>) -
 }
 
 /// Values of operands in their common type, broadcast.
-pub(super) fn promoted(c: &mut Call<'_>, operands: &[Operand]) -> Result<Vec<Value>> {
-    let refs: Vec<&Operand> = operands.iter().collect();
+pub(super) fn promoted(c: &mut Call<'_>, operands: &[Operand<'_>]) -> Result<Vec<Value>> {
+    let refs: Vec<&Operand<'_>> = operands.iter().collect();
     let dtype = c.promote(&refs);
     let values: Vec<Value> = operands.iter().map(|o| c.operand_value(o, dtype)).collect();
     c.broadcast_all(&values)

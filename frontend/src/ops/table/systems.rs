@@ -181,8 +181,8 @@ fn cholesky_inverse(c: &mut Call<'_>) -> Result<Returned> {
 fn tolerances(
     c: &mut Call<'_>,
     x: &Value,
-    absolute: Option<Operand>,
-    relative: Option<Operand>,
+    absolute: Option<Operand<'_>>,
+    relative: Option<Operand<'_>>,
 ) -> Result<(Value, Value)> {
     let d = x.dims();
     let (rows, columns) = (d[d.len() - 2], d[d.len() - 1]);
@@ -193,7 +193,7 @@ fn tolerances(
         _ => eps * rows.max(columns) as f64,
     };
     let batch = ttk_ir::shape::shape(&d[..d.len() - 2]);
-    let one = |c: &mut Call<'_>, o: Option<Operand>, usual: f64| match o {
+    let one = |c: &mut Call<'_>, o: Option<Operand<'_>>, usual: f64| match o {
         Some(o) => {
             let v = c.operand_value(&o, x.ty.dtype);
             c.b.broadcast(&v, &batch)
