@@ -3,6 +3,7 @@
 //! Made by `passes`, executed by `runtime`. Tensors are dense and row-major in their buffers; every
 //! view has become an index expression or a stride.
 
+mod access;
 pub mod eval;
 pub mod text;
 pub mod verify;

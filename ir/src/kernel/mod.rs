@@ -201,6 +201,20 @@ impl Inst {
 }
 
 impl Kernel {
+    /// Whether a launch may report an index error.
+    pub fn can_fail(&self) -> bool {
+        fn checks(body: &[Stmt]) -> bool {
+            body.iter().any(|stmt| match stmt {
+                Stmt::For { body, .. } | Stmt::If { body, .. } => checks(body),
+                Stmt::Let { inst, .. } => matches!(inst, Inst::CheckedIndex { .. }),
+                Stmt::Store { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } | Stmt::Update { .. } => {
+                    false
+                }
+            })
+        }
+        checks(&self.body)
+    }
+
     /// The parallel loop, when the kernel is one.
     pub fn parallel_loop(&self) -> Option<(VarId, &Expr, &Expr, &[Stmt])> {
         match self.body.as_slice() {

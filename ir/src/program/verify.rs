@@ -223,7 +223,7 @@ impl Verifier<'_> {
             self.written(a)?;
             for (j, &b) in buffers.iter().enumerate() {
                 let allowed = kernel.aliases.contains(&((j + lead) as u32, (i + lead) as u32));
-                if i != j && !allowed && self.root(a) == self.root(b) {
+                if i != j && !allowed && self.program.root(a) == self.program.root(b) {
                     let (place, kernel) = (self.place.clone(), kernel.name.clone());
                     return Err(ProgramFault::Alias { place, kernel, a: a.0, b: b.0 });
                 }
@@ -237,15 +237,6 @@ impl Verifier<'_> {
             return Ok(());
         }
         Err(ProgramFault::NoParallelLoop { place: self.place.clone(), kernel: kernel.name.clone() })
-    }
-
-    /// The buffer whose memory this one is.
-    fn root(&self, id: BufferId) -> BufferId {
-        match self.program.buffers.get(id.0 as usize).map(|b| &b.placement) {
-            // `verify_buffer` has checked that numbers fall.
-            Some(Placement::Reuse(other)) if other.0 < id.0 => self.root(*other),
-            _ => id,
-        }
     }
 
     fn typed(&self, id: BufferId, expected: DType) -> Result<(), ProgramFault> {

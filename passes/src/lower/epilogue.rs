@@ -5,7 +5,7 @@
 //! read, the product is computed right into the result, and its own buffer is gone.
 
 use super::LowerOptions;
-use crate::memory::{in_place_pairs, touched};
+use crate::memory::in_place_pairs;
 use ttk_ir::Expr;
 use ttk_ir::expr::range::{Ranges, prove_in_bounds};
 use ttk_ir::kernel::{Access, BufferRef, Inst, Kernel, Stmt};
@@ -24,7 +24,7 @@ pub(super) fn join(program: &mut Program, options: &LowerOptions) {
         }
         at += 1;
     }
-    drop_unused(program);
+    program.drop_unused();
 }
 
 /// The launch that may join the product of step `at`: its step, the epilogue it becomes, and the buffer of
@@ -37,7 +37,7 @@ fn find(program: &mut Program, at: usize, options: &LowerOptions) -> Option<(usi
         return None;
     }
     let touches = |action: &Action| {
-        let (reads, writes) = touched(action, &program.kernels);
+        let (reads, writes) = action.touched(&program.kernels);
         (reads.contains(&product), writes.contains(&product))
     };
     let mut users =
@@ -53,7 +53,7 @@ fn find(program: &mut Program, at: usize, options: &LowerOptions) -> Option<(usi
     let mut params = (0..buffers.len()).filter(|&p| buffers[p] == product);
     let (param, None) = (params.next()?, params.next()) else { return None };
     let own = symbols.iter().enumerate().all(|(i, e)| *e == Expr::symbol(i as u32));
-    if !own || kernel.params[param].access != Access::Read || has_check(&kernel.body) {
+    if !own || kernel.params[param].access != Access::Read || kernel.can_fail() {
         return None;
     }
     let (row, begin, end, body) = kernel.parallel_loop()?;
@@ -68,13 +68,21 @@ fn find(program: &mut Program, at: usize, options: &LowerOptions) -> Option<(usi
     }
     // What else the kernel reads must be there when the product is computed.
     for step in &program.steps[at + 1..user] {
-        let (_, writes) = touched(&step.action, &program.kernels);
+        let (_, writes) = step.action.touched(&program.kernels);
         if writes.iter().any(|w| buffers.contains(w)) {
             return None;
         }
     }
-    let over =
-        in_place_pairs(kernel).into_iter().find(|&(read, _)| read as usize == param).map(|(_, w)| w as usize);
+    let pairs = in_place_pairs(kernel);
+    // A result that takes over the memory of an input must not take over the product's.
+    let given = |p: u32| match program.buffers[buffers[p as usize].0 as usize].placement {
+        Placement::Input(n) => options.donate.get(n as usize).copied().unwrap_or(false),
+        Placement::Output | Placement::Arena { .. } | Placement::Reuse(_) => false,
+    };
+    if pairs.iter().any(|&(read, _)| given(read)) {
+        return None;
+    }
+    let over = pairs.iter().find(|&&(read, _)| read as usize == param).map(|&(_, w)| w as usize);
     let fits = |w: &usize| {
         let (from, to) = (&program.buffers[product.0 as usize], &program.buffers[buffers[*w].0 as usize]);
         from.dtype == to.dtype && from.len == to.len
@@ -114,14 +122,6 @@ fn dense_rows(gemm: &Gemm) -> Option<Expr> {
         rows = rows.mul(size);
     }
     Some(rows)
-}
-
-fn has_check(body: &[Stmt]) -> bool {
-    body.iter().any(|stmt| match stmt {
-        Stmt::For { body, .. } | Stmt::If { body, .. } => has_check(body),
-        Stmt::Let { inst, .. } => matches!(inst, Inst::CheckedIndex { .. }),
-        Stmt::Store { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } | Stmt::Update { .. } => false,
-    })
 }
 
 /// Whether every load of a parameter lies in `first..first + len`.
@@ -172,39 +172,6 @@ fn rename(body: &mut [Stmt], place: &dyn Fn(u32) -> BufferRef) {
                 }
             }
             Stmt::Let { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
-        }
-    }
-}
-
-/// Removes kernels that nothing calls.
-fn drop_unused(program: &mut Program) {
-    let mut numbers: Vec<Option<u32>> = vec![None; program.kernels.len()];
-    each_call(program, &mut |kernel| numbers[*kernel as usize] = Some(0));
-    let mut next = 0;
-    for number in numbers.iter_mut().flatten() {
-        *number = next;
-        next += 1;
-    }
-    let mut used = numbers.iter().map(Option::is_some);
-    program.kernels.retain(|_| used.next().unwrap_or(true));
-    each_call(program, &mut |kernel| *kernel = numbers[*kernel as usize].unwrap_or(*kernel));
-}
-
-fn each_call(program: &mut Program, f: &mut dyn FnMut(&mut u32)) {
-    for step in &mut program.steps {
-        match &mut step.action {
-            Action::Launch { kernel, .. } => f(kernel),
-            Action::Gemm(gemm) => {
-                for operand in [&mut gemm.a, &mut gemm.b] {
-                    if let Operand::Packed { kernel, .. } = operand {
-                        f(kernel);
-                    }
-                }
-                if let Some(epilogue) = &mut gemm.epilogue {
-                    f(&mut epilogue.kernel);
-                }
-            }
-            Action::Argsort(_) | Action::RandomBits { .. } | Action::Copy { .. } | Action::Custom { .. } => {}
         }
     }
 }

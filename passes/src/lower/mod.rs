@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod dot;
 pub(crate) mod emit;
+mod epilogue;
 pub(crate) mod index;
 mod lanes;
 mod loops;

@@ -2,7 +2,7 @@
 
 use super::emit::{Sources, Stored};
 use super::loops::{Built, dense};
-use super::{LowerError, LowerOptions, dot, loops, single};
+use super::{LowerError, LowerOptions, dot, epilogue, loops, single};
 use crate::error::PassError;
 use crate::expand;
 use crate::fuse::{self, Plan, Role, Unit};
@@ -26,6 +26,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError
         lowerer.unit(i as u32, unit)?;
     }
     let mut program = lowerer.finish()?;
+    epilogue::join(&mut program, options);
     if !options.native_math {
         program.kernels.iter_mut().for_each(expand::expand);
     }

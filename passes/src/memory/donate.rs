@@ -3,7 +3,6 @@
 //! An optimizer's update reads a weight and writes the new one: when the caller gives the old one away, the
 //! new one may lie in its place, and the step touches half the memory.
 
-use super::touched;
 use crate::lower::LowerOptions;
 use ttk_ir::Expr;
 use ttk_ir::kernel::{Access, BufferRef, Inst, Kernel, Stmt};
@@ -11,11 +10,11 @@ use ttk_ir::program::{Action, BufferId, Placement, Program};
 
 /// Lets buffers reuse those that a launch reads for the last time, where the kernel allows it.
 pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
-    let may: Vec<Vec<(u32, u32)>> = program.kernels.iter().map(pairs).collect();
+    let may: Vec<Vec<(u32, u32)>> = program.kernels.iter().map(in_place_pairs).collect();
     // The last step that touches each buffer, or memory that lies in it.
     let mut last: Vec<usize> = vec![0; program.buffers.len()];
     for (i, step) in program.steps.iter().enumerate() {
-        let (reads, writes) = touched(&step.action, &program.kernels);
+        let (reads, writes) = step.action.touched(&program.kernels);
         reads.iter().chain(&writes).for_each(|b| last[b.0 as usize] = i);
     }
     for output in &program.outputs {
@@ -26,7 +25,7 @@ pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
         let (kernel, buffers) = (*kernel as usize, buffers.clone());
         for &(read, written) in &may[kernel] {
             let (from, to) = (buffers[read as usize], buffers[written as usize]);
-            let root = root(program, from);
+            let root = program.root(from);
             let given = match (&program.buffers[root.0 as usize].placement, placement(program, to)) {
                 (Placement::Input(n), Placement::Output) => {
                     options.donate.get(*n as usize).copied().unwrap_or(false)
@@ -34,7 +33,7 @@ pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
                 (Placement::Arena { .. }, Placement::Arena { .. }) => true,
                 _ => false,
             };
-            let alone = buffers.iter().filter(|&&b| self::root(program, b) == root).count() == 1;
+            let alone = buffers.iter().filter(|&&b| program.root(b) == root).count() == 1;
             let (a, b) = (&program.buffers[root.0 as usize], &program.buffers[to.0 as usize]);
             let fits = a.dtype == b.dtype && a.len == b.len && root < to;
             if !given || !alone || !fits || last[root.0 as usize] != i {
@@ -52,14 +51,6 @@ pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
 
 fn placement(program: &Program, id: BufferId) -> &Placement {
     &program.buffers[id.0 as usize].placement
-}
-
-/// The buffer whose memory this one is.
-pub(super) fn root(program: &Program, mut id: BufferId) -> BufferId {
-    while let Placement::Reuse(other) = placement(program, id) {
-        id = *other;
-    }
-    id
 }
 
 /// An access: the loops and conditions around it, its index, and its place among the statements.
@@ -82,7 +73,7 @@ struct Uses {
 /// The pairs of a read and a written parameter that may be one memory: each element is read, in the one
 /// place where the parameter is read, just before it is written. A kernel writes each element of a result
 /// once, so no other iteration can miss what was there.
-fn pairs(kernel: &Kernel) -> Vec<(u32, u32)> {
+pub(crate) fn in_place_pairs(kernel: &Kernel) -> Vec<(u32, u32)> {
     let mut uses: Vec<Uses> = kernel.params.iter().map(|_| Uses::default()).collect();
     let mut around = Vec::new();
     walk(&kernel.body, &mut around, &mut 0, &mut uses);

@@ -2,72 +2,23 @@
 
 mod donate;
 
+pub(crate) use donate::in_place_pairs;
+
 use crate::lower::LowerOptions;
 use ttk_ir::Expr;
-use ttk_ir::program::{Action, BufferId, Operand, Placement, Program};
+use ttk_ir::program::{Placement, Program};
 
 /// Every arena offset is a multiple of this many bytes.
 pub(crate) const ALIGN: i64 = 64;
-
-/// The buffers an action reads and those it writes.
-pub(crate) fn touched(action: &Action, kernels: &[ttk_ir::kernel::Kernel]) -> (Vec<BufferId>, Vec<BufferId>) {
-    let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    let mut launch = |kernel: u32, buffers: &[BufferId], skip: usize| {
-        let params = &kernels[kernel as usize].params;
-        for (p, &b) in params[skip..].iter().zip(buffers) {
-            match p.access {
-                ttk_ir::kernel::Access::Read => reads.push(b),
-                ttk_ir::kernel::Access::Write => writes.push(b),
-            }
-        }
-    };
-    match action {
-        Action::Launch { kernel, buffers, .. } => launch(*kernel, buffers, 0),
-        Action::Gemm(g) => {
-            for operand in [&g.a, &g.b] {
-                match operand {
-                    Operand::Strided(_) => {}
-                    Operand::Packed { kernel, buffers, .. } => launch(*kernel, buffers, 1),
-                }
-            }
-            if let Some(e) = &g.epilogue {
-                launch(e.kernel, &e.buffers, 1);
-            }
-            for operand in [&g.a, &g.b] {
-                if let Operand::Strided(m) = operand {
-                    reads.push(m.buffer);
-                }
-            }
-            writes.push(g.c.buffer);
-        }
-        Action::Argsort(s) => {
-            reads.push(s.input);
-            writes.push(s.output);
-        }
-        Action::RandomBits { state, output, .. } => {
-            reads.push(*state);
-            writes.push(*output);
-        }
-        Action::Copy { input, output } => {
-            reads.push(*input);
-            writes.push(*output);
-        }
-        Action::Custom { inputs, output, .. } => {
-            reads.extend(inputs.iter().map(|(b, _)| *b));
-            writes.push(output.0);
-        }
-    }
-    (reads, writes)
-}
 
 /// Places every buffer of the arena.
 pub(crate) fn assign(program: &mut Program, options: &LowerOptions) {
     donate::donate(program, options);
     let mut spans: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
     for (i, step) in program.steps.iter().enumerate() {
-        let (reads, writes) = touched(&step.action, &program.kernels);
+        let (reads, writes) = step.action.touched(&program.kernels);
         for b in reads.iter().chain(&writes) {
-            let span = spans[donate::root(program, *b).0 as usize].get_or_insert((i, i));
+            let span = spans[program.root(*b).0 as usize].get_or_insert((i, i));
             span.1 = i;
         }
     }

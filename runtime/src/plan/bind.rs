@@ -1,6 +1,5 @@
 //! A program for certain sizes: every number worked out, every access of the steps checked.
 
-use super::check::root;
 use super::gathered::GatheredWork;
 use super::gemm::{self, GemmWork};
 use crate::code::scratch_offsets;
@@ -173,7 +172,7 @@ impl Binder<'_> {
             checked("a buffer", this.lens[id.0 as usize].checked_mul(size as i64))
         };
         for i in 0..p.buffers.len() as u32 {
-            let (id, own) = (BufferId(i), root(p, BufferId(i)));
+            let (id, own) = (BufferId(i), p.root(BufferId(i)));
             let (needed, have) = (bytes(self, id)?, bytes(self, own)?);
             let too_small = Defect::Bounds { buffer: i, len: have as i64, needed: needed as i64 };
             let place = match &p.buffers[own.0 as usize].placement {
@@ -217,7 +216,7 @@ impl Binder<'_> {
         }
         for i in 0..p.buffers.len() {
             if self.out.places[i] == Placed::Fresh(u32::MAX) {
-                self.out.places[i] = self.out.places[root(p, BufferId(i as u32)).0 as usize];
+                self.out.places[i] = self.out.places[p.root(BufferId(i as u32)).0 as usize];
             }
         }
         for (i, output) in p.outputs.iter().enumerate() {

@@ -18,14 +18,6 @@ pub(super) fn program(p: &Program) -> Result<(), RunError> {
     })
 }
 
-/// The buffer whose memory this one has in the end.
-pub(super) fn root(p: &Program, mut id: BufferId) -> BufferId {
-    while let Placement::Reuse(next) = p.buffers[id.0 as usize].placement {
-        id = next;
-    }
-    id
-}
-
 struct Checker<'a> {
     p: &'a Program,
 }
@@ -58,7 +50,7 @@ impl Checker<'_> {
             let _ = write!(place, "output {i}");
             output.ty.shape.iter().try_for_each(|d| self.dim("an output", d))?;
             self.dtype(output.buffer, output.ty.dtype)?;
-            match &p.buffers[root(p, output.buffer).0 as usize].placement {
+            match &p.buffers[p.root(output.buffer).0 as usize].placement {
                 Placement::Input(_) | Placement::Output => {}
                 Placement::Arena { .. } | Placement::Reuse(_) => {
                     return Err(Defect::Output { output: i as u32 });
