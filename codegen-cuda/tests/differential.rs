@@ -1,0 +1,188 @@
+//! Printed programs compute what the interpreter of programs computes.
+
+mod device;
+
+use std::path::Path;
+use ttk_codegen_cuda::{Options, emit};
+use ttk_ir::eval::Tensor;
+use ttk_ir::kernel::eval::IndexError;
+use ttk_ir::kernel::Kernel;
+use ttk_ir::program::eval::{ProgramError, eval};
+use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step};
+use ttk_ir::testing::{KernelOptions, random_kernel};
+use ttk_ir::testing::{Values, input_types, random_inputs};
+use ttk_ir::{DType, Expr, Graph};
+use ttk_passes::{LowerOptions, lower};
+
+/// Prints, compiles and runs a program on random inputs, and compares its outputs with the interpreter's.
+fn compare(program: &Program, inputs: &[Tensor], symbols: &[i64], tolerance: f64) -> Result<(), String> {
+    let printed = emit(program, &Options::default()).map_err(|e| format!("{e}\n{program}"))?;
+    if let Some(folder) = std::env::var_os("TTK_CUDA_SOURCES") {
+        let name = format!("{}_{:08x}.cu", program.name, hash(&printed.source));
+        std::fs::write(Path::new(&folder).join(name), &printed.source).map_err(|e| e.to_string())?;
+    }
+    let want = eval(program, inputs, symbols);
+    let shown = || format!("{program}\n{}", body(&printed.source));
+    let got = device::run(program, &printed, inputs, symbols).map_err(|e| format!("{e}\n{}", shown()))?;
+    let Some(got) = got else { return Ok(()) };
+    match (want, got) {
+        (Ok(want), Ok(got)) => {
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let same = match tolerance {
+                    0.0 => got.same(want),
+                    _ => got.close(want, tolerance * rounding(want.dtype), tolerance * rounding(want.dtype)),
+                };
+                same.map_err(|e| format!("output {i}: {e}\n{}", shown()))?;
+            }
+            Ok(())
+        }
+        (Err(ProgramError::Index(IndexError { extent, .. })), Err((index, found))) => {
+            // Which of several is reported depends on which thread is first.
+            if (0..found).contains(&index) { Err(format!("{index} is in range of {extent}")) } else { Ok(()) }
+        }
+        (Err(e), _) => Err(format!("{e}\n{program}")),
+        (Ok(_), Err((index, extent))) => Err(format!("index {index} out of {extent}\n{}", shown())),
+    }
+}
+
+/// The text after the prelude.
+fn body(source: &str) -> &str {
+    source.split_once("// ---- The program.").map_or(source, |(_, rest)| rest)
+}
+
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(2166136261, |h, b| (h ^ u32::from(b)).wrapping_mul(16777619))
+}
+
+/// How far a number may be from its neighbour, beside 1.
+fn rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => 1e-13,
+        DType::F32 => 2e-6,
+        DType::F16 => 2e-3,
+        DType::BF16 => 2e-2,
+        DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => 0.0,
+    }
+}
+
+fn lowered(graph: &Graph, native_math: bool) -> Program {
+    let options = LowerOptions { native_math, donate: vec![false; graph.params().len()] };
+    lower(graph, &options).unwrap_or_else(|e| panic!("{e}\n{graph}"))
+}
+
+fn check_graph(graph: &Graph, symbols: &[i64]) -> Result<(), String> {
+    for (native, values) in [(false, Values::Tame), (true, Values::Wild)] {
+        let program = lowered(graph, native);
+        let mut types = input_types(graph);
+        types.truncate(program.inputs.len());
+        let inputs = random_inputs(&types, symbols, 7, values);
+        compare(&program, &inputs, symbols, 8.0)?;
+    }
+    Ok(())
+}
+
+/// The graphs in the file tests of lowering, with the sizes they ask for.
+#[test]
+fn file_tests_of_lowering() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/filetests/lower");
+    let mut failures = Vec::new();
+    let mut count = 0;
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let only = std::env::var("TTK_ONLY").unwrap_or_default();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for graph in graphs(&text) {
+            let name = format!("{} @{}", file.file_name().unwrap().display(), graph.name);
+            if !name.contains(&only) {
+                continue;
+            }
+            let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 3 + i).collect();
+            count += 1;
+            if let Err(e) = check_graph(&graph, &symbols) {
+                failures.push(format!("{name}: {e}"));
+            }
+        }
+    }
+    assert!(count > 0);
+    assert!(failures.is_empty(), "{} of {count} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// The graphs in a file.
+fn graphs(text: &str) -> Vec<Graph> {
+    let mut out = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.starts_with("graph ") {
+            let mut graph = line.to_string() + "\n";
+            for line in lines.by_ref() {
+                graph += line;
+                graph += "\n";
+                if line == "}" {
+                    break;
+                }
+            }
+            out.push(ttk_ir::text::parse(&graph).unwrap());
+        }
+    }
+    out
+}
+
+/// A program that launches one kernel: what it only reads are inputs, what it writes are copies of inputs.
+fn launch_of(kernel: Kernel, symbols: &[i64]) -> (Program, Vec<i64>) {
+    let values: Vec<Expr> = symbols.iter().map(|s| Expr::constant(*s)).collect();
+    let mut program = Program {
+        name: "one".into(),
+        symbols: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        buffers: Vec::new(),
+        arena: Expr::constant(0),
+        kernels: vec![kernel.clone()],
+        steps: Vec::new(),
+    };
+    let mut buffers = Vec::new();
+    let step = |action| Step { action, loc: ttk_ir::graph::Loc { file: "random".into(), line: 0 } };
+    for p in &kernel.params {
+        let len = p.len.eval_symbols(symbols).max(0);
+        let ty = ttk_ir::Type { dtype: p.dtype, shape: [ttk_ir::Dim::Fixed(len)].into_iter().collect() };
+        let input = Placement::Input(program.inputs.len() as u32);
+        program.inputs.push(ty.clone());
+        let mut id = BufferId(program.buffers.len() as u32);
+        program.buffers.push(Buffer { dtype: p.dtype, len: len.into(), placement: input });
+        if p.access == ttk_ir::kernel::Access::Write {
+            let output = BufferId(program.buffers.len() as u32);
+            program.buffers.push(Buffer { dtype: p.dtype, len: len.into(), placement: Placement::Output });
+            program.steps.push(step(Action::Copy { input: id, output }));
+            program.outputs.push(Output { ty, buffer: output });
+            id = output;
+        }
+        buffers.push(id);
+    }
+    let work = Expr::constant(1);
+    program.steps.push(step(Action::Launch { kernel: 0, buffers, symbols: values, work }));
+    (program, Vec::new())
+}
+
+/// Kernels of any shape that the verifier accepts, on all numbers.
+#[test]
+fn random_kernels() {
+    let mut failures = Vec::new();
+    let seeds = std::env::var("TTK_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(24);
+    let start = std::env::var("TTK_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    for seed in start..start + seeds {
+        let options = KernelOptions { statements: 24, discontinuous: false, ..KernelOptions::default() };
+        let kernel = random_kernel(seed, &options);
+        let symbols: Vec<i64> = (0..kernel.n_symbols as i64).map(|i| 3 + i).collect();
+        let (program, symbols) = launch_of(kernel, &symbols);
+        let types = program.inputs.clone();
+        for values in [Values::Tame, Values::Wild] {
+            let inputs = random_inputs(&types, &symbols, seed, values);
+            if let Err(e) = compare(&program, &inputs, &symbols, 8.0) {
+                failures.push(format!("seed {seed}, {values:?}: {e}"));
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
