@@ -106,7 +106,9 @@ pub(crate) fn for_each_loop<'a>(
                 ranges.reset(mark);
             }
             Stmt::If { body, .. } => for_each_loop(body, ranges, f),
-            Stmt::Let { dst, inst: Inst::CheckedIndex { extent, .. }, .. } => ranges.push_value(dst.0, extent),
+            Stmt::Let { dst, inst: Inst::CheckedIndex { extent, .. }, .. } => {
+                ranges.push_value(dst.0, extent)
+            }
             Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
             Stmt::Update { .. } => {}
         }

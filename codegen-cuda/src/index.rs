@@ -117,7 +117,9 @@ pub(crate) fn fits(e: &Expr, ranges: &Ranges) -> bool {
             prefix = prefix.mul(&Expr::atom(atom.clone()));
             let parts = match atom {
                 Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) => true,
-                Atom::FloorDiv(a, b) | Atom::Mod(a, b) | Atom::Clamp(a, b) => fits(a, ranges) && fits(b, ranges),
+                Atom::FloorDiv(a, b) | Atom::Mod(a, b) | Atom::Clamp(a, b) => {
+                    fits(a, ranges) && fits(b, ranges)
+                }
             };
             parts && small(&prefix)
         });

@@ -90,7 +90,8 @@ fn shape(mapping: &Mapping) -> String {
         Group::Warp => "a warp each".to_string(),
         Group::Block => "a block each".to_string(),
     };
-    let width = if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
+    let width =
+        if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
     format!("{items}, {group}{width}")
 }
 
@@ -140,8 +141,10 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
     let mut rest = "item".to_string();
     for (n, l) in mapping.items.iter().enumerate().rev() {
         let length = l.length();
-        let at = if n == 0 { rest.clone() } else { format!("{rest} % ({})", index::sum(&length, width, &ranges)) };
-        let begin = if l.begin.is_zero() { at } else { format!("{} + {at}", index::sum(&l.begin, width, &ranges)) };
+        let at =
+            if n == 0 { rest.clone() } else { format!("{rest} % ({})", index::sum(&length, width, &ranges)) };
+        let begin =
+            if l.begin.is_zero() { at } else { format!("{} + {at}", index::sum(&l.begin, width, &ranges)) };
         code.line(format!("const {c} i{} = {begin};", l.var));
         if n > 0 {
             rest = format!("{rest} / ({})", index::sum(&length, width, &ranges));

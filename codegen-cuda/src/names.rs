@@ -16,7 +16,6 @@ impl Code {
         Code { text: String::new(), depth }
     }
 
-
     pub(crate) fn line(&mut self, text: impl AsRef<str>) {
         self.text.extend(std::iter::repeat_n("  ", self.depth));
         self.text.push_str(text.as_ref());
@@ -73,7 +72,8 @@ impl Names {
 pub(crate) fn identifier(name: &str) -> String {
     let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let reserved = ["and", "or", "not", "xor", "double", "float", "int", "short", "long", "char", "bool"];
-    let functions = ["exp", "log", "sin", "cos", "tanh", "erf", "floor", "round", "sqrt", "abs", "pow", "div", "main"];
+    let functions =
+        ["exp", "log", "sin", "cos", "tanh", "erf", "floor", "round", "sqrt", "abs", "pow", "div", "main"];
     let bad = out.is_empty()
         || out.starts_with(|c: char| c.is_ascii_digit())
         || out.starts_with("tt_")

@@ -258,14 +258,14 @@ impl Emitter<'_> {
         let mut launches = Vec::new();
         let (a, a_view) = self.operand(gemm, &gemm.a, &mut launches)?;
         let (b, b_view) = self.operand(gemm, &gemm.b, &mut launches)?;
-        let product =
-            Product { gemm, a: a_view, b: b_view, c: view(&gemm.c), tf32: self.options.tf32 };
+        let product = Product { gemm, a: a_view, b: b_view, c: view(&gemm.c), tf32: self.options.tf32 };
         let name = self.names.fresh("gemm");
         let mut sizes = Arguments::default();
         let printed = gemm::print(&product, &name, &mut sizes)
             .ok_or(Error::Gemm { step: self.step, dtype: gemm.dtype })?;
         let function = self.function(&name, &printed.text, printed.block);
-        let arguments = [a, b, Argument::Buffer(gemm.c.buffer)].into_iter().chain(sizes.arguments()).collect();
+        let arguments =
+            [a, b, Argument::Buffer(gemm.c.buffer)].into_iter().chain(sizes.arguments()).collect();
         launches.push(launch(function, printed.grid, arguments));
         if let Some(e) = &gemm.epilogue {
             let buffers = [gemm.c.buffer].iter().chain(&e.buffers).map(|b| Argument::Buffer(*b)).collect();

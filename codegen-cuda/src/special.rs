@@ -66,8 +66,7 @@ fn unrolled(stmts: &[Stmt]) -> Vec<Stmt> {
                 if two {
                     for i in 0..2 {
                         let var = Atom::Var(var.0);
-                        let at =
-                            |e: &Expr| e.substitute(&mut |a| (*a == var).then(|| Expr::constant(i)));
+                        let at = |e: &Expr| e.substitute(&mut |a| (*a == var).then(|| Expr::constant(i)));
                         out.extend(rewrite(&body, &at));
                     }
                 } else {

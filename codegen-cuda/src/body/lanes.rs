@@ -55,7 +55,8 @@ impl Body<'_> {
                 } else {
                     self.code.pragma("unroll");
                     self.code.open(format!("for (int k{var} = 0; k{var} < {n}; ++k{var})"));
-                    let k = format!("{} + {}", times(width, "lane"), times(lanes * width, &format!("k{var}")));
+                    let k =
+                        format!("{} + {}", times(width, "lane"), times(lanes * width, &format!("k{var}")));
                     (k, if width == 1 { format!("k{var}") } else { format!("{width} * k{var} + e") })
                 };
                 self.code.line(format!("const {c} {i} = {};", start(&first, at)));
@@ -150,9 +151,8 @@ impl Body<'_> {
 
     /// Several iterations: what is contiguous is loaded before them and stored after them at once.
     fn packs(&mut self, l: &Loop<'_>, width: i64) -> Result<(), Stop> {
-        let base = |e: &Expr| {
-            e.substitute(&mut |a| (*a == Atom::Var(l.var)).then(|| Expr::var(l.var + BASE)))
-        };
+        let base =
+            |e: &Expr| e.substitute(&mut |a| (*a == Atom::Var(l.var)).then(|| Expr::var(l.var + BASE)));
         let mut stores = Vec::new();
         let mut packed = HashSet::new();
         for (n, stmt) in l.body.iter().enumerate() {
@@ -172,9 +172,9 @@ impl Body<'_> {
             let c = scalar::memory(self.dtype(*buffer));
             packed.insert(n);
             match loaded {
-                Some(dst) => self.code.line(format!(
-                    "const tt_pack<{c}, {width}> x{dst} = tt_load<{width}>({name} + {at});"
-                )),
+                Some(dst) => self
+                    .code
+                    .line(format!("const tt_pack<{c}, {width}> x{dst} = tt_load<{width}>({name} + {at});")),
                 None => {
                     self.code.line(format!("tt_pack<{c}, {width}> y{};", stores.len()));
                     stores.push(format!("tt_store({name} + {at}, y{});", stores.len()));

@@ -64,7 +64,8 @@ impl Body<'_> {
                 }
                 (Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block, _) => {
                     let each = self.expr(&local.len);
-                    self.code.line(format!("{c}* const {name} = {name}_of_item + (long long)item * ({each});"));
+                    self.code
+                        .line(format!("{c}* const {name} = {name}_of_item + (long long)item * ({each});"));
                     let len = self.mapping.count().mul(&local.len);
                     self.scratch.push(Scratch { name: format!("{name}_of_item"), dtype: local.dtype, len });
                 }

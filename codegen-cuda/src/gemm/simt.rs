@@ -124,9 +124,13 @@ pub(super) fn print(p: &Product<'_>, name: &str, arguments: &mut Arguments) -> O
     code.open(format!("for (int r = 0; r < {thread}; ++r)"));
     code.pragma("unroll");
     code.open(format!("for (int t = 0; t < {thread}; ++t)"));
-    code.line(format!("const long long row = row0 + down * {thread} + r, col = col0 + across * {thread} + t;"));
+    code.line(format!(
+        "const long long row = row0 + down * {thread} + r, col = col0 + across * {thread} + t;"
+    ));
     let (r, c) = (arguments.number(&p.c.row_stride), arguments.number(&p.c.col_stride));
-    code.line(format!("if (row < {m} && col < {n}) c[row * {r} + col * {c}] = tt_into<{memory}>::of(total[r][t]);"));
+    code.line(format!(
+        "if (row < {m} && col < {n}) c[row * {r} + col * {c}] = tt_into<{memory}>::of(total[r][t]);"
+    ));
     code.close();
     code.close();
 

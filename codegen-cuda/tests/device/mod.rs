@@ -19,7 +19,8 @@ type Handle = *mut c_void;
 
 /// The functions that are used here, as the driver declares them.
 struct Driver {
-    compile_create: unsafe extern "C" fn(*mut Handle, *const c_char, *const c_char, c_int, Handle, Handle) -> c_int,
+    compile_create:
+        unsafe extern "C" fn(*mut Handle, *const c_char, *const c_char, c_int, Handle, Handle) -> c_int,
     compile: unsafe extern "C" fn(Handle, c_int, *const *const c_char) -> c_int,
     log_size: unsafe extern "C" fn(Handle, *mut usize) -> c_int,
     log: unsafe extern "C" fn(Handle, *mut c_char) -> c_int,
@@ -34,7 +35,17 @@ struct Driver {
     to_host: unsafe extern "C" fn(*mut c_void, Address, usize) -> c_int,
     #[allow(clippy::type_complexity)]
     launch: unsafe extern "C" fn(
-        Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void, Handle,
+        Handle,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        Handle,
+        *mut *mut c_void,
+        Handle,
     ) -> c_int,
     synchronize: unsafe extern "C" fn() -> c_int,
     set_context: unsafe extern "C" fn(Handle) -> c_int,
@@ -122,11 +133,11 @@ fn symbol(library: Handle, name: &CStr) -> Handle {
 }
 
 /// What a run gave: outputs, or the first index out of range and its extent.
-pub type Outcome = Result<Vec<Tensor>, (i64, i64)>;
+pub(crate) type Outcome = Result<Vec<Tensor>, (i64, i64)>;
 
 /// Compiles and runs a program. `Err` is a failure that is not the program's meaning. `None` stands for a
 /// program with a step for the host.
-pub fn run(
+pub(crate) fn run(
     program: &Program,
     device: &DeviceProgram,
     inputs: &[Tensor],
@@ -178,7 +189,10 @@ impl Machine {
         let mut unit = std::ptr::null_mut();
         // SAFETY: strings that end in a zero, and places of the right size for what is written.
         unsafe {
-            check((self.d.compile_create)(&mut unit, text.as_ptr(), c"p.cu".as_ptr(), 0, none, none), "create")?;
+            check(
+                (self.d.compile_create)(&mut unit, text.as_ptr(), c"p.cu".as_ptr(), 0, none, none),
+                "create",
+            )?;
             let status = (self.d.compile)(unit, pointers.len() as c_int, pointers.as_ptr());
             if status != 0 {
                 let mut size = 0;
@@ -308,8 +322,17 @@ impl Machine {
                         // SAFETY: each pointer leads to eight bytes, as much as any parameter has.
                         let status = unsafe {
                             (self.d.launch)(
-                                functions[&launch.function], x, y, z, bx, by, bz, shared, none,
-                                pointers.as_mut_ptr(), none,
+                                functions[&launch.function],
+                                x,
+                                y,
+                                z,
+                                bx,
+                                by,
+                                bz,
+                                shared,
+                                none,
+                                pointers.as_mut_ptr(),
+                                none,
                             )
                         };
                         self.explain(status, &f.name)?;
