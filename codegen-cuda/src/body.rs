@@ -299,8 +299,12 @@ impl Body<'_> {
     }
 
     fn define(&mut self, dst: Val, dtype: DType, inst: &Inst, text: &str) {
-        self.code.line(format!("const {} v{} = {text};", scalar::register(dtype), dst.0));
         self.vals.insert(dst.0, (dtype, Some(inst.clone())));
+        // Constants stand where they are used.
+        if matches!(inst, Inst::Const(_)) {
+            return;
+        }
+        self.code.line(format!("const {} v{} = {text};", scalar::register(dtype), dst.0));
     }
 
     /// The whole of an accumulator.
@@ -479,6 +483,7 @@ impl Body<'_> {
     /// The C name and the type of a value.
     fn val(&self, val: Val) -> Result<(String, DType), Stop> {
         match self.vals.get(&val.0) {
+            Some((dtype, Some(Inst::Const(value)))) => Ok((scalar::literal(*value), *dtype)),
             Some((dtype, _)) => Ok((format!("v{}", val.0), *dtype)),
             None => Err(self.undefined("value", val.0)),
         }

@@ -4,12 +4,12 @@ use crate::gemm::{self, Product, View};
 use crate::kernel::{self, size};
 use crate::names::{Code, Names, places};
 use crate::special::specialise;
-use crate::{Error, Options, random};
+use crate::{Error, Options, random, sort};
 use std::collections::{HashMap, HashSet};
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
 use ttk_ir::op::RandomStream;
-use ttk_ir::program::{Action, BufferId, Gemm, Matrix, Operand, Program};
+use ttk_ir::program::{Action, Argsort, Buffer, BufferId, Gemm, Matrix, Operand, Program};
 use ttk_ir::{Atom, Expr};
 
 /// What every translation unit begins with.
@@ -155,7 +155,7 @@ impl Emitter<'_> {
             }
             // Its words come one after the other.
             Action::RandomBits { stream: RandomStream::Mt19937, .. } => Ok(DeviceStep::Host),
-            Action::Argsort(_) => Ok(DeviceStep::Host),
+            Action::Argsort(sort) => self.argsort(sort),
             Action::Copy { input, output } => Ok(DeviceStep::Copy { input: *input, output: *output }),
             Action::Custom { .. } => Ok(DeviceStep::Host),
         }
@@ -236,11 +236,69 @@ impl Emitter<'_> {
         Argument::Scratch(self.used as u32 - 1)
     }
 
-    fn random(&mut self, state: BufferId, output: BufferId) -> Result<DeviceStep, Error> {
-        if !self.helpers.contains(&random::PHILOX) {
-            self.helpers.push(random::PHILOX);
+    fn helper(&mut self, text: &'static str) {
+        if !self.helpers.contains(&text) {
+            self.helpers.push(text);
         }
-        let n = self.buffer_len(output)?;
+    }
+
+    fn argsort(&mut self, sort: &Argsort) -> Result<DeviceStep, Error> {
+        self.helper(sort::HELPERS);
+        let dtype = self.buffer(sort.input)?.dtype;
+        let plan = sort::Plan::new(sort, dtype);
+        let mut sizes = Arguments::default();
+        let name = self.names.fresh("argsort_chunks");
+        let printed = sort::chunks(sort, &plan, dtype, &name, &mut sizes);
+        let function = self.function(&name, &printed.text, printed.block);
+        let (input, output) = (Argument::Buffer(sort.input), Argument::Buffer(sort.output));
+        if plan.passes == 0 {
+            let arguments = [input, output].into_iter().chain(sizes.arguments()).collect();
+            return Ok(DeviceStep::Launch(vec![launch(function, printed.grid, arguments)]));
+        }
+        let total = plan.rows.mul(&sort.len);
+        let bytes = |size: i64| total.scale(size).offset(15).floor_div(&Expr::constant(16)).scale(16);
+        let mut halves = Vec::new();
+        for _ in 0..2 {
+            let keys = self.scratch(bytes(plan.key_size));
+            halves.push([keys, self.scratch(bytes(4))]);
+        }
+        let [from, to] = [&halves[0], &halves[1]];
+        let arguments = [input].into_iter().chain(from.clone()).chain(sizes.arguments()).collect();
+        let mut launches = vec![launch(function, printed.grid, arguments)];
+
+        let mut sizes = Arguments::default();
+        let name = self.names.fresh("argsort_merge");
+        let text = sort::merge(sort, &plan, &name, &mut sizes);
+        let function = self.function(&name, &text, sort::MERGE_BLOCK as u32);
+        for pass in 0..plan.passes {
+            // Of two merges the second takes place if the first does, so that the result is where it is
+            // expected however long the rows are.
+            let width = plan.chunk << pass;
+            let decisive = if sort.len.as_const().is_some() { width } else { plan.chunk << (pass / 2 * 2) };
+            let (from, to) = if pass % 2 == 0 { (from, to) } else { (to, from) };
+            let arguments = from
+                .iter()
+                .chain(to)
+                .cloned()
+                .chain([Argument::Integer(Expr::constant(width))])
+                .chain(sizes.list.iter().cloned().map(Argument::Integer))
+                .collect();
+            launches.push(launch(function, plan.merge_grid(&sort.len, decisive), arguments));
+        }
+        let sorted = if plan.passes % 2 == 0 { &from[1] } else { &to[1] };
+        let mut sizes = Arguments::default();
+        let name = self.names.fresh("argsort_place");
+        let text = sort::place(sort, &plan, &name, &mut sizes);
+        let function = self.function(&name, &text, sort::MERGE_BLOCK as u32);
+        let blocks = total.offset(sort::MERGE_BLOCK - 1).floor_div(&Expr::constant(sort::MERGE_BLOCK));
+        let arguments = [sorted.clone(), output].into_iter().chain(sizes.arguments()).collect();
+        launches.push(launch(function, blocks, arguments));
+        Ok(DeviceStep::Launch(launches))
+    }
+
+    fn random(&mut self, state: BufferId, output: BufferId) -> Result<DeviceStep, Error> {
+        self.helper(random::PHILOX);
+        let n = self.buffer(output)?.len.clone();
         let name = self.names.fresh("random_bits");
         let function = self.function(&name, &random::print(&name), random::BLOCK as u32);
         let counters = n.floor_div(&Expr::constant(4)).offset(2);
@@ -249,9 +307,9 @@ impl Emitter<'_> {
         Ok(DeviceStep::Launch(vec![launch(function, grid, arguments)]))
     }
 
-    fn buffer_len(&self, id: BufferId) -> Result<Expr, Error> {
+    fn buffer(&self, id: BufferId) -> Result<&Buffer, Error> {
         let missing = Error::Missing { step: self.step, what: "buffer", id: id.0 };
-        self.program.buffers.get(id.0 as usize).map(|b| b.len.clone()).ok_or(missing)
+        self.program.buffers.get(id.0 as usize).ok_or(missing)
     }
 
     fn gemm(&mut self, gemm: &Gemm) -> Result<DeviceStep, Error> {

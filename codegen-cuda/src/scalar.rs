@@ -73,6 +73,17 @@ pub(crate) fn constant(s: Scalar) -> String {
     }
 }
 
+/// A constant that stands as an operand: of the type that a variable of it would have.
+pub(crate) fn literal(s: Scalar) -> String {
+    let text = constant(s);
+    match s.dtype {
+        DType::U8 | DType::I8 | DType::I16 => format!("({})({text})", register(s.dtype)),
+        DType::Bool | DType::I32 | DType::I64 | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {
+            if text.starts_with('-') { format!("({text})") } else { text }
+        }
+    }
+}
+
 /// Rounds an expression of type `float` to a 16-bit type.
 fn rounded(dtype: DType, e: String) -> String {
     match dtype {

@@ -190,3 +190,50 @@ fn random_kernels() {
     }
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
 }
+
+/// A program from the text of a graph.
+fn check_text(text: &str, symbols: &[i64]) -> Result<(), String> {
+    check_graph(&ttk_ir::text::parse(text).unwrap(), symbols)
+}
+
+/// Rows that fit a chunk, that need an odd and an even number of merges, along every axis, with ties and NaN.
+#[test]
+fn sorts() {
+    let mut failures = Vec::new();
+    for dtype in ["f32", "f64", "bf16", "f16", "i64", "i32", "i8", "u8", "bool"] {
+        for (shape, axis) in [("3,8", 1), ("5,70", 1), ("130,2,3", 0)] {
+            for descending in [false, true] {
+                let text = format!(
+                    "graph @sort(%x: {dtype}[{shape}]) -> (i64[{shape}]) {{\n  %0 = argsort %x {{axis={axis}, descending={descending}}} : i64[{shape}]\n  return %0\n}}\n"
+                );
+                failures.extend(check_text(&text, &[]).err());
+            }
+        }
+    }
+    for (dtype, shape, axis, symbols) in [
+        ("f32", "2,3000", 1, vec![]),
+        ("i8", "9000", 0, vec![]),
+        ("f64", "n,2", 0, vec![5000]),
+        ("i32", "2,n", 1, vec![70]),
+    ] {
+        let n = if symbols.is_empty() { "" } else { "[n]" };
+        let text = format!(
+            "graph @sort{n}(%x: {dtype}[{shape}]) -> (i64[{shape}]) {{\n  %0 = argsort %x {{axis={axis}, descending=false}} : i64[{shape}]\n  return %0\n}}\n"
+        );
+        failures.extend(check_text(&text, &symbols).err());
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// Words in the middle of a stream.
+#[test]
+fn random_words() {
+    for (n, drawn) in [(1, 0), (1000, 3), (7, 4), (258, 1 << 40)] {
+        let text = format!(
+            "graph @words(%s: i64[2]) -> (i32[{n}]) {{\n  %0 = random_bits %s {{stream=philox}} : i32[{n}]\n  return %0\n}}\n"
+        );
+        let graph = ttk_ir::text::parse(&text).unwrap();
+        let state = Tensor::from_i64(DType::I64, &[2], &[-5, drawn]);
+        compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
+    }
+}
