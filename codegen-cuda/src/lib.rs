@@ -43,6 +43,9 @@ use ttk_ir::DType;
 use ttk_ir::device::DeviceProgram;
 use ttk_ir::program::Program;
 
+/// The line of the source after which the functions of the program follow.
+pub const PROGRAM: &str = "// ---- The program.\n";
+
 /// What the printed program may do.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

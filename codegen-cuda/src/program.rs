@@ -38,7 +38,7 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
         let made = emitter.action(&s.action)?;
         emitter.out.steps.push(made);
     }
-    let mut source = header(program);
+    let mut source = header(program, &emitter.out);
     source.push_str(PRELUDE);
     emitter.helpers.iter().for_each(|h| source.push_str(h));
     source.push_str(&emitter.text);
@@ -48,7 +48,8 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
     Ok(out)
 }
 
-fn header(program: &Program) -> String {
+/// What is computed, and the launches.
+fn header(program: &Program, device: &DeviceProgram) -> String {
     let mut code = Code::default();
     let name: String = program.name.chars().filter(|c| !c.is_control() && *c != '\\').collect();
     code.line(format!("// The program {name}."));
@@ -57,7 +58,39 @@ fn header(program: &Program) -> String {
     if !lines.is_empty() {
         code.line(format!("// It computes {lines}."));
     }
+    for (i, symbol) in program.symbols.iter().enumerate() {
+        let name: String = symbol.name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+        code.line(format!("// s{i} is {name}."));
+    }
+    for (i, step) in device.steps.iter().enumerate() {
+        match step {
+            DeviceStep::Launch(launches) => {
+                for l in launches {
+                    let f = &device.functions[l.function as usize];
+                    let arguments: Vec<String> = l.arguments.iter().map(argument).collect();
+                    let (name, [blocks, ..], [threads, ..]) = (&f.name, &l.grid, f.block);
+                    code.line(format!(
+                        "// step {i}: {name}<<<{blocks}, {threads}>>>({})",
+                        arguments.join(", ")
+                    ));
+                }
+            }
+            DeviceStep::Copy { input, output } => {
+                code.line(format!("// step {i}: copy %{} to %{}", input.0, output.0));
+            }
+            DeviceStep::Host => code.line(format!("// step {i}: on the host")),
+        }
+    }
     code.text
+}
+
+fn argument(argument: &Argument) -> String {
+    match argument {
+        Argument::Buffer(b) => format!("%{}", b.0),
+        Argument::Scratch(s) => format!("scratch {s}"),
+        Argument::Integer(e) => e.to_string(),
+        Argument::Fault => "fault".to_string(),
+    }
 }
 
 /// The sets of known sizes that each kernel is launched with.
@@ -317,14 +350,29 @@ impl Emitter<'_> {
         let (a, a_view) = self.operand(gemm, &gemm.a, &mut launches)?;
         let (b, b_view) = self.operand(gemm, &gemm.b, &mut launches)?;
         let product = Product { gemm, a: a_view, b: b_view, c: view(&gemm.c), tf32: self.options.tf32 };
+        if product.on_tensor_cores() {
+            self.helper(gemm::HELPERS);
+        }
         let name = self.names.fresh("gemm");
         let mut sizes = Arguments::default();
         let printed = gemm::print(&product, &name, &mut sizes)
             .ok_or(Error::Gemm { step: self.step, dtype: gemm.dtype })?;
         let function = self.function(&name, &printed.text, printed.block);
-        let arguments =
-            [a, b, Argument::Buffer(gemm.c.buffer)].into_iter().chain(sizes.arguments()).collect();
-        launches.push(launch(function, printed.grid, arguments));
+        let c = Argument::Buffer(gemm.c.buffer);
+        if let Some((parts, bytes)) = &printed.parts {
+            let memory = self.scratch(bytes.offset(15).floor_div(&Expr::constant(16)).scale(16));
+            let arguments = [a, b, memory.clone()].into_iter().chain(sizes.arguments()).collect();
+            launches.push(launch(function, printed.grid, arguments));
+            let name = self.names.fresh("gemm_join");
+            let mut sizes = Arguments::default();
+            let text = gemm::join(&product, *parts, &name, &mut sizes);
+            let function = self.function(&name, &text, gemm::JOIN_BLOCK as u32);
+            let arguments = [memory, c].into_iter().chain(sizes.arguments()).collect();
+            launches.push(launch(function, gemm::join_grid(&product), arguments));
+        } else {
+            let arguments = [a, b, c].into_iter().chain(sizes.arguments()).collect();
+            launches.push(launch(function, printed.grid, arguments));
+        }
         if let Some(e) = &gemm.epilogue {
             let buffers = [gemm.c.buffer].iter().chain(&e.buffers).map(|b| Argument::Buffer(*b)).collect();
             launches.push(self.launch(e.kernel, buffers, &e.symbols, false)?);

@@ -16,7 +16,17 @@ use ttk_passes::{LowerOptions, lower};
 
 /// Prints, compiles and runs a program on random inputs, and compares its outputs with the interpreter's.
 fn compare(program: &Program, inputs: &[Tensor], symbols: &[i64], tolerance: f64) -> Result<(), String> {
-    let printed = emit(program, &Options::default()).map_err(|e| format!("{e}\n{program}"))?;
+    compare_with(program, inputs, symbols, tolerance, &Options::default())
+}
+
+fn compare_with(
+    program: &Program,
+    inputs: &[Tensor],
+    symbols: &[i64],
+    tolerance: f64,
+    options: &Options,
+) -> Result<(), String> {
+    let printed = emit(program, options).map_err(|e| format!("{e}\n{program}"))?;
     if let Some(folder) = std::env::var_os("TTK_CUDA_SOURCES") {
         let name = format!("{}_{:08x}.cu", program.name, hash(&printed.source));
         std::fs::write(Path::new(&folder).join(name), &printed.source).map_err(|e| e.to_string())?;
@@ -85,13 +95,14 @@ fn check_graph(graph: &Graph, symbols: &[i64]) -> Result<(), String> {
     Ok(())
 }
 
-/// The graphs in the file tests of lowering, with the sizes they ask for.
+/// The graphs in the file tests of lowering and of this printer.
 #[test]
-fn file_tests_of_lowering() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/filetests/lower");
+fn file_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/filetests");
     let mut failures = Vec::new();
     let mut count = 0;
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    let list = |name: &str| std::fs::read_dir(folder.join(name)).unwrap().map(|f| f.unwrap().path());
+    let mut files: Vec<_> = list("lower").chain(list("cuda")).collect();
     files.sort();
     let only = std::env::var("TTK_ONLY").unwrap_or_default();
     for file in files {
@@ -236,4 +247,46 @@ fn random_words() {
         let state = Tensor::from_i64(DType::I64, &[2], &[-5, drawn]);
         compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
     }
+}
+
+/// Products of every type, layout and shape: whole tiles and parts of them, batches, sums shared by blocks.
+#[test]
+fn products() {
+    let mut failures = Vec::new();
+    // Left, right, contraction, result.
+    let shapes = [
+        ("70,40", "40,24", "1:0", "70,24"),
+        ("40,70", "24,40", "0:1", "70,24"),
+        ("64,64", "64,64", "1:1", "64,64"),
+        ("5,3", "3,7", "1:0", "5,7"),
+        ("16,1000", "1000,8", "1:0", "16,8"),
+        ("1000,16", "1000,24", "0:0", "16,24"),
+    ];
+    for dtype in ["f32", "f16", "bf16", "f64", "i32", "i8", "i64"] {
+        for (a, b, contract, c) in shapes {
+            let text = format!(
+                "graph @product(%x: {dtype}[{a}], %y: {dtype}[{b}]) -> ({dtype}[{c}]) {{\n  %0 = dot %x, %y {{contract=[{contract}]}} : {dtype}[{c}]\n  return %0\n}}\n"
+            );
+            failures.extend(check_product(&text, &[], &Options::default()).err());
+            if dtype == "f32" {
+                failures.extend(check_product(&text, &[], &Options { tf32: true }).err());
+            }
+        }
+        let large = format!(
+            "graph @large[n](%x: {dtype}[n,48], %y: {dtype}[48,n]) -> ({dtype}[n,n]) {{\n  %0 = dot %x, %y {{contract=[1:0]}} : {dtype}[n,n]\n  return %0\n}}\n"
+        );
+        failures.extend(check_product(&large, &[140], &Options::default()).err());
+        let batch = format!(
+            "graph @batch(%x: {dtype}[3,2,20,8], %y: {dtype}[3,2,8,16]) -> ({dtype}[3,2,20,16]) {{\n  %0 = dot %x, %y {{batch=[0:0,1:1], contract=[3:2]}} : {dtype}[3,2,20,16]\n  return %0\n}}\n"
+        );
+        failures.extend(check_product(&batch, &[], &Options::default()).err());
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+fn check_product(text: &str, symbols: &[i64], options: &Options) -> Result<(), String> {
+    let program = lowered(&ttk_ir::text::parse(text).unwrap(), true);
+    let inputs = random_inputs(&program.inputs, symbols, 3, Values::Tame);
+    // Operands of 11 bits.
+    compare_with(&program, &inputs, symbols, if options.tf32 { 2000.0 } else { 8.0 }, options)
 }
