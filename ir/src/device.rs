@@ -6,6 +6,10 @@
 use crate::expr::Expr;
 use crate::program::BufferId;
 
+/// What the source relies on when NVRTC compiles it, beside the architecture: products and sums are rounded
+/// one by one, unless the source says `fma`.
+pub const COMPILE_OPTIONS: &[&str] = &["--std=c++17", "--fmad=false"];
+
 /// The device's side of a program. Expressions are over the program's symbols.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct DeviceProgram {
