@@ -107,8 +107,8 @@ static Result check_written(const void* from, size_t bytes) {
         if (word == kPoison32 && words++ == 0) first = i;
     }
     if (words == 0) return SUCCESS;
-    return fail(UNKNOWN, "a copy to the host reads memory that nothing wrote: %zu of %zu words, the first at byte %zu of %s",
-                words, bytes / 4, first, memory().describe(from).c_str());
+    return fail(UNKNOWN, "a copy to the host reads memory that nothing wrote: %zu of %zu words, the first at %s",
+                words, bytes / 4, memory().describe(p + first).c_str());
 }
 
 API int cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, void* handle) {

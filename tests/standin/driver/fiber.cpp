@@ -93,7 +93,7 @@ Fiber Stacks::start(size_t index, void (*entry)()) {
     auto* top = reinterpret_cast<void**>(stacks_[index] + kGuard + kBytes);
 #if defined(__x86_64__)
     // The entry finds its stack as after a call: a multiple of 16, less the (absent) return address.
-    top -= 2;
+    top -= 3;
     *top = nullptr;
     *--top = reinterpret_cast<void*>(entry);
     top -= kSaved;

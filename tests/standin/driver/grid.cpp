@@ -1,5 +1,6 @@
 #include "grid.h"
 #include "memory.h"
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -20,10 +21,11 @@ void Grid::enter() {
     __builtin_unreachable();
 }
 
-Result Grid::run(const Launch& launch, void** parameters, uint64_t seed) {
+Result Grid::run(const Launch& launch, void** parameters, uint64_t seed, bool reverse) {
     launch_ = launch;
     parameters_ = parameters;
     state_ = seed;
+    reverse_ = reverse;
     stop_ = {};
     block_dim = launch.block;
     grid_dim = launch.grid;
@@ -36,7 +38,6 @@ Result Grid::run(const Launch& launch, void** parameters, uint64_t seed) {
     dynamic_shared = shared.start();
 
     std::vector<unsigned> blocks(size_t(launch.grid.x) * launch.grid.y * launch.grid.z);
-    for (size_t i = 0; i < blocks.size(); i++) blocks[i] = unsigned(i);
     shuffle(blocks);
 
     Grid* outer = running_grid();
@@ -54,6 +55,9 @@ Result Grid::run(const Launch& launch, void** parameters, uint64_t seed) {
     running_ = false;
     running_grid() = outer;
     if (stop_.result != SUCCESS) return fail(stop_.result, "%s", stop_.detail.c_str());
+    if (!shared.take_edges_intact())
+        return fail(ILLEGAL_ADDRESS, "kernel %s wrote just outside its %zu bytes of dynamic shared memory",
+                    launch.kernel->name, launch.dynamic_shared);
     return SUCCESS;
 }
 
@@ -67,7 +71,6 @@ void Grid::run_block() {
     for (unsigned i = 0; i < count_; i++) {
         threads_[i].fiber = stacks_.start(i, &Grid::enter);
         threads_[i].state = State::Ready;
-        order_[i] = i;
     }
     while (live_ > 0) {
         round();
@@ -255,6 +258,9 @@ uint64_t Grid::random() {
 }
 
 void Grid::shuffle(std::vector<unsigned>& order) {
-    if (state_ == 0) return;
-    for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[random() % i]);
+    // Drawn anew each time from the natural order, so that reversing the result reverses every pair.
+    for (unsigned i = 0; i < order.size(); i++) order[i] = i;
+    if (state_ != 0)
+        for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[random() % i]);
+    if (reverse_) std::reverse(order.begin(), order.end());
 }

@@ -26,8 +26,8 @@ struct Stop {
 class Grid final : public standin::Machine {
   public:
     // Runs a launch whose parameters are at these addresses. Blocks, and the threads of a block between
-    // barriers, run in an order that `seed` draws (0: in order).
-    Result run(const Launch& launch, void** parameters, uint64_t seed);
+    // barriers, run in an order that `seed` draws (0: in order), or in its reverse.
+    Result run(const Launch& launch, void** parameters, uint64_t seed, bool reverse = false);
 
     int barrier(standin::BarrierKind kind, int predicate, unsigned line) override;
     const standin::Exchange& warp(unsigned mask, const void* value, size_t size, unsigned line) override;
@@ -84,6 +84,7 @@ class Grid final : public standin::Machine {
     Launch launch_;
     void** parameters_ = nullptr;
     uint64_t state_ = 0;
+    bool reverse_ = false;
     Fiber scheduler_;
     sigjmp_buf escape_;
     bool running_ = false;

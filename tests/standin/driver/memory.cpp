@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 static constexpr size_t kPage = 4096;
-static constexpr unsigned char kEdge = 0xc5;
 // Freed blocks that are remembered; each takes address space and an entry in the system's table.
 static constexpr size_t kQuarantine = 8192;
 
@@ -21,8 +20,7 @@ GuardedBlock::GuardedBlock(size_t bytes, size_t alignment) : bytes_(bytes) {
     }
     region_ = static_cast<char*>(p);
     start_ = region_ + kPage + inner - aligned;
-    memset(region_ + kPage, kEdge, size_t(start_ - region_) - kPage);
-    memset(start_ + bytes, kEdge, aligned - bytes);
+    poison(region_ + kPage, inner);
 }
 
 GuardedBlock::GuardedBlock(GuardedBlock&& o) noexcept
@@ -34,12 +32,21 @@ GuardedBlock::~GuardedBlock() {
     if (region_) munmap(region_, region_bytes_);
 }
 
-bool GuardedBlock::edges_intact() const {
-    for (const char* p = region_ + kPage; p < start_; p++)
-        if (static_cast<unsigned char>(*p) != kEdge) return false;
-    for (const char* p = start_ + bytes_; p < region_ + region_bytes_ - kPage; p++)
-        if (static_cast<unsigned char>(*p) != kEdge) return false;
-    return true;
+bool GuardedBlock::take_edges_intact() {
+    const char *first = region_ + kPage, *last = region_ + region_bytes_ - kPage;
+    auto intact = [&](const char* p) {
+        return static_cast<unsigned char>(*p) == ((p - first) % 2 ? kPoison16 >> 8 : kPoison16 & 0xff);
+    };
+    bool all = true;
+    for (const char* p = first; p < start_; p++) all &= intact(p);
+    for (const char* p = start_ + bytes_; p < last; p++) all &= intact(p);
+    if (!all) {
+        // Said once.
+        std::string own(start_, bytes_);
+        poison(region_ + kPage, size_t(last - first));
+        memcpy(start_, own.data(), bytes_);
+    }
+    return all;
 }
 
 void GuardedBlock::forbid() {
@@ -60,7 +67,6 @@ DevicePointer Memory::allocate(int device, size_t bytes) {
     size_t limit = options().memory;
     if (bytes > limit || used_[device] > limit - bytes) return 0;
     GuardedBlock block(bytes, options().alignment);
-    poison(block.start(), bytes);
     auto at = reinterpret_cast<DevicePointer>(block.start());
     // The system may give an address again that an old freed block had.
     blocks_.erase(at);
@@ -83,7 +89,7 @@ Result Memory::release(DevicePointer at) {
     if (found == blocks_.end() || found->second.freed)
         return fail(INVALID_VALUE, "free of %#llx, which is %s", at, describe(reinterpret_cast<void*>(at)).c_str());
     Allocation& a = found->second;
-    bool intact = a.block.edges_intact();
+    bool intact = a.block.take_edges_intact();
     if (!a.freeing) used_[a.device] -= a.block.bytes();
     a.freed = true;
     a.block.forbid();
@@ -160,7 +166,6 @@ size_t Memory::live_count() const {
 
 void* Memory::pin(size_t bytes) {
     GuardedBlock block(bytes, 64);
-    poison(block.start(), bytes);
     char* at = block.start();
     pinned_.emplace(at, std::move(block));
     return at;

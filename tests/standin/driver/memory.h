@@ -4,7 +4,8 @@
 #include <map>
 #include <vector>
 
-// Bytes between two pages that nobody may touch, ending at the second as closely as alignment allows.
+// Bytes between two pages that nobody may touch, ending at the second as closely as alignment allows. They
+// are poison at first, as is what lies between them and those pages.
 class GuardedBlock {
   public:
     GuardedBlock(size_t bytes, size_t alignment);
@@ -16,8 +17,8 @@ class GuardedBlock {
     size_t bytes() const { return bytes_; }
     const char* region() const { return region_; }
     size_t region_bytes() const { return region_bytes_; }
-    // Whether the bytes between the block and its guard pages are as they were.
-    bool edges_intact() const;
+    // Whether the bytes between the block and its guard pages are as they were; makes them so again.
+    bool take_edges_intact();
     // Makes any use of it a fault, and gives its pages back to the system.
     void forbid();
     void protect(bool usable);
