@@ -80,12 +80,7 @@ fn a_softmax_runs_through_unmodified_bindings() {
 
 /// Launches `k(float* out, const float* in, int n)` with 64 floats each, all of `in` 1, and gives `out`, or
 /// the driver's error and its explanation.
-fn run(
-    standin: &Standin,
-    body: &str,
-    config: LaunchConfig,
-    n: i32,
-) -> Result<Vec<f32>, (String, String)> {
+fn run(standin: &Standin, body: &str, config: LaunchConfig, n: i32) -> Result<Vec<f32>, (String, String)> {
     let source = format!("extern \"C\" __global__ void k(float* out, const float* in, int n) {{ {body} }}");
     let (stream, kernel) = function(&source, "k");
     let input = stream.clone_htod(&[1.0f32; 64]).unwrap();
@@ -137,7 +132,11 @@ fn planted_defects_are_found_and_explained() {
             name: "write past the end",
             body: "out[threadIdx.x + 1] = in[threadIdx.x];",
             error: ILLEGAL,
-            message: &["kernel k, block (0,0,0), thread (63,0,0)", "0 bytes past the end of allocation", "256 bytes"],
+            message: &[
+                "kernel k, block (0,0,0), thread (63,0,0)",
+                "0 bytes past the end of allocation",
+                "256 bytes",
+            ],
             ..Defect::default()
         },
         Defect {
@@ -187,7 +186,7 @@ fn planted_defects_are_found_and_explained() {
             body: "extern __shared__ float part[]; part[threadIdx.x] = 1; __syncthreads(); out[threadIdx.x] = part[0];",
             shared: 60 * 4,
             error: ILLEGAL,
-            message: &["access to"],
+            message: &["of 240 bytes of dynamic shared memory"],
             ..Defect::default()
         },
         Defect {
@@ -334,7 +333,10 @@ fn memory_that_nothing_wrote_is_found_when_it_is_read() {
     unsafe { launch.launch(grid(1, 64)).unwrap() };
     assert!(stream.clone_dtoh(&output).is_err());
     let message = standin.last_message();
-    assert!(message.contains("nothing wrote: 1 of 64 words, the first at byte 28 of allocation"), "{message}");
+    assert!(
+        message.contains("nothing wrote: 1 of 64 words, the first at byte 28 of allocation"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -360,7 +362,8 @@ fn memory_that_was_freed_is_not_there_any_more() {
     drop(gone);
     assert_eq!(launch(&kernel, table_at).unwrap_err().0.to_string_debug(), ILLEGAL);
     assert!(standin.last_message().contains("of freed allocation"), "{}", standin.last_message());
-    let (_, direct) = function("extern \"C\" __global__ void direct(float* p) { p[threadIdx.x] = 1; }", "direct");
+    let (_, direct) =
+        function("extern \"C\" __global__ void direct(float* p) { p[threadIdx.x] = 1; }", "direct");
     assert_eq!(launch(&direct, address).unwrap_err().0.to_string_debug(), ILLEGAL);
     assert!(standin.last_message().contains("parameter 0 is"), "{}", standin.last_message());
     let mut own = 0f32;
@@ -421,6 +424,19 @@ fn source_that_is_wrong_does_not_compile() {
 }
 
 #[test]
+fn declared_shared_memory_has_its_limit() {
+    let _standin = Standin::open();
+    let source = |n: usize| {
+        format!(
+            "extern \"C\" __global__ void k(float* x) {{ __shared__ float s[{n}]; s[threadIdx.x] = 1; x[0] = s[0]; }}"
+        )
+    };
+    assert!(compile_ptx(source(12 * 1024)).is_ok());
+    let error = compile_ptx(source(12 * 1024 + 1)).unwrap_err();
+    assert!(format!("{error:?}").contains("uses too much shared data (49156 bytes, 49152 max)"), "{error:?}");
+}
+
+#[test]
 fn products_of_a_warp_have_the_fragments_of_the_instruction() {
     let standin = Standin::open();
     // Element (i, k) of the left operand is i + 100 k mod 7 or so: every product is exact in each format.
@@ -463,7 +479,8 @@ extern "C" __global__ void k(float* out) {
     for (which, depth) in [(0, 16), (1, 16), (2, 8)] {
         for row in 0..16i32 {
             for column in 0..8i32 {
-                let products = (0..depth).map(|k| ((row + 2 * k).rem_euclid(5) * (3 * column - k).rem_euclid(5)) as f32);
+                let products =
+                    (0..depth).map(|k| ((row + 2 * k).rem_euclid(5) * (3 * column - k).rem_euclid(5)) as f32);
                 let want = 0.5 + products.sum::<f32>();
                 assert_eq!(got[which * 128 + (row * 8 + column) as usize], want, "{which} {row} {column}");
             }

@@ -241,8 +241,8 @@ impl Stream {
     ) -> Result<Graph, CudaError> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives.
-        self.context
-            .call("beginning a graph", || unsafe { result::stream::begin_capture(self.handle, mode) })?;
+        let begin = || unsafe { result::stream::begin_capture(self.handle, mode) };
+        self.context.call("beginning a graph", begin)?;
         let issued = issue(self);
         // A capture is ended also when it has failed; its own error is then of no interest.
         // SAFETY: as above.

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <functional>
+#include <map>
 #include <mutex>
 #include <regex>
 #include <set>
@@ -114,6 +114,34 @@ std::string quoted(const std::string& word) {
     return out + "'";
 }
 
+// Shared memory that a kernel declares with a size may take so much, on every device.
+constexpr size_t kStaticShared = 48 << 10;
+
+// What the assembler would say of kernels that declare more; empty when there are none. Variables of a
+// function carry its name in theirs.
+std::string excess_of_shared(const std::string& library, const std::vector<Kernel>& kernels) {
+    std::string said;
+    FILE* symbols = popen(("nm -S " + quoted(library)).c_str(), "r");
+    if (!symbols) return said;
+    std::map<std::string, size_t> total;
+    char address[64], size[64], kind[8], name[1024];
+    while (fscanf(symbols, "%63s", address) == 1) {
+        char rest[1200];
+        if (!fgets(rest, sizeof rest, symbols)) break;
+        if (sscanf(rest, "%63s %7s %1023s", size, kind, name) != 3) continue;
+        for (const Kernel& k : kernels) {
+            std::string prefix = "_ZZ" + std::to_string(k.name.size()) + k.name + "E";
+            if (strncmp(name, prefix.c_str(), prefix.size()) == 0) total[k.name] += strtoull(size, nullptr, 16);
+        }
+    }
+    pclose(symbols);
+    for (auto& [kernel, bytes] : total)
+        if (bytes > kStaticShared)
+            said += "error: entry function '" + kernel + "' uses too much shared data (" + std::to_string(bytes) +
+                    " bytes, " + std::to_string(kStaticShared) + " max)\n";
+    return said;
+}
+
 Result compile(Program& p, const std::vector<std::string>& options) {
     std::string flags = "-std=c++20 -O1 -w -fPIC -nostdinc++ -fvisibility=hidden -fno-exceptions -fno-rtti"
                         " -fno-threadsafe-statics -fno-strict-aliasing -fwrapv"
@@ -150,6 +178,14 @@ Result compile(Program& p, const std::vector<std::string>& options) {
     int status = system(command.c_str());
     p.log = slurp(own + ".log");
     for (const char* end : {".o", ".log"}) unlink((own + end).c_str());
+    if (status == 0) {
+        std::string excess = excess_of_shared(own + ".so", kernels_of(p.source));
+        p.log += excess;
+        if (!excess.empty()) {
+            unlink((own + ".so").c_str());
+            status = 1;
+        }
+    }
     if (status != 0 || rename((own + ".so").c_str(), p.path.c_str()) != 0) {
         unlink((own + ".cpp").c_str());
         p.path.clear();

@@ -17,10 +17,10 @@ struct sigaction previous[NSIG];
 std::string explain(int signal, const void* address) {
     if (signal == SIGFPE) return "an integer division has no result";
     if (signal == SIGILL) return "an instruction that is not one";
-    if (running_grid()->is_stack_guard(address)) return "the stack of a thread overflows";
     char text[64];
     snprintf(text, sizeof text, "access to %p, ", address);
-    return text + memory().describe(address);
+    std::string known = running_grid()->describe(address);
+    return text + (known.empty() ? memory().describe(address) : known);
 }
 
 void on_fault(int signal, siginfo_t* info, void* context) {

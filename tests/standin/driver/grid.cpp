@@ -1,5 +1,4 @@
 #include "grid.h"
-#include "memory.h"
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -36,6 +35,7 @@ Result Grid::run(const Launch& launch, void** parameters, uint64_t seed, bool re
 
     GuardedBlock shared(launch.dynamic_shared, 16);
     dynamic_shared = shared.start();
+    shared_ = &shared;
 
     std::vector<unsigned> blocks(size_t(launch.grid.x) * launch.grid.y * launch.grid.z);
     shuffle(blocks);
@@ -54,6 +54,7 @@ Result Grid::run(const Launch& launch, void** parameters, uint64_t seed, bool re
     }
     running_ = false;
     running_grid() = outer;
+    shared_ = nullptr;
     if (stop_.result != SUCCESS) return fail(stop_.result, "%s", stop_.detail.c_str());
     if (!shared.take_edges_intact())
         return fail(ILLEGAL_ADDRESS, "kernel %s wrote just outside its %zu bytes of dynamic shared memory",
@@ -247,6 +248,14 @@ std::string Grid::where() const {
     snprintf(text, sizeof text, "kernel %s, block (%u,%u,%u), thread (%u,%u,%u)", launch_.kernel->name, block.x,
              block.y, block.z, thread.x, thread.y, thread.z);
     return text;
+}
+
+std::string Grid::describe(const void* address) const {
+    if (stacks_.is_guard(address)) return "the stack of a thread overflows";
+    auto* at = static_cast<const char*>(address);
+    if (!shared_ || at < shared_->region() || at >= shared_->region() + shared_->region_bytes()) return "";
+    return "byte " + std::to_string(at - shared_->start()) + " of " + std::to_string(shared_->bytes()) +
+           " bytes of dynamic shared memory";
 }
 
 // A step of SplitMix64.

@@ -3,6 +3,7 @@
 #include "../shim/machine.h"
 #include "common.h"
 #include "fiber.h"
+#include "memory.h"
 #include <csetjmp>
 #include <ctime>
 #include <vector>
@@ -40,7 +41,8 @@ class Grid final : public standin::Machine {
     bool running() const { return running_; }
     // Ends the running launch, from a signal handler or a fiber.
     [[noreturn]] void stop(Result result, const std::string& detail);
-    bool is_stack_guard(const void* address) const { return stacks_.is_guard(address); }
+    // What an address is that is not in a device's memory: a stack's end, or shared memory's. Empty: unknown.
+    std::string describe(const void* address) const;
 
   private:
     enum class State : unsigned char { Ready, AtBarrier, AtWarp, Done };
@@ -76,6 +78,7 @@ class Grid final : public standin::Machine {
     std::string where() const;
 
     Stacks stacks_;
+    const GuardedBlock* shared_ = nullptr;
     std::vector<Thread> threads_;
     std::vector<Warp> warps_;
     std::vector<unsigned> order_;
