@@ -9,7 +9,7 @@ use ttk_ir::{Atom, DType, Dim, Expr};
 
 /// # Errors
 /// [`RunError::Malformed`] with the first defect found.
-pub(super) fn program(p: &Program) -> Result<(), RunError> {
+pub(crate) fn program(p: &Program) -> Result<(), RunError> {
     let mut place = String::new();
     Checker { p }.all(&mut place).map_err(|defect| RunError::Malformed {
         program: p.name.clone(),
