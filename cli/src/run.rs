@@ -3,6 +3,7 @@
 use crate::error::{CliError, type_text};
 use std::path::{Path, PathBuf};
 use ttk_frontend::compile::{CompileOptions, compile_graph};
+use ttk_frontend::device::Memory;
 use ttk_ir::Type;
 use ttk_runtime::artifact::Artifact;
 use ttk_runtime::npy::{self, Array};
@@ -51,9 +52,10 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
     if !artifact.graph.symbols.is_empty() {
         return Err(CliError::Symbols { file: file.display().to_string() });
     }
-    let Some(mut arguments) = artifact.arguments(&buffers) else {
+    let Some(arguments) = artifact.arguments(&buffers) else {
         return Err(CliError::Symbols { file: file.display().to_string() });
     };
+    let mut arguments = arguments.into_iter().map(Memory::Host).collect();
     let options = CompileOptions { inference: true, ..CompileOptions::default() };
     let compiled = compile_graph(&artifact.graph, &options)?;
     let results = compiled.run(&mut arguments, &[])?;
@@ -63,9 +65,9 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
         .map(|(data, &id)| {
             let ty = artifact.graph.ty(id);
             let shape = ty.shape.iter().map(|d| d.eval(&[]) as usize).collect();
-            Array { dtype: ty.dtype, shape, data }
+            Ok(Array { dtype: ty.dtype, shape, data: data.host()? })
         })
-        .collect();
+        .collect::<Result<_, CliError>>()?;
     Ok(npy::write_all(outputs.iter().map(PathBuf::as_path).zip(&arrays))?)
 }
 

@@ -1,5 +1,6 @@
 //! Elements on the host: reading results, and tensors from given data.
 
+use crate::device::Memory;
 use crate::error::{Error, Result};
 use crate::materialize;
 use crate::node::Node;
@@ -10,11 +11,11 @@ use ttk_ir::eval::read_scalar;
 use ttk_ir::{DType, Scalar, Type};
 use ttk_runtime::Buffer;
 
-/// Computes a tensor, if need be, and gives its memory and its place in it.
+/// Computes a tensor, if need be, and gives its memory, on its device, and its place in it.
 ///
 /// # Errors
 /// What goes wrong while computing.
-pub fn computed(t: &Tensor) -> Result<(Buffer, View)> {
+pub fn compute(t: &Tensor) -> Result<(Memory, View)> {
     if let Some(found) = t.in_memory() {
         return Ok(found);
     }
@@ -23,6 +24,15 @@ pub fn computed(t: &Tensor) -> Result<(Buffer, View)> {
     materialize::demand(&[value])?;
     t.storage().forget_past();
     t.in_memory().ok_or_else(|| Error::Internal { detail: "a value was not computed".into() })
+}
+
+/// [`compute`], for the processor to read: elements on another device are copied.
+///
+/// # Errors
+/// What goes wrong while computing or copying.
+pub fn computed(t: &Tensor) -> Result<(Buffer, View)> {
+    let (memory, view) = compute(t)?;
+    Ok((memory.host()?, view))
 }
 
 /// Asks for memory for `n` elements of `size` bytes, and gives it back: a list of a length that the user chose must not
@@ -201,7 +211,7 @@ pub fn concatenated(parts: &[&Tensor], axis: usize, dtype: DType) -> Result<Opti
     let mut found = Vec::with_capacity(parts.len());
     for t in parts {
         match t.in_memory() {
-            Some((buffer, view)) if view.is_contiguous() => found.push((buffer, view)),
+            Some((Memory::Host(buffer), view)) if view.is_contiguous() => found.push((buffer, view)),
             _ => return Ok(None),
         }
     }

@@ -4,6 +4,7 @@ mod blame;
 pub mod compile;
 pub mod composite;
 pub mod counters;
+pub mod device;
 pub mod error;
 pub mod grad;
 pub mod host;

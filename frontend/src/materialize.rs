@@ -4,6 +4,7 @@ use crate::blame;
 use crate::compile::cache::{PlanCache, scalar_bytes};
 use crate::compile::extract::{Entry, Recording, extract, extract_roots};
 use crate::counters;
+use crate::device::{self, Device, Memory};
 use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
 use crate::node::{Node, Value, live_nodes};
@@ -12,6 +13,7 @@ use crate::record::Recorder;
 use crate::tensor::Storage;
 use crate::view::{View, numel};
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use ttk_ir::Type;
@@ -91,27 +93,100 @@ pub fn demand(roots: &[Value]) -> Result<()> {
 
 fn compute_as(roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
     let mut plans = PLANS.lock();
+    if device::used() {
+        return compute_everywhere(&mut plans, roots, extract);
+    }
+    compute_in_one(&mut plans, roots, extract)
+}
+
+/// Computes values each on its device, after what they need of others.
+fn compute_everywhere(
+    plans: &mut PlanCache,
+    roots: &[Value],
+    extract: fn(&[Value]) -> Recording,
+) -> Result<()> {
+    let mut devices: Vec<Device> = Vec::new();
+    let device_of = |v: &Value| v.device.unwrap_or(Device::Cpu);
+    for device in roots.iter().map(device_of) {
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
+    }
+    for device in devices {
+        let here: Vec<Value> = roots.iter().filter(|v| device_of(v) == device).cloned().collect();
+        let foreign = foreign(&here, device);
+        if !foreign.is_empty() {
+            compute_everywhere(plans, &foreign, extract)?;
+        }
+        compute_in_one(plans, &here, extract)?;
+    }
+    Ok(())
+}
+
+/// The values of other devices that computing some values needs and that are not known, in the order of recording.
+fn foreign(roots: &[Value], device: Device) -> Vec<Value> {
+    let mut found: Vec<Value> = Vec::new();
+    let mut seen: FxHashSet<u64> = FxHashSet::default();
+    let mut stack: Vec<Value> = roots.to_vec();
+    while let Some(value) = stack.pop() {
+        if !seen.insert(value.id) || value.is_computed() {
+            continue;
+        }
+        if value.device.is_some_and(|d| d != device) {
+            found.push(value);
+        } else {
+            stack.extend(value.inputs());
+        }
+    }
+    found.sort_by_key(|v| v.id);
+    found
+}
+
+/// Computes values of one device; what they need of others is known.
+fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
     let roots: Vec<Value> = roots.iter().filter(|v| !v.is_computed()).cloned().collect();
     if roots.is_empty() {
         return Ok(());
     }
     let recording = extract(&roots);
-    let mut results: Vec<Buffer> = Vec::new();
+    let device = recording.device;
+    let mut results: Vec<Memory> = Vec::new();
+    // Copies of leaves of other devices.
+    let mut copies: Vec<(usize, Memory)> = Vec::new();
     if !recording.outputs.is_empty() {
         let (plan, arguments) = plans.plan_for(&recording)?;
-        let mut inputs: Vec<Buffer> = Vec::with_capacity(recording.leaves.len() + arguments.scalars.len());
+        for (i, leaf) in recording.leaves.iter().enumerate() {
+            if let Some(memory) = leaf.memory().filter(|m| m.device() != device) {
+                let copy = memory.on(device)?;
+                // What can be anywhere is here from now on.
+                if leaf.device.is_none() {
+                    leaf.state.lock().buffer = Some(copy.clone());
+                }
+                copies.push((i, copy));
+            }
+        }
+        let mut copied = copies.iter().peekable();
+        let mut inputs: Vec<Memory> = Vec::with_capacity(recording.leaves.len() + arguments.scalars.len());
         for (i, (leaf, &donate)) in recording.leaves.iter().zip(&recording.donate).enumerate() {
+            if let Some((_, copy)) = copied.next_if(|(at, _)| *at == i) {
+                inputs.push(copy.clone());
+                continue;
+            }
             // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
             let mut state = leaf.state.lock();
             let buffer = if donate && !plan.at_risk(i) { state.buffer.take() } else { state.buffer.clone() };
             inputs.extend(buffer);
         }
-        for &scalar in &arguments.scalars {
-            let (bytes, len) = scalar_bytes(scalar);
-            inputs.push(Buffer::from_slice(&bytes[..len])?);
-        }
         counters::add(&counters::RUNS, 1);
-        let outcome = plan.run(&mut inputs, &arguments.symbols);
+        let outcome = arguments
+            .scalars
+            .iter()
+            .try_for_each(|&scalar| {
+                let (bytes, len) = scalar_bytes(scalar);
+                inputs.push(Memory::Host(Buffer::from_slice(&bytes[..len])?).on(device)?);
+                Ok(())
+            })
+            .and_then(|()| plan.run(&mut inputs, &arguments.symbols));
         if outcome.is_err() {
             for (leaf, buffer) in recording.leaves.iter().zip(inputs) {
                 leaf.state.lock().buffer.get_or_insert(buffer);
@@ -119,17 +194,24 @@ fn compute_as(roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()>
         }
         results = outcome?;
     }
-    for ((_, value), buffer) in recording.outputs.iter().zip(results) {
-        value.set_computed(buffer);
+    for ((_, value), memory) in recording.outputs.iter().zip(results) {
+        value.set_computed(memory);
     }
     // Aliases have the elements of what they stand for, when that was computed or known.
     for (alias, at) in &recording.aliases {
-        let buffer = match &recording.nodes[*at as usize] {
-            Entry::Leaf(i) => recording.leaves[*i as usize].buffer(),
-            Entry::Op { value, .. } => value.buffer(),
+        let memory = match &recording.nodes[*at as usize] {
+            Entry::Leaf(i) => {
+                let copy = copies.iter().find(|(at, _)| at == &(*i as usize)).map(|(_, m)| m.clone());
+                let there = |m: &Memory| alias.device.is_none_or(|d| d == m.device());
+                copy.filter(there).or_else(|| recording.leaves[*i as usize].memory())
+            }
+            Entry::Op { value, .. } => value.memory(),
         };
-        if let Some(buffer) = buffer {
-            alias.set_computed(buffer);
+        if let Some(memory) = memory {
+            alias.set_computed(match alias.device {
+                Some(device) => memory.on(device)?,
+                None => memory,
+            });
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ttk_ir::{DType, Op, Type};
 use ttk_runtime::Buffer;
 
+use crate::device::{self, Device, Memory};
 use crate::grad::{CustomFunction, GradMeta, NodeHooks};
 
 /// A shared, lazy, immutable tensor value.
@@ -30,6 +31,8 @@ pub enum Alias {
     Leaf(Arc<GradMeta>),
     /// No derivative passes.
     Detached,
+    /// The elements on another device; see [`Node::device`].
+    Moved,
     /// Output `index` of a user-defined function.
     Custom { function: Arc<CustomFunction>, index: usize },
 }
@@ -41,6 +44,8 @@ pub struct Node {
     pub id: u64,
     pub kind: Kind,
     pub ty: Type,
+    /// Where it is computed; `None` if it can be anywhere.
+    pub device: Option<Device>,
     /// Whether a derivative can flow through this value to something that asked for one.
     pub requires_grad: bool,
     /// Source line, interned by [`crate::source`]; 0 is unknown.
@@ -58,7 +63,7 @@ pub struct Node {
 pub struct NodeState {
     pub inputs: SmallVec<[Value; 3]>,
     /// The elements, once computed: dense and row-major.
-    pub buffer: Option<Buffer>,
+    pub buffer: Option<Memory>,
     pub hooks: Option<Box<NodeHooks>>,
     /// Storages whose value was saved for the derivative, and their version at that time.
     pub saved: Vec<Saved>,
@@ -88,6 +93,19 @@ pub fn next_id() -> u64 {
 
 impl Node {
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
+        let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
+        Node::new_on(device, kind, ty, inputs, requires_grad, loc)
+    }
+
+    /// [`Node::new`] on a device other than the inputs'.
+    pub fn new_on(
+        device: Option<Device>,
+        kind: Kind,
+        ty: Type,
+        inputs: SmallVec<[Value; 3]>,
+        requires_grad: bool,
+        loc: u32,
+    ) -> Value {
         LIVE.fetch_add(1, Ordering::Relaxed);
         let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
         Arc::new(Node {
@@ -95,6 +113,7 @@ impl Node {
             varying,
             kind,
             ty,
+            device,
             requires_grad,
             loc,
             tape_freed: AtomicBool::new(false),
@@ -105,8 +124,17 @@ impl Node {
 
     /// A value whose elements are in `buffer`.
     pub fn leaf(buffer: Buffer, ty: Type) -> Value {
-        let node = Node::new(Kind::Leaf, ty, SmallVec::new(), false, 0);
-        node.state.lock().buffer = Some(buffer);
+        Node::leaf_on(Some(Device::Cpu), Memory::Host(buffer), ty)
+    }
+
+    /// A value whose elements are in `buffer`, and may be copied to wherever they are needed.
+    pub fn leaf_anywhere(buffer: Buffer, ty: Type) -> Value {
+        Node::leaf_on(None, Memory::Host(buffer), ty)
+    }
+
+    fn leaf_on(device: Option<Device>, memory: Memory, ty: Type) -> Value {
+        let node = Node::new_on(device, Kind::Leaf, ty, SmallVec::new(), false, 0);
+        node.state.lock().buffer = Some(memory);
         node
     }
 
@@ -114,8 +142,17 @@ impl Node {
         self.state.lock().buffer.is_some()
     }
 
-    pub fn buffer(&self) -> Option<Buffer> {
+    /// The elements, once computed.
+    pub fn memory(&self) -> Option<Memory> {
         self.state.lock().buffer.clone()
+    }
+
+    /// The elements, if they are computed and the processor's.
+    pub fn buffer(&self) -> Option<Buffer> {
+        match &self.state.lock().buffer {
+            Some(Memory::Host(buffer)) => Some(buffer.clone()),
+            Some(Memory::Cuda(_)) | None => None,
+        }
     }
 
     pub fn inputs(&self) -> SmallVec<[Value; 3]> {
@@ -128,7 +165,7 @@ impl Node {
     }
 
     /// Hands over the elements. Inputs that serve neither computation nor derivative are let go.
-    pub fn set_computed(&self, buffer: Buffer) {
+    pub fn set_computed(&self, buffer: Memory) {
         let mut state = self.state.lock();
         state.buffer = Some(buffer);
         if !self.requires_grad || self.tape_freed.load(Ordering::Relaxed) {

@@ -14,7 +14,8 @@ mod matrix;
 mod table;
 mod tied;
 
-pub use args::{Arg, Device, Number};
+pub use crate::device::Device;
+pub use args::{Arg, Number};
 pub use call::{Call, Operand, Returned};
 pub use invoke::{Form, invoke};
 pub use signature::{Param, ParamType, Signature};

@@ -1,9 +1,10 @@
-//! PyTorch's CPU random streams.
+//! PyTorch's random streams.
 //!
 //! A generator is a seed and a count of words drawn; an operator draws by recording a `random_bits` of
 //! that place in the stream, so that compiled plans are reused and draw fresh numbers. Recipes (how
 //! words become uniform or normal numbers) are PyTorch 2.15's, so that a seeded script sees its numbers.
 
+use crate::device::{self, Device};
 use crate::error::{Error, Result};
 use crate::host::check_room;
 use crate::node::{Node, Value};
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock};
 use ttk_ir::op::RandomStream;
-use ttk_ir::random::Mt19937;
+use ttk_ir::random::{Mt19937, random_words};
 use ttk_ir::{Binary, Builder, Cmp, DType, Dim, Op, Scalar, Type, Unary};
 use ttk_runtime::Buffer;
 
@@ -22,6 +23,7 @@ pub struct Generator(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    stream: RandomStream,
     seed: u64,
     drawn: u64,
     /// The stream at `drawn`, when a word was drawn on the host lately, or when the state was loaded and
@@ -38,18 +40,46 @@ pub const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
 static DEFAULT: LazyLock<Arc<Generator>> = LazyLock::new(|| Arc::new(Generator::new(DEFAULT_SEED)));
 
+/// The generators of GPUs, by number, and the seed of those yet to come.
+static OF_GPUS: Mutex<(u64, Vec<Arc<Generator>>)> = Mutex::new((DEFAULT_SEED, Vec::new()));
+
 /// The generator of operators that are given none.
 pub fn default_generator() -> Arc<Generator> {
-    DEFAULT.clone()
+    match device::place() {
+        Device::Cpu | Device::Meta => DEFAULT.clone(),
+        Device::Cuda(i) => gpu_generator(i),
+    }
+}
+
+/// The generator of operators on a GPU that are given none.
+pub fn gpu_generator(ordinal: u32) -> Arc<Generator> {
+    let (seed, all) = &mut *OF_GPUS.lock();
+    while all.len() <= ordinal as usize {
+        all.push(Arc::new(Generator::of(RandomStream::Philox, *seed)));
+    }
+    all[ordinal as usize].clone()
+}
+
+/// Seeds the generators of all GPUs, those too that were not used yet.
+pub fn seed_gpus(seed: u64) {
+    let (of_new, all) = &mut *OF_GPUS.lock();
+    *of_new = seed;
+    all.iter().for_each(|g| g.manual_seed(seed));
 }
 
 impl Generator {
     pub fn new(seed: u64) -> Generator {
-        Generator(Mutex::new(State { seed, drawn: 0, host: None, loaded: false, next_normal: None }))
+        Generator::of(RandomStream::Mt19937, seed)
+    }
+
+    fn of(stream: RandomStream, seed: u64) -> Generator {
+        Generator(Mutex::new(State { stream, seed, drawn: 0, host: None, loaded: false, next_normal: None }))
     }
 
     pub fn manual_seed(&self, seed: u64) {
-        *self.0.lock() = State { seed, drawn: 0, host: None, loaded: false, next_normal: None };
+        let mut state = self.0.lock();
+        let stream = state.stream;
+        *state = State { stream, seed, drawn: 0, host: None, loaded: false, next_normal: None };
     }
 
     pub fn initial_seed(&self) -> u64 {
@@ -66,6 +96,11 @@ impl Generator {
         let mut state = self.0.lock();
         let (seed, drawn) = (state.seed, state.drawn);
         let mut words = vec![0; n];
+        if state.stream == RandomStream::Philox {
+            random_words(state.stream, seed as i64, drawn as i64, &mut words);
+            state.drawn += n as u64;
+            return Ok(words);
+        }
         let fresh = || {
             let mut mt = Mt19937::new(seed);
             mt.skip(drawn);
@@ -90,17 +125,15 @@ impl Generator {
         check_room(n, 4)?;
         if self.0.lock().loaded {
             let words = self.host_words(n)?;
-            return Ok(Node::leaf(Buffer::from_slice(&words)?, Type::fixed(DType::I32, shape)));
+            return Ok(Node::leaf_anywhere(Buffer::from_slice(&words)?, Type::fixed(DType::I32, shape)));
         }
         let mut state = self.0.lock();
         let place = Buffer::from_slice(&[state.seed as i64, state.drawn as i64])?;
         state.drawn += n as u64;
+        let stream = state.stream;
         drop(state);
-        let place = Node::leaf(place, Type::fixed(DType::I64, &[2]));
-        Ok(b.op(
-            Op::RandomBits { stream: RandomStream::Mt19937, shape: ttk_ir::shape::shape(shape) },
-            &[place],
-        ))
+        let place = Node::leaf_anywhere(place, Type::fixed(DType::I64, &[2]));
+        Ok(b.op(Op::RandomBits { stream, shape: ttk_ir::shape::shape(shape) }, &[place]))
     }
 
     /// The next double in `[0, 1)` of 53 random bits, on the host.
@@ -142,7 +175,9 @@ impl Generator {
     }
 
     pub fn set_state(&self, state: GeneratorState) {
-        *self.0.lock() = State {
+        let mut own = self.0.lock();
+        *own = State {
+            stream: own.stream,
             seed: state.seed,
             drawn: state.drawn.unwrap_or(0),
             loaded: state.drawn.is_none(),
@@ -275,7 +310,7 @@ pub fn normal(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> R
             DType::F64 => Buffer::from_slice(&values)?,
             _ => Buffer::from_slice(&values.iter().map(|&v| v as f32).collect::<Vec<_>>())?,
         };
-        let x = Node::leaf(leaf, Type::fixed(wide, shape));
+        let x = Node::leaf_anywhere(leaf, Type::fixed(wide, shape));
         return Ok(b.cast(&x, dtype));
     }
     let (blocks, rest) = (n / 16, n % 16);
@@ -340,7 +375,7 @@ pub fn integers_from(b: &mut Recorder, g: &Generator, low: i64, range: u64, shap
             .chunks_exact(2)
             .map(|w| ((((w[0] as u64) << 32 | w[1] as u64) % range) as i64).wrapping_add(low))
             .collect();
-        return Ok(Node::leaf(Buffer::from_slice(&values)?, Type::fixed(DType::I64, shape)));
+        return Ok(Node::leaf_anywhere(Buffer::from_slice(&values)?, Type::fixed(DType::I64, shape)));
     }
     let words = g.words(b, shape)?;
     let wide = b.cast(&words, DType::I64);
@@ -364,5 +399,5 @@ pub fn permutation(g: &Generator, n: i64) -> Result<Value> {
         let j = i + (w as usize) % (n as usize - i);
         order.swap(i, j);
     }
-    Ok(Node::leaf(Buffer::from_slice(&order)?, Type::fixed(DType::I64, &[n])))
+    Ok(Node::leaf_anywhere(Buffer::from_slice(&order)?, Type::fixed(DType::I64, &[n])))
 }

@@ -1,5 +1,6 @@
 //! The recorder: operations written down as lazy values.
 
+use crate::device::Device;
 use crate::error::{Error, Exception, Result};
 use crate::node::{Alias, Kind, Node, Value};
 use smallvec::SmallVec;
@@ -93,6 +94,26 @@ impl Recorder {
     pub fn alias(&self, alias: Alias, value: &Value, requires_grad: bool) -> Value {
         let inputs = SmallVec::from_iter([value.clone()]);
         Node::new(Kind::Alias(alias), value.ty.clone(), inputs, requires_grad, self.loc)
+    }
+}
+
+impl Recorder {
+    /// The value on a device: itself, where it is or can be computed there.
+    pub fn moved(&self, value: &Value, device: Device) -> Value {
+        if value.device.is_none_or(|d| d == device) { value.clone() } else { self.pinned(value, device) }
+    }
+
+    /// The value computed on a device and nowhere else: itself, if it is that already.
+    pub fn moved_or_pinned(&self, value: &Value, device: Device) -> Value {
+        if value.device == Some(device) { value.clone() } else { self.pinned(value, device) }
+    }
+
+    /// The value on a device, and computed nowhere else.
+    fn pinned(&self, value: &Value, device: Device) -> Value {
+        let requires_grad = self.grad && value.requires_grad;
+        let inputs = SmallVec::from_iter([value.clone()]);
+        let kind = Kind::Alias(Alias::Moved);
+        Node::new_on(Some(device), kind, value.ty.clone(), inputs, requires_grad, self.loc)
     }
 }
 

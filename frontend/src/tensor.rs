@@ -3,6 +3,7 @@
 //! Reading a tensor applies its view to the storage's current value; writing replaces the storage's
 //! value. Aliases see the write, derivatives stay right, and the recorded graph stays pure.
 
+use crate::device::{self, Device, Memory};
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
 use crate::node::{Alias, Kind, Node, Saved, Value};
@@ -20,6 +21,7 @@ use ttk_runtime::Buffer;
 #[derive(Debug)]
 pub struct Storage {
     pub value: Mutex<Value>,
+    pub device: Device,
     pub version: Version,
     pub shared: Shared,
     /// Where the storage is on the list of those with a value still to be computed.
@@ -121,13 +123,20 @@ struct Inner {
 
 impl Tensor {
     /// A new tensor with a storage of its own.
+    ///
+    /// A value that can be computed anywhere is on the device of the operator that is called.
     pub fn from_value(value: Value) -> Tensor {
+        let place = device::place();
+        let device = value.device.unwrap_or(place);
+        let value =
+            if device == Device::Cpu { value } else { Recorder::new().moved_or_pinned(&value, device) };
         let view = View::whole(value.dims());
         let computed = value.is_computed();
         // An operator may hand back an operand as it is; with derivatives off it carries none.
         let stop = (value.requires_grad && !grad_enabled()).then_some((0, Stop::Detach));
         let storage = Arc::new(Storage {
             value: Mutex::new(value),
+            device,
             version: Version::default(),
             shared: Shared::default(),
             place: pending::Place::default(),
@@ -232,6 +241,23 @@ impl Tensor {
         value.ty.dtype
     }
 
+    pub fn device(&self) -> Device {
+        self.0.body.lock().storage.device
+    }
+
+    /// The tensor on a device: itself if it is there, else a copy that derivatives flow through.
+    ///
+    /// # Errors
+    /// A device that is not there.
+    pub fn to_device(&self, device: Device) -> Result<Tensor> {
+        if self.device() == device {
+            return Ok(self.clone());
+        }
+        device::check(device)?;
+        let moved = Recorder::new().moved(&self.value(), device);
+        Ok(device::with_place(device, || Tensor::from_value(moved)))
+    }
+
     /// [`Tensor::rank`] and [`Tensor::dtype`] at once.
     pub fn rank_and_dtype(&self) -> (usize, DType) {
         let body = self.0.body.lock();
@@ -295,6 +321,7 @@ impl Tensor {
         }
         let storage = body.storage.clone();
         let old = storage.value.lock().clone();
+        let new = if device::used() { Recorder::new().moved(&new, storage.device) } else { new };
         let replaced = body.view.put(&mut Recorder::new(), &old, new.clone())?;
         let computed = replaced.is_computed();
         *storage.value.lock() = replaced.clone();
@@ -411,10 +438,10 @@ impl Tensor {
     }
 
     /// The elements in memory, if they are computed: buffer, and this tensor's place in it.
-    pub fn in_memory(&self) -> Option<(Buffer, View)> {
+    pub fn in_memory(&self) -> Option<(Memory, View)> {
         let body = self.0.body.lock();
-        let buffer = body.storage.value.lock().buffer()?;
-        Some((buffer, body.view.clone()))
+        let memory = body.storage.value.lock().memory()?;
+        Some((memory, body.view.clone()))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Tensors from Python data and NumPy arrays, and back.
 
 use crate::errors::{guard, guard_unlocked};
-use crate::object::{PyTensor, wrap};
+use crate::object::{PyTensor, as_tensor as as_tensor_of, wrap};
 use crate::parse::{number_of, overflow, python_type, type_name};
 use crate::types::{PyDType, dtype_object};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::ptr::NonNull;
-use ttk_frontend::ops::{Number, promote};
+use ttk_frontend::ops::{Device, Number, promote};
 use ttk_frontend::tensor::Tensor;
 use ttk_frontend::view::{Dims, contiguous_strides, numel};
 use ttk_frontend::{host, materialize};
@@ -149,6 +149,12 @@ struct ArrayOwner {
 fn _to_numpy<'py>(py: Python<'py>, t: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyAny>> {
     let t = &t.get().0;
     let dtype = t.dtype();
+    let device = t.device();
+    if device != Device::Cpu {
+        return Err(PyTypeError::new_err(format!(
+            "can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+        )));
+    }
     let Some(typestr) = typestr_of(dtype) else {
         return Err(PyTypeError::new_err("Got unsupported ScalarType BFloat16"));
     };
@@ -344,13 +350,17 @@ fn dtype_arg(v: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
     }
 }
 
-fn check_device(device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match device {
-        Some(d) if crate::types::PyDevice::extract_any(d)?.to_device() != ttk_frontend::ops::Device::Cpu => {
-            Err(pyo3::exceptions::PyAssertionError::new_err("Torch not compiled with CUDA enabled"))
-        }
-        _ => Ok(()),
-    }
+/// The device asked for; `None` leaves the tensor where it is.
+fn device_arg(device: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Device>> {
+    device
+        .filter(|d| !d.is_none())
+        .map(|d| Ok(crate::types::PyDevice::extract_any(d)?.to_device()))
+        .transpose()
+}
+
+/// The tensor on the device that was asked for, or on that of tensors made without naming one.
+fn placed(t: Tensor, device: Option<Device>) -> PyResult<Tensor> {
+    guard(|| t.to_device(device.unwrap_or_else(ttk_frontend::device::place)))
 }
 
 /// A tensor with a copy of the data: a number, nested sequences, an array or a tensor.
@@ -365,8 +375,11 @@ fn tensor<'py>(
     pin_memory: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let _ = pin_memory;
-    check_device(device)?;
+    let device = device_arg(device)?;
     let t = tensor_from(data, dtype_arg(dtype)?)?;
+    // A copy of a tensor stays on its device.
+    let own = as_tensor_of(data).map(Tensor::device);
+    let t = placed(t, device.or(own))?;
     if requires_grad {
         guard(|| t.set_requires_grad(true))?;
     }
@@ -382,22 +395,26 @@ fn as_tensor<'py>(
     dtype: Option<&Bound<'py, PyAny>>,
     device: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    check_device(device)?;
+    let (device, place) = (device, device_arg(device)?);
     let dtype = dtype_arg(dtype)?;
     if let Ok(t) = data.cast::<PyTensor>() {
-        let own = t.get().0.dtype();
-        if dtype.is_none_or(|d| d == own) {
+        let (own, there) = (t.get().0.dtype(), t.get().0.device());
+        if dtype.is_none_or(|d| d == own) && place.is_none_or(|p| p == there) {
             return Ok(data.clone());
         }
-        return data.call_method1("to", (dtype_object(py, dtype.unwrap_or(own)),));
+        let dtype = dtype_object(py, dtype.unwrap_or(own));
+        return match device.filter(|_| place.is_some()) {
+            Some(device) => data.call_method1("to", (device, dtype)),
+            None => data.call_method1("to", (dtype,)),
+        };
     }
     if data.hasattr("__array_interface__")? {
         let a = interface(data)?;
         if dtype.is_none_or(|d| d == a.dtype) && a.strides.iter().all(|&s| s >= 0) {
-            return wrap(py, share_array(data)?);
+            return wrap(py, placed(share_array(data)?, place)?);
         }
     }
-    wrap(py, tensor_from(data, dtype)?)
+    wrap(py, placed(tensor_from(data, dtype)?, place)?)
 }
 
 /// A tensor that shares an array's memory.

@@ -110,7 +110,7 @@ fn _trace(
     let mut named = Vec::new();
     for (name, t) in state.iter() {
         let t = t.cast::<PyTensor>()?.get().0.clone();
-        guard_unlocked(py, || ttk_frontend::host::computed(&t).map(drop))?;
+        guard_unlocked(py, || ttk_frontend::host::compute(&t).map(drop))?;
         named.push((name.extract::<String>()?, t));
     }
     let objects: Vec<Bound<'_, PyAny>> =

@@ -5,6 +5,7 @@
 
 mod autograd;
 mod convert;
+mod cuda;
 mod dispatch;
 mod errors;
 mod graph;
@@ -30,5 +31,6 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     autograd::register(m)?;
     state::register(m)?;
     graph::register(m)?;
+    cuda::register(m)?;
     Ok(())
 }

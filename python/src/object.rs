@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use ttk_frontend::error::{python_dtype_name, scalar_type_name};
-use ttk_frontend::ops::Number;
+use ttk_frontend::ops::{Device, Number};
 use ttk_frontend::{Tensor, host, index};
 
 /// A tensor as a Python object. A tensor has at most one such object at a time.
@@ -146,8 +146,8 @@ impl PyTensor {
     }
 
     #[getter]
-    fn device(&self) -> PyResult<PyDevice> {
-        PyDevice::parse("cpu")
+    fn device(&self) -> PyDevice {
+        PyDevice::of(self.0.device())
     }
 
     #[getter]
@@ -202,7 +202,7 @@ impl PyTensor {
 
     #[getter]
     fn is_cuda(&self) -> bool {
-        false
+        matches!(self.0.device(), Device::Cuda(_))
     }
 
     #[getter]
@@ -277,7 +277,10 @@ impl PyTensor {
     }
 
     fn _device_number(&self) -> i64 {
-        -1
+        match self.0.device() {
+            Device::Cuda(i) => i64::from(i),
+            Device::Cpu | Device::Meta => -1,
+        }
     }
 
     #[getter]

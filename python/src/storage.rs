@@ -29,7 +29,7 @@ fn _whole_storage<'py>(py: Python<'py>, t: &Bound<'py, PyTensor>) -> PyResult<Bo
 #[pyfunction]
 fn _sync(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<()> {
     let t = t.get().0.clone();
-    guard_unlocked(py, || host::computed(&t).map(drop))
+    guard_unlocked(py, || host::compute(&t).map(drop))
 }
 
 /// Computes everything that waits to be computed.

@@ -59,7 +59,7 @@ pub(crate) fn dtype_object(py: Python<'_>, dtype: DType) -> Py<PyAny> {
     DTYPES.read()[dtype as usize].clone_ref(py).into_any()
 }
 
-#[pyclass(name = "device", module = "torch", frozen, eq, hash)]
+#[pyclass(name = "device", module = "torch", frozen, eq, hash, from_py_object)]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PyDevice {
     kind: String,
@@ -94,8 +94,17 @@ impl PyDevice {
         match self.kind.as_str() {
             "cpu" => Device::Cpu,
             "meta" => Device::Meta,
-            _ => Device::Cuda(self.index.unwrap_or(0)),
+            _ => Device::Cuda(self.index.unwrap_or_else(ttk_frontend::device::current)),
         }
+    }
+
+    pub(crate) fn of(device: Device) -> PyDevice {
+        let (kind, index) = match device {
+            Device::Cpu => ("cpu", None),
+            Device::Cuda(i) => ("cuda", Some(i)),
+            Device::Meta => ("meta", None),
+        };
+        PyDevice { kind: kind.to_owned(), index }
     }
 
     /// From a device, a string or a number.

@@ -28,6 +28,16 @@ __version__ = _TorchVersion(version.__version__)
 globals().update(_tensor_types)
 del _name, _tensor_types, _TorchVersion
 
+
+
+def _find_gpus():
+    from . import cuda
+
+    cuda._libraries()
+
+
+_C._cuda_before_first_use(_find_gpus)
+
 # Submodules that are imported when they are first named, as `torch.nn` or `torch.utils.data`.
 _MODULES = frozenset(
     "__config__ __future__ _dynamo _tensor_str _utils accelerator amp ao backends compiler cpu cuda distributed distributions "

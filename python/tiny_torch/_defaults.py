@@ -63,11 +63,11 @@ def get_default_device():
 def set_default_device(device):
     """Sets the device on which tensors are made when none is named."""
     chosen = None if device is None else _C.device(device)
-    native = getattr(_C, "_set_default_device", None)
-    if native is not None:
-        native(chosen)
-    elif chosen is not None and chosen.type != "cpu":
-        raise RuntimeError(f"set_default_device: this build has the device 'cpu' only, not '{chosen}'")
+    if chosen is not None and chosen.type == "cuda":
+        from . import cuda
+
+        cuda._libraries()
+    _C._set_default_device(chosen)
     _state["device"] = chosen
 
 

@@ -32,7 +32,8 @@ _C.Generator.clone_state = _clone_state
 
 
 def manual_seed(seed):
-    """Seeds the default generator and returns it. The same seed gives PyTorch's numbers on the CPU."""
+    """Seeds the generators of all devices and returns the CPU's. The same seed gives PyTorch's numbers on the CPU."""
+    _C._cuda_manual_seed_all(int(seed) & 0xFFFF_FFFF_FFFF_FFFF)
     return default_generator.manual_seed(int(seed))
 
 

@@ -2,6 +2,7 @@
 //! that lets the next process skip them.
 
 use crate::counters;
+use crate::device::{self, Device, Memory};
 use crate::error::{Error, Result};
 use crate::log;
 use parking_lot::Mutex;
@@ -16,21 +17,36 @@ use ttk_ir::{Graph, Type};
 use ttk_passes::{LowerOptions, Options};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
 use ttk_runtime::cpu_features::{self, Level};
+use ttk_runtime::cuda::{CudaPlan, DeviceBuffer};
 use ttk_runtime::{Buffer, CodeModule, KernelCode, Plan, RunError, threads};
 
 /// What the compiler may assume.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CompileOptions {
     /// For each input, whether its memory may be written over once it is read for the last time.
     pub donate: Vec<bool>,
     /// The inputs that are weights change rarely.
     pub inference: bool,
+    pub device: Device,
+}
+
+impl Default for CompileOptions {
+    fn default() -> CompileOptions {
+        CompileOptions { donate: Vec::new(), inference: false, device: Device::Cpu }
+    }
+}
+
+/// What runs a compiled program.
+#[derive(Debug)]
+enum Engine {
+    Cpu(Plan),
+    Cuda(CudaPlan),
 }
 
 /// A compiled graph.
 #[derive(Debug)]
 pub struct Compiled {
-    plan: Plan,
+    engine: Engine,
     /// See [`Compiled::at_risk`].
     at_risk: Vec<bool>,
     /// Kept when every run is to be checked against the interpreter (`TTK_VERIFY=1`).
@@ -68,6 +84,9 @@ fn internal(e: impl std::fmt::Display) -> Error {
 /// # Errors
 /// A defect of the compiler.
 pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled> {
+    if let Device::Cuda(ordinal) = options.device {
+        return compile_for_gpu(graph, options, ordinal);
+    }
     let target = target()?;
     let mut key = KeyBuilder::default();
     key.graph(graph);
@@ -105,7 +124,23 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
         let code = CodeModule::new(&entry.program.name, &entry.kernels).map_err(run_error)?;
         Plan::new(entry.program, code).map_err(run_error)?
     };
-    Ok(Compiled { plan, at_risk, verify: VERIFY.then(|| graph.clone()) })
+    Ok(Compiled { engine: Engine::Cpu(plan), at_risk, verify: VERIFY.then(|| graph.clone()) })
+}
+
+fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Result<Compiled> {
+    let program = program_of(graph, options)?;
+    let start = Instant::now();
+    let device_program =
+        ttk_codegen_cuda::emit(&program, &ttk_codegen_cuda::Options::default()).map_err(internal)?;
+    log::say("cuda", || device_program.source.clone());
+    // An index out of range is known when the run is over: whatever was overwritten then is lost.
+    let fails = super::risk::can_fail(&program);
+    let at_risk = vec![fails; program.inputs.len()];
+    let kernels = program.kernels.len();
+    let plan = CudaPlan::new(program, device_program, &device::open(ordinal)?)?;
+    counters::add(&counters::KERNELS_COMPILED, kernels as u64);
+    counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
+    Ok(Compiled { engine: Engine::Cuda(plan), at_risk, verify: VERIFY.then(|| graph.clone()) })
 }
 
 /// The passes: a graph as a program of kernels.
@@ -189,7 +224,10 @@ fn run_error(e: RunError) -> Error {
 
 impl Compiled {
     pub fn program(&self) -> &Program {
-        self.plan.program()
+        match &self.engine {
+            Engine::Cpu(plan) => plan.program(),
+            Engine::Cuda(plan) => plan.program(),
+        }
     }
 
     /// Whether a run that fails may leave input `i` written over, if its memory is given away.
@@ -202,37 +240,69 @@ impl Compiled {
     ///
     /// # Errors
     /// No memory; an index out of range.
-    pub fn run(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
-        let Some(graph) = &self.verify else {
-            if log::enabled("steps") {
-                return self.run_logged(inputs, symbols);
+    pub fn run(&self, inputs: &mut Vec<Memory>, symbols: &[i64]) -> Result<Vec<Memory>> {
+        let expected = match &self.verify {
+            Some(graph) => {
+                let there: Vec<Buffer> = inputs.iter().map(Memory::host).collect::<Result<_>>()?;
+                Some((graph, interpret(graph, &there, symbols)?))
             }
-            return self.plan.run_with(inputs, symbols).map_err(run_error);
+            None => None,
         };
-        let expected = interpret(graph, inputs, symbols)?;
-        let outputs = self.plan.run_with(inputs, symbols).map_err(run_error)?;
-        verify(graph, &expected, &outputs)?;
+        let outputs = match &self.engine {
+            Engine::Cpu(plan) => {
+                let mut buffers: Vec<Buffer> = inputs.drain(..).filter_map(host_memory).collect();
+                let outputs = if log::enabled("steps") {
+                    run_logged(plan, &mut buffers, symbols)
+                } else {
+                    plan.run_with(&mut buffers, symbols).map_err(run_error)
+                };
+                inputs.extend(buffers.into_iter().map(Memory::Host));
+                outputs?.into_iter().map(Memory::Host).collect::<Vec<_>>()
+            }
+            Engine::Cuda(plan) => {
+                let mut buffers: Vec<DeviceBuffer> = inputs.drain(..).filter_map(gpu_memory).collect();
+                let outputs = plan.run_with(&mut buffers, symbols);
+                inputs.extend(buffers.into_iter().map(Memory::Cuda));
+                outputs?.into_iter().map(Memory::Cuda).collect()
+            }
+        };
+        if let Some((graph, expected)) = expected {
+            let there: Vec<Buffer> = outputs.iter().map(Memory::host).collect::<Result<_>>()?;
+            verify(graph, &expected, &there)?;
+        }
         Ok(outputs)
     }
 }
 
-impl Compiled {
-    /// A run whose steps are listed with the time that each took.
-    fn run_logged(&self, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
-        let mut times = Vec::new();
-        let outputs = self.plan.run_timed(inputs, symbols, Some(&mut times)).map_err(run_error)?;
-        let program = self.plan.program();
-        log::say("steps", || {
-            let total: std::time::Duration = times.iter().sum();
-            let mut text = format!("{} in {:.3} ms", program.name, total.as_secs_f64() * 1e3);
-            for ((what, step), time) in program::text::steps(program).iter().zip(&program.steps).zip(&times) {
-                let (ms, loc) = (time.as_secs_f64() * 1e3, &step.loc);
-                text.push_str(&format!("\n{ms:9.3} ms  {what}  ; {}:{}", loc.file, loc.line));
-            }
-            text
-        });
-        Ok(outputs)
+fn host_memory(m: Memory) -> Option<Buffer> {
+    match m {
+        Memory::Host(buffer) => Some(buffer),
+        Memory::Cuda(_) => None,
     }
+}
+
+fn gpu_memory(m: Memory) -> Option<DeviceBuffer> {
+    match m {
+        Memory::Host(_) => None,
+        Memory::Cuda(buffer) => Some(buffer),
+    }
+}
+
+/// A run whose steps are listed with the time that each took.
+fn run_logged(plan: &Plan, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
+    let mut times = Vec::new();
+    let outputs = plan.run_timed(inputs, symbols, Some(&mut times)).map_err(run_error)?;
+    let program = plan.program();
+    log::say("steps", || {
+        let total: std::time::Duration = times.iter().sum();
+        let mut text = format!("{} in {:.3} ms", program.name, total.as_secs_f64() * 1e3);
+        for ((what, step), time) in program::text::steps(program).iter().zip(&program.steps).zip(&times) {
+            let (ms, loc) = (time.as_secs_f64() * 1e3, &step.loc);
+            text.push_str(&format!("\n{ms:9.3} ms  {what}  ; {}:{}", loc.file, loc.line));
+        }
+        text
+    });
+    Ok(outputs)
 }
 
 /// Runs a graph by the reference interpreter.

@@ -96,7 +96,7 @@ pub enum MissReason {
 fn options(r: &Recording, pattern: &Pattern) -> CompileOptions {
     let mut donate = r.donate.clone();
     donate.extend(pattern.lifted.iter().map(|_| false));
-    CompileOptions { donate, ..CompileOptions::default() }
+    CompileOptions { donate, device: r.device, ..CompileOptions::default() }
 }
 
 /// The recording as a graph with the parameters of `pattern`: inputs are the leaves, then the lifted

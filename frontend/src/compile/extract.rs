@@ -1,5 +1,6 @@
 //! Which operations must run for some values to be known.
 
+use crate::device::{self, Device, Memory};
 use crate::node::{Alias, Kind, Value};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -22,7 +23,7 @@ pub enum Entry {
 }
 
 /// The uncomputed part of the graph below some values, in an order of computation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recording {
     pub nodes: Vec<Entry>,
     /// Values that are known.
@@ -33,6 +34,8 @@ pub struct Recording {
     pub aliases: Vec<(Value, Index)>,
     /// For each leaf, whether nothing outside the recording can see its memory.
     pub donate: Vec<bool>,
+    /// Where it is computed.
+    pub device: Device,
 }
 
 /// Collects what `roots` need, and which values by the way should be kept.
@@ -49,7 +52,14 @@ pub fn extract_roots(roots: &[Value]) -> Recording {
 }
 
 fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
-    let mut r = Recording::default();
+    let mut r = Recording {
+        nodes: Vec::new(),
+        leaves: Vec::new(),
+        outputs: Vec::new(),
+        aliases: Vec::new(),
+        donate: Vec::new(),
+        device: roots.iter().fold(None, |d, v| device::join(d, v.device)).unwrap_or(Device::Cpu),
+    };
     let mut seen: FxHashMap<usize, Index> = FxHashMap::default();
     // References to each value, alias or not, from inside the recording.
     let mut internal: FxHashMap<usize, usize> = FxHashMap::default();
@@ -161,7 +171,8 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
         .filter_map(|(at, entry)| match entry {
             Entry::Leaf(i) => {
                 let value = &r.leaves[*i as usize];
-                let exclusive = || value.state.lock().buffer.as_ref().is_some_and(|b| b.is_exclusive());
+                let own = |m: &Memory| m.is_exclusive() && m.device() == r.device;
+                let exclusive = || value.state.lock().buffer.as_ref().is_some_and(own);
                 Some(!tape_alive && !kept[at] && !held[at] && exclusive())
             }
             Entry::Op { .. } => None,

@@ -9,7 +9,7 @@ use ttk_ir::program::{Action, BufferId, Operand, Placement, Program};
 pub(super) fn at_risk(program: &Program) -> Vec<bool> {
     let mut risk = vec![false; program.inputs.len()];
     let checks: Vec<bool> = program.kernels.iter().map(Kernel::can_fail).collect();
-    let Some(last) = program.steps.iter().rposition(|step| can_fail(&step.action, &checks)) else {
+    let Some(last) = program.steps.iter().rposition(|step| action_can_fail(&step.action, &checks)) else {
         return risk;
     };
     for step in &program.steps[..=last] {
@@ -23,6 +23,12 @@ pub(super) fn at_risk(program: &Program) -> Vec<bool> {
     risk
 }
 
+/// Whether a run may fail for what is in its inputs.
+pub(super) fn can_fail(program: &Program) -> bool {
+    let checks: Vec<bool> = program.kernels.iter().map(Kernel::can_fail).collect();
+    program.steps.iter().any(|step| action_can_fail(&step.action, &checks))
+}
+
 /// The input whose memory a buffer takes over.
 fn overwrites(program: &Program, id: BufferId) -> Option<usize> {
     let root = program.root(id);
@@ -32,7 +38,7 @@ fn overwrites(program: &Program, id: BufferId) -> Option<usize> {
     }
 }
 
-fn can_fail(action: &Action, checks: &[bool]) -> bool {
+fn action_can_fail(action: &Action, checks: &[bool]) -> bool {
     match action {
         Action::Launch { kernel, .. } => checks[*kernel as usize],
         Action::Gemm(g) => {

@@ -4,6 +4,7 @@
 //! and its scalar constants. Structure must be equal; sizes and scalars may be parameters of the plan.
 
 use super::extract::{Entry, Recording};
+use crate::device::Device;
 use crate::node::Kind;
 use rustc_hash::FxHasher;
 use smallvec::SmallVec;
@@ -28,6 +29,10 @@ impl Signature {
     pub fn of(r: &Recording) -> Signature {
         let mut s = Signature::default();
         s.words.reserve(r.nodes.len() * 4);
+        s.words.push(match r.device {
+            Device::Cpu | Device::Meta => 0,
+            Device::Cuda(i) => 4 << 56 | u64::from(i),
+        });
         let mut leaf = 0;
         for entry in &r.nodes {
             match entry {

@@ -1,6 +1,7 @@
 //! The backward walk over recorded values.
 
 use super::{CustomFunction, GradMeta};
+use crate::device::{Device, with_place};
 use crate::error::{Error, Result};
 use crate::node::{Alias, Kind, Node, Value};
 use crate::record::{Recorder, grad_enabled, set_grad_enabled};
@@ -196,7 +197,8 @@ fn walk(
         match w.units.remove(&id) {
             Some(Unit::Value(value)) => {
                 let Some(cotangent) = w.cotangents.remove(&id) else { continue };
-                step(&mut w, &value, cotangent, goal, places, &mut found)?;
+                let device = value.device.unwrap_or(Device::Cpu);
+                with_place(device, || step(&mut w, &value, cotangent, goal, places, &mut found))?;
                 w.visited.push(value);
             }
             Some(Unit::Custom(function)) => {
@@ -246,6 +248,13 @@ fn step(
         Kind::Leaf => Ok(()),
         Kind::Alias(Alias::Leaf(meta)) => accumulate(w, meta, cotangent, goal, places, found),
         Kind::Alias(Alias::Detached) => Ok(()),
+        Kind::Alias(Alias::Moved) => {
+            for input in inputs.iter().filter(|x| x.requires_grad) {
+                let back = input.device.map_or(cotangent.clone(), |device| w.b.moved(&cotangent, device));
+                w.add(input, back);
+            }
+            Ok(())
+        }
         Kind::Alias(Alias::Custom { function, index }) => {
             w.add_custom(function, *index, cotangent);
             Ok(())

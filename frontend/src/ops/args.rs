@@ -1,10 +1,10 @@
 //! Arguments of operators, parsed.
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::random::Generator;
 use crate::tensor::Tensor;
 use crate::view::Dims;
-use std::fmt;
 use std::sync::Arc;
 use ttk_ir::DType;
 
@@ -85,25 +85,6 @@ impl Number {
             Number::Bool(_) => DType::Bool,
             Number::Int(_) => DType::I64,
             Number::Float(_) => super::promote::default_float(),
-        }
-    }
-}
-
-/// Where a tensor lives.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Device {
-    Cpu,
-    Cuda(u32),
-    /// Shapes without elements.
-    Meta,
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Device::Cpu => f.write_str("cpu"),
-            Device::Cuda(i) => write!(f, "cuda:{i}"),
-            Device::Meta => f.write_str("meta"),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Calling an operator in one of its forms.
 
-use super::args::{Arg, Device};
+use super::args::Arg;
 use super::call::{Call, Returned};
 use super::promote::can_cast;
-use super::table::{Operator, Saves};
-use crate::error::{Error, Exception, Result, scalar_type_name};
+use super::table::{Operator, Row, Saves};
+use crate::device::{self, Device, with_place};
+use crate::error::{Error, Result, scalar_type_name};
 use crate::node::Value;
 use crate::record::Recorder;
 use crate::tensor::Tensor;
@@ -30,24 +31,68 @@ pub fn invoke(operator: &'static Operator, overload: usize, args: &[Arg], form: 
     let row = operator.row;
     let params = &operator.overloads()[overload].params;
     let mut wants_grad = false;
+    let mut wanted = None;
     for (param, arg) in params.iter().zip(args) {
         match arg {
-            Arg::Device(Device::Cuda(_)) => {
-                return Err(Error::Plain {
-                    exception: Exception::Assertion,
-                    detail: "Torch not compiled with CUDA enabled".into(),
-                });
-            }
-            Arg::Device(Device::Meta) => {
-                return Err(Error::Plain {
-                    exception: Exception::NotImplemented,
-                    detail: format!("{}(): device 'meta' is not available", row.name),
-                });
-            }
+            Arg::Device(device) => wanted = Some(*device),
             Arg::Bool(true) if param.name == "requires_grad" => wants_grad = true,
             _ => {}
         }
     }
+    if wanted.is_some_and(|d| d != Device::Cpu) || device::used() {
+        let place = place_of(row, args, wanted)?;
+        return with_place(place, || call_row(row, overload, args, form, wants_grad));
+    }
+    call_row(row, overload, args, form, wants_grad)
+}
+
+/// Operators that take tensors of several devices.
+const ACROSS: [&str; 4] = ["to", "copy", "type_as", "index_put"];
+
+/// Where the results of a call go: to the device that was asked for, or that of the operands.
+///
+/// # Errors
+/// Operands on several devices, but for numbers on the processor; a device that is not there.
+fn place_of(row: &Row, args: &[Arg], wanted: Option<Device>) -> Result<Device> {
+    let mut found: Option<Device> = None;
+    let mut check = |t: &Tensor| {
+        let device = t.device();
+        if device == Device::Cpu && t.rank() == 0 {
+            return Ok(());
+        }
+        match found {
+            Some(first) if first != device && !ACROSS.contains(&row.name) => Err(Error::runtime(format!(
+                "Expected all tensors to be on the same device, but found at least two devices, {first} and {device}!"
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                found = Some(device);
+                Ok(())
+            }
+        }
+    };
+    for arg in args {
+        match arg {
+            Arg::Tensor(t) => check(t)?,
+            Arg::Tensors(list) => list.iter().try_for_each(&mut check)?,
+            Arg::OptionalTensors(list) => list.iter().flatten().try_for_each(&mut check)?,
+            _ => {}
+        }
+    }
+    match wanted {
+        Some(device) => device::check(device).map(|()| device),
+        None => Ok(found.unwrap_or_else(device::place)),
+    }
+}
+
+/// Calls an operator whose results go to [`device::place`].
+fn call_row(
+    row: &'static Row,
+    overload: usize,
+    args: &[Arg],
+    form: &Form,
+    wants_grad: bool,
+) -> Result<Returned> {
     let mut call = Call::new(row, overload, args);
     let returned = (row.run)(&mut call)?;
     match form {

@@ -6,6 +6,7 @@ use crate::error::Result;
 use rustc_hash::FxHashMap;
 use std::sync::{LazyLock, OnceLock};
 
+mod conversion;
 mod copies;
 mod creation;
 mod factorizations;
@@ -128,6 +129,7 @@ use rows;
 
 /// The families.
 static ROWS: &[&[Row]] = &[
+    conversion::ROWS,
     copies::ROWS,
     creation::ROWS,
     factorizations::ROWS,

@@ -1,215 +1,253 @@
-"""CUDA: answers for programs that ask whether there is any. This build computes on the CPU."""
+"""CUDA: the GPUs of this machine, if it has any.
+
+The driver and NVRTC (the compiler of kernels) are looked for when something here is first asked for, in the `nvidia-*`
+wheels, in the toolkit's folder and where the loader looks; nothing of CUDA is needed to install or import this package.
+Work of a device runs in one stream, in the order of the program, behind Python.
+"""
+import functools
+import glob
+import os
+import sys
+
 from .. import _C
+from .memory import (
+    empty_cache,
+    max_memory_allocated,
+    max_memory_cached,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_cached,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_accumulated_memory_stats,
+    reset_max_memory_allocated,
+    reset_max_memory_cached,
+    reset_peak_memory_stats,
+    set_per_process_memory_fraction,
+)
+from .streams import CUDAGraph, Event, Stream, current_stream, default_stream, is_current_stream_capturing, stream
 
-__all__ = ["is_available", "device_count", "synchronize", "empty_cache", "manual_seed", "manual_seed_all"]
-
-has_half = False
-default_generators = ()
+has_half = True
 
 
-def _no_device(what):
-    raise AssertionError(f"Torch not compiled with CUDA enabled ({what} needs a CUDA device)")
+@functools.cache
+def _libraries():
+    """Says where the libraries may be, once: the folders of `TTK_CUDA_LIBRARIES`, or else the wheels' and the toolkit's."""
+    chosen = os.environ.get("TTK_CUDA_LIBRARIES")
+    if chosen:
+        _C._cuda_add_search_paths(chosen.split(os.pathsep))
+        return
+    folders = []
+    for site in sys.path:
+        folders += sorted(glob.glob(os.path.join(site, "nvidia", "*", "lib")))
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        if os.environ.get(name):
+            folders += [os.path.join(os.environ[name], "lib64"), os.path.join(os.environ[name], "lib")]
+    folders.append("/usr/local/cuda/lib64")
+    _C._cuda_add_search_paths([f for f in folders if os.path.isdir(f)])
 
 
 def is_available():
-    return False
+    """Whether there is a GPU to compute on; `torch.cuda.why_not()` says why there is none."""
+    _libraries()
+    return _C._cuda_is_available()
+
+
+def why_not():
+    """Why `is_available()` is false: what was looked for and where. `None` when it is true."""
+    _libraries()
+    return _C._cuda_why_not()
 
 
 def device_count():
-    return 0
+    """How many GPUs there are."""
+    _libraries()
+    return _C._cuda_device_count()
 
 
 def is_initialized():
-    return False
-
-
-def is_bf16_supported(including_emulation=True):
-    return False
+    """Whether the libraries have been looked for."""
+    return _libraries.cache_info().currsize > 0
 
 
 def init():
-    _no_device("torch.cuda.init")
+    """Makes sure that there is a GPU; raises `AssertionError` otherwise."""
+    if not is_available():
+        raise AssertionError(f"Torch not compiled with CUDA enabled: {why_not()}")
+
+
+def _ordinal(device=None):
+    """The number of a device given as a number, a string, a `torch.device` or nothing."""
+    init()
+    if device is None:
+        return _C._cuda_current_device()
+    if isinstance(device, int):
+        return _C._cuda_current_device() if device < 0 else device
+    chosen = _C.device(device)
+    if chosen.type != "cuda":
+        raise ValueError(f"Expected a cuda device, but got: {chosen}")
+    return _C._cuda_current_device() if chosen.index is None else chosen.index
+
+
+def is_bf16_supported(including_emulation=True):
+    """Whether the current GPU computes in bfloat16 (compute capability 8.0, or by conversion)."""
+    return is_available() and (including_emulation or get_device_capability()[0] >= 8)
 
 
 def current_device():
-    _no_device("torch.cuda.current_device")
-
-
-def get_device_name(device=None):
-    _no_device("torch.cuda.get_device_name")
-
-
-def get_device_capability(device=None):
-    _no_device("torch.cuda.get_device_capability")
-
-
-def get_device_properties(device=None):
-    _no_device("torch.cuda.get_device_properties")
-
-
-def get_arch_list():
-    return []
-
-
-def mem_get_info(device=None):
-    _no_device("torch.cuda.mem_get_info")
+    """The number of the GPU that `"cuda"` means."""
+    init()
+    return _C._cuda_current_device()
 
 
 def set_device(device):
-    _no_device("torch.cuda.set_device")
+    """Sets the GPU that `"cuda"` means."""
+    ordinal = _ordinal(device)
+    if not isinstance(device, int) or device >= 0:
+        _C._cuda_set_device(ordinal)
 
 
-# With no device these have nothing to do, and programs call them without asking first.
+class _DeviceProperties:
+    """What is known of a GPU."""
+
+    def __init__(self, ordinal):
+        self.name, (self.major, self.minor), self.total_memory, self.multi_processor_count, shared = _C._cuda_properties(ordinal)
+        self.shared_memory_per_block_optin = shared
+        self.warp_size = 32
+
+    def __repr__(self):
+        return (
+            f"_CudaDeviceProperties(name='{self.name}', major={self.major}, minor={self.minor}, "
+            f"total_memory={self.total_memory // 2**20}MB, multi_processor_count={self.multi_processor_count})"
+        )
+
+
+def get_device_properties(device=None):
+    """Name, capability, memory and multiprocessors of a GPU."""
+    return _DeviceProperties(_ordinal(device))
+
+
+def get_device_name(device=None):
+    """The name of a GPU."""
+    return get_device_properties(device).name
+
+
+def get_device_capability(device=None):
+    """The compute capability of a GPU: `(major, minor)`."""
+    properties = get_device_properties(device)
+    return properties.major, properties.minor
+
+
+def get_arch_list():
+    """Kernels are compiled for the GPU at hand; this is its architecture."""
+    return [f"sm_{major}{minor}" for major, minor in {get_device_capability(i) for i in range(device_count())}]
 
 
 def synchronize(device=None):
     """Waits until everything asked for is computed."""
-    _C._flush()
-
-
-def empty_cache():
-    pass
+    if is_available():
+        _C._cuda_synchronize(_ordinal(device))
+    else:
+        _C._flush()
 
 
 def ipc_collect():
-    pass
+    """Nothing is shared between processes."""
 
 
 def manual_seed(seed):
-    pass
+    """Seeds the current GPU's generator; without a GPU nothing happens."""
+    _C._cuda_manual_seed(_C._cuda_current_device(), int(seed) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def manual_seed_all(seed):
-    pass
+    """Seeds the generators of all GPUs."""
+    _C._cuda_manual_seed_all(int(seed) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def seed():
-    pass
+    """Seeds the current GPU's generator by chance."""
+    manual_seed(int.from_bytes(os.urandom(8), "little"))
 
 
 def seed_all():
-    pass
+    """Seeds the generators of all GPUs by chance."""
+    manual_seed_all(int.from_bytes(os.urandom(8), "little"))
 
 
 def initial_seed():
-    _no_device("torch.cuda.initial_seed")
+    """The seed of the current GPU's generator."""
+    return _C._cuda_initial_seed(current_device())
 
 
 def get_rng_state(device="cuda"):
-    _no_device("torch.cuda.get_rng_state")
+    """Not kept apart from the seed."""
+    raise NotImplementedError("torch.cuda.get_rng_state: states of GPU generators cannot be read; use manual_seed")
 
 
 def get_rng_state_all():
+    """The states of all GPU generators: none can be read."""
     return []
 
 
 def set_rng_state(new_state, device="cuda"):
-    pass
+    """Not kept apart from the seed."""
+    raise NotImplementedError("torch.cuda.set_rng_state: states of GPU generators cannot be set; use manual_seed")
 
 
 def set_rng_state_all(new_states):
-    pass
-
-
-def memory_allocated(device=None):
-    return 0
-
-
-max_memory_allocated = memory_reserved = max_memory_reserved = memory_cached = max_memory_cached = memory_allocated
-
-
-def reset_peak_memory_stats(device=None):
-    pass
-
-
-reset_max_memory_allocated = reset_max_memory_cached = reset_accumulated_memory_stats = reset_peak_memory_stats
-
-
-def memory_stats(device=None):
-    return {}
-
-
-def memory_summary(device=None, abbreviated=False):
-    return "no CUDA device"
-
-
-def set_per_process_memory_fraction(fraction, device=None):
-    pass
+    """Takes what `get_rng_state_all` gives."""
+    for state in new_states:
+        set_rng_state(state)
 
 
 def can_device_access_peer(device, peer_device):
-    return False
+    """Whether a GPU can read another's memory; copies work either way."""
+    first, second = _ordinal(device), _ordinal(peer_device)
+    return first != second
 
 
-def is_current_stream_capturing():
-    return False
+class device:
+    """`with torch.cuda.device(i):` makes `"cuda"` mean another GPU; with `None`, or without a GPU, nothing changes."""
 
-
-class _NoDeviceContext:
-    """Accepts and ignores a device or a stream."""
-
-    def __init__(self, *args, **kwargs):
-        pass
+    def __init__(self, device):
+        self.idx = None if device is None or not is_available() else _ordinal(device)
 
     def __enter__(self):
+        if self.idx is not None:
+            self.previous = current_device()
+            _C._cuda_set_device(self.idx)
         return self
 
     def __exit__(self, exc_type, exc_value, traceback):
-        return None
+        if self.idx is not None:
+            _C._cuda_set_device(self.previous)
 
 
-class device(_NoDeviceContext):
-    """`with torch.cuda.device(i):`, which without a device does nothing."""
+class device_of(device):
+    """`with torch.cuda.device_of(tensor):` makes `"cuda"` mean the tensor's GPU."""
 
-
-class device_of(_NoDeviceContext):
-    """`with torch.cuda.device_of(tensor):`, which without a device does nothing."""
-
-
-class stream(_NoDeviceContext):
-    """`with torch.cuda.stream(s):`, which without a device does nothing."""
-
-
-class Stream:
-    """A queue of work on a device."""
-
-    def __init__(self, *args, **kwargs):
-        _no_device("torch.cuda.Stream")
-
-
-class Event:
-    """A mark in a queue of work."""
-
-    def __init__(self, *args, **kwargs):
-        _no_device("torch.cuda.Event")
-
-
-class CUDAGraph:
-    """A recorded queue of work."""
-
-    def __init__(self, *args, **kwargs):
-        _no_device("torch.cuda.CUDAGraph")
-
-
-def current_stream(device=None):
-    _no_device("torch.cuda.current_stream")
-
-
-def default_stream(device=None):
-    _no_device("torch.cuda.default_stream")
+    def __init__(self, obj):
+        super().__init__(obj.get_device() if obj.is_cuda else None)
 
 
 def __getattr__(name):
     import importlib
 
-    if name in ("amp", "nvtx", "comm", "random", "memory"):
+    if name in ("amp", "nvtx", "comm", "random"):
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "default_generators":
+        return ()
     from .._legacy import TENSOR_TYPES
 
     if name in TENSOR_TYPES:
 
         def construct(*args, **kwargs):
-            _no_device(f"torch.cuda.{name}")
+            from .. import _legacy
+
+            return getattr(_legacy, name)(*args, **kwargs).cuda()
 
         return construct
     if name in ("OutOfMemoryError", "AcceleratorError"):

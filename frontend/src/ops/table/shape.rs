@@ -568,15 +568,6 @@ fn pixels(c: &mut Call<'_>, r: i64, shuffle: bool) -> Result<Returned> {
     .into())
 }
 
-fn convert(c: &mut Call<'_>, dtype: DType) -> Result<Returned> {
-    let t = c.tensor(0)?;
-    if t.dtype() == dtype {
-        return Ok(t.into());
-    }
-    let x = t.value();
-    Ok(c.b.cast(&x, dtype).into())
-}
-
 rows! {
     "view" Torch "m" Nothing ["(Tensor self, int[] size) -> Tensor", "(Tensor self, dtype dtype) -> Tensor"] "The same elements under other sizes, sharing memory." => |c| {
             let t = c.tensor(0)?;
@@ -727,42 +718,6 @@ rows! {
     "channel_shuffle" Torch "f" Nothing ["(Tensor self, int groups) -> Tensor"] "Channels of groups taken in turn." => |c| { let x = c.value(0)?; let g = c.int(1)?; if x.ty.rank() < 3 || g <= 0 || x.dims()[1] % g != 0 { return Err(Error::runtime("channel_shuffle: number of channels must be divisible by groups")); } Ok(with1(&mut c.b, &x, |x| patches::channel_shuffle(x, g)).into()) };
     "channel_shuffle" Nn "f" Nothing ["(Tensor self, int groups) -> Tensor"] "Channels of groups taken in turn." => |c| { let x = c.value(0)?; let g = c.int(1)?; if x.ty.rank() < 3 || g <= 0 || x.dims()[1] % g != 0 { return Err(Error::runtime("channel_shuffle: number of channels must be divisible by groups")); } Ok(with1(&mut c.b, &x, |x| patches::channel_shuffle(x, g)).into()) };
     "select_scatter" Torch "fm" Nothing ["(Tensor self, Tensor src, int dim, int index) -> Tensor"] "A copy with one position of an axis replaced." => |c| { let (x, v) = (c.value(0)?, c.value(1)?); let axis = c.dim(2, x.ty.rank())?; let i = c.int(3)?; let n = x.dims()[axis]; let i = if i < 0 { i + n } else { i }; if i < 0 || i >= n { return Err(Error::index("select_scatter(): index out of range")); } let v = c.b.cast(&v, x.ty.dtype); Ok(super::support::with2(&mut c.b, &x, &v, |x, v| layout::select_scatter(x, v, axis, i)).into()) };
-    "type_as" Torch "m" Nothing ["(Tensor self, Tensor other) -> Tensor"] "Converted to the type of another tensor." => |c| { let t = c.tensor(0)?; let d = c.tensor(1)?.dtype(); if d == t.dtype() { return Ok(t.into()); } let x = t.value(); Ok(c.b.cast(&x, d).into()) };
-    "float" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::F32);
-    "double" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::F64);
-    "half" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::F16);
-    "bfloat16" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::BF16);
-    "int" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::I32);
-    "long" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::I64);
-    "short" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::I16);
-    "char" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::I8);
-    "byte" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::U8);
-    "bool" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type." => |c| convert(c, DType::Bool);
-    "to" Torch "m" Nothing ["(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None) -> Tensor", "(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None) -> Tensor", "(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None) -> Tensor"] "Converted to another element type or device." => |c| {
-            let t = c.tensor(0)?;
-            let (dtype, copy) = match c.overload {
-                0 => (c.opt_dtype(1)?, c.bool(3)?),
-                1 => (c.opt_dtype(2)?, c.bool(4)?),
-                _ => (Some(c.tensor(1)?.dtype()), c.bool(3)?),
-            };
-            let dtype = dtype.unwrap_or(t.dtype());
-            if dtype == t.dtype() && !copy { return Ok(t.into()); }
-            let x = t.value();
-            Ok(c.b.cast(&x, dtype).into())
-        };
-    "cpu" Torch "m" Nothing ["(Tensor self, *, memory_format? memory_format=None) -> Tensor"] "On the CPU." => |c| Ok(c.tensor(0)?.into());
-    "pin_memory" Torch "m" Nothing ["(Tensor self, device? device=None) -> Tensor"] "The tensor itself." => |c| Ok(c.tensor(0)?.into());
-    "cuda" Torch "m" Nothing ["(Tensor self, device? device=None, bool non_blocking=False) -> Tensor"] "On a GPU." => |_| Err(Error::Plain { exception: crate::error::Exception::Assertion, detail: "Torch not compiled with CUDA enabled".into() });
-    "copy" Torch "mi" Nothing ["(Tensor self, Operand src, bool non_blocking=False) -> Tensor"] "The elements of another tensor." => |c| {
-            let (t, src) = (c.tensor(0)?, c.operand(1)?);
-            let x = c.operand_value(&src, t.dtype());
-            let sizes = t.sizes();
-            if !broadcast_sizes(&x.dims(), &sizes).is_ok_and(|s| s == sizes) {
-                let (a, b) = (t.sizes(), x.dims());
-                return Err(Error::runtime(format!("The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {}", a.last().copied().unwrap_or(1), b.last().copied().unwrap_or(1), a.len().saturating_sub(1))));
-            }
-            Ok(c.b.broadcast(&x, &ttk_ir::shape::shape(&sizes)).into())
-        };
     "is_floating_point" Torch "f" Nothing ["(Tensor self) -> bool"] "Whether elements are floats." =>
         |c| Ok(Returned::Number(crate::ops::Number::Bool(c.tensor(0)?.dtype().is_float())));
     "is_complex" Torch "f" Nothing ["(Tensor self) -> bool"] "Whether elements are complex: never." =>
