@@ -5,6 +5,7 @@ use super::{Body, Context, Stop};
 use crate::access::{Access, Motion, accesses_of, defined, motion};
 use crate::hazard::{Touch, Who};
 use crate::index::{BASE, divisible};
+use crate::names;
 use crate::scalar;
 use crate::vector::at_begin;
 use std::collections::HashSet;
@@ -167,8 +168,8 @@ impl Body<'_> {
                 continue;
             }
             // Shared memory is accessed element by element: its arrays are not aligned for more.
-            let BufferRef::Param(p) = *buffer else { continue };
-            let (name, at) = (super::param_name(self.kernel, p), self.expr(&base(index)));
+            let BufferRef::Param(_) = *buffer else { continue };
+            let (name, at) = (names::buffer(self.kernel, *buffer), self.expr(&base(index)));
             let c = scalar::memory(self.dtype(*buffer));
             packed.insert(n);
             match loaded {
@@ -183,7 +184,9 @@ impl Body<'_> {
         }
         self.code.pragma("unroll");
         self.code.open(format!("for (int e = 0; e < {width}; ++e)"));
-        self.code.line(format!("const {} i{} = j{} + e;", self.width.c_type(), l.var, l.var));
+        if l.body.iter().enumerate().any(|(n, s)| !packed.contains(&n) && mentions(s, l.var)) {
+            self.code.line(format!("const {} i{} = j{} + e;", self.width.c_type(), l.var, l.var));
+        }
         let mark = self.ranges.mark();
         let mut stored = 0;
         for (n, stmt) in l.body.iter().enumerate() {
@@ -206,8 +209,23 @@ impl Body<'_> {
         self.ranges.reset(mark);
         self.code.close();
         for store in stores {
-            self.code.line(store);
+            let only = if self.one_stores() { "if (part == 0) " } else { "" };
+            self.code.line(format!("{only}{store}"));
         }
         Ok(())
+    }
+}
+
+/// Whether a statement of a vector loop has its variable in an expression.
+fn mentions(stmt: &Stmt, var: u32) -> bool {
+    let has = |e: &Expr| e.mentions(&Atom::Var(var));
+    match stmt {
+        Stmt::Let { inst, .. } => match inst {
+            Inst::Load { index: e, .. } | Inst::Index(e) | Inst::CheckedIndex { extent: e, .. } => has(e),
+            Inst::Const(_) | Inst::Read(_) | Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) => false,
+            Inst::Cmp(..) | Inst::Select(..) | Inst::Cast(_) | Inst::Bitcast(_) => false,
+        },
+        Stmt::Store { index, .. } | Stmt::Update { index, .. } => has(index),
+        Stmt::For { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } | Stmt::If { .. } => false,
     }
 }
