@@ -84,6 +84,8 @@ pub(crate) struct Body<'a> {
     sums: HashMap<u32, Vec<(u32, ReduceOp)>>,
     /// Inside one of them.
     spread: bool,
+    /// Inside a serial loop whose iterations the warps of the block share.
+    warps: bool,
     /// Accumulators that vector loops outside their own add to.
     joined: HashMap<u32, ReduceOp>,
     /// The memory of each buffer; see [`memories`].
@@ -121,8 +123,12 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         code: Code::at(1),
         vals: HashMap::new(),
         accs: HashMap::new(),
-        sums: if mapping.spread > 1 { shared_sums(kernel, mapping) } else { HashMap::new() },
+        sums: match mapping.group {
+            Group::Lanes(_) if mapping.spread > 1 => shared_sums(kernel, mapping),
+            Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block => HashMap::new(),
+        },
         spread: false,
+        warps: false,
         joined: if alone { HashMap::new() } else { joined(&mapping.body)? },
         memory,
         written,
@@ -374,7 +380,24 @@ impl Body<'_> {
         self.ranges.push_var(var, begin, end);
         let head = format!("for ({c} i{var} = {begin_text}; i{var} < {end_text}; ++i{var})");
         let shared = self.sums.get(&var).cloned().filter(|_| self.context == Context::Group);
-        if let Some(sums) = shared {
+        let by_warps = self.mapping.group == Group::Block
+            && self.mapping.spread > 1
+            && self.context == Context::Group
+            && !self.warps
+            && order::only_accumulates(body);
+        if by_warps {
+            let first = if begin_text == "0" { String::new() } else { format!("{begin_text} + ") };
+            let warps = self.mapping.block / 32;
+            // No thread may wait inside, where warps go different ways.
+            let touches = accesses_of(body).iter().filter_map(|a| self.touch_of(a, Who::All)).collect();
+            self.wait_for(touches)?;
+            self.warps = true;
+            self.code
+                .open(format!("for ({c} i{var} = {first}lane / 32; i{var} < {end_text}; i{var} += {warps})"));
+            self.block(body)?;
+            self.code.close();
+            self.warps = false;
+        } else if let Some(sums) = shared {
             let parts = self.mapping.spread;
             let first = if begin_text == "0" { "part".to_string() } else { format!("{begin_text} + part") };
             self.spread = true;

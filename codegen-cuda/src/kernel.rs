@@ -90,6 +90,11 @@ fn shape(mapping: &Mapping) -> String {
         Group::Warp => "a warp each".to_string(),
         Group::Block => "a block each".to_string(),
     };
+    let group = if mapping.spread > 1 && matches!(mapping.group, Group::Lanes(_)) {
+        format!("{group} and {} for the sums of each", mapping.spread)
+    } else {
+        group
+    };
     let width =
         if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
     format!("{items}, {group}{width}")

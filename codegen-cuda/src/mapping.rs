@@ -120,7 +120,15 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
     let mut out = Vec::new();
     let rows = if facts.joins {
         match facts.trips {
+            _ if facts.rows_for_blocks(&thread.count()) => {
+                let t = facts.trips.unwrap_or(32);
+                Mapping { spread: BLOCK / 32, ..with(Group::Block, BLOCK, vector::narrowed(width, t / 32)) }
+            }
             Some(t) if t <= SHORT => return vec![thread],
+            // Few rows: every device has room for a block each.
+            Some(t) if (512..=1024).contains(&t) && thread.count().as_const().is_some_and(|n| n < FEW) => {
+                with(Group::Block, BLOCK, vector::narrowed(width, t / BLOCK))
+            }
             // A warp's lanes are all at work before they take several elements.
             Some(t) if t <= 1024 => with(Group::Warp, 128, vector::narrowed(width, t / 32)),
             Some(t) if t <= 4096 => with(Group::Block, 256, width),
@@ -198,11 +206,16 @@ struct Facts {
     joins: bool,
     /// Neighbouring items touch neighbouring elements, and lanes do not.
     strided_lanes: bool,
+    /// The most iterations of serial loops that only accumulate, where known.
+    serial: Option<i64>,
 }
+
+/// Items that leave many multiprocessors idle if each is a warp's.
+const FEW: i64 = 528;
 
 impl Facts {
     fn of(mapping: &Mapping) -> Facts {
-        let mut facts = Facts { trips: Some(0), joins: false, strided_lanes: false };
+        let mut facts = Facts { trips: Some(0), joins: false, strided_lanes: false, serial: Some(0) };
         let (mut along_lanes, mut along_items) = (0, 0);
         let item = mapping.items.last().map(|l| l.var);
         for_each_loop(&mapping.body, &mut mapping.ranges(), &mut |stmt, ranges| {
@@ -226,8 +239,25 @@ impl Facts {
                 }
             }
         });
+        for stmt in &mapping.body {
+            if let Stmt::For { begin, end, kind: LoopKind::Serial, body, .. } = stmt
+                && order::only_accumulates(body)
+            {
+                let here = end.sub(begin).as_const();
+                facts.serial = facts.serial.zip(here).map(|(a, b)| a.max(b));
+            }
+        }
         facts.strided_lanes = along_lanes < 0 && along_items > 0;
         facts
+    }
+}
+
+impl Facts {
+    /// Whether sums over several axes are long enough for the warps of a block to share their outer loop.
+    fn rows_for_blocks(&self, items: &Expr) -> bool {
+        let terms = self.serial.unwrap_or(1024).saturating_mul(self.trips.unwrap_or(1024));
+        let few = items.as_const().is_some_and(|n| n < 4 * FEW);
+        self.serial.is_none_or(|n| n >= 4) && terms >= if few { 1024 } else { 8192 }
     }
 }
 

@@ -230,7 +230,24 @@ pub(crate) fn sums(
     // Other locals hold what was there before the loop.
     ok &= accesses.iter().all(|a| !a.write || matches!(a.buffer, BufferRef::Param(_)) || but(a.buffer));
     ok &= independent(kernel, (var, begin, end), body, ranges, &but);
-    (ok && !out.is_empty()).then_some(out)
+    let stores = accesses.iter().any(|a| a.write);
+    (ok && stores).then_some(out)
+}
+
+/// Whether a serial loop does nothing but add to accumulators inside vector loops: its iterations may be
+/// anyone's, in any order but for rounding.
+pub(crate) fn only_accumulates(body: &[Stmt]) -> bool {
+    fn walk(stmts: &[Stmt], lanes: bool) -> bool {
+        stmts.iter().all(|stmt| match stmt {
+            Stmt::For { kind, body, .. } => walk(body, lanes || *kind == LoopKind::Vector),
+            Stmt::Let { inst: Inst::Read(_), .. } => false,
+            Stmt::Let { inst: Inst::Load { buffer, .. }, .. } => matches!(buffer, BufferRef::Param(_)),
+            Stmt::Let { .. } => true,
+            Stmt::Accumulate { .. } | Stmt::Acc { .. } => lanes,
+            Stmt::Store { .. } | Stmt::Update { .. } | Stmt::If { .. } => false,
+        })
+    }
+    crate::access::has_vector_loop(body) && walk(body, false)
 }
 
 /// Calls `f` on the body of every vector loop; with `None` where there are other things than loops around

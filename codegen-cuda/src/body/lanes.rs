@@ -31,7 +31,8 @@ impl Body<'_> {
         body: &[Stmt],
     ) -> Result<(), Stop> {
         let l = Loop { var, begin, end, body, inside: defined(body) };
-        let (width, lanes) = (self.mapping.width, self.mapping.lanes());
+        let width = self.mapping.width;
+        let (lanes, lane) = if self.warps { (32, "(lane % 32)") } else { (self.mapping.lanes(), "lane") };
         let length = simplify(&end.sub(begin), &self.ranges);
         let whole = divisible(&length, width);
         let wholes = self.read_before(body)?;
@@ -52,12 +53,11 @@ impl Body<'_> {
                 let exact = length.as_const() == Some(n * lanes * width);
                 let (at, slot) = if n == 1 {
                     self.code.open("");
-                    (times(width, "lane"), if width == 1 { "0" } else { "e" }.to_string())
+                    (times(width, lane), if width == 1 { "0" } else { "e" }.to_string())
                 } else {
                     self.code.pragma("unroll");
                     self.code.open(format!("for (int k{var} = 0; k{var} < {n}; ++k{var})"));
-                    let k =
-                        format!("{} + {}", times(width, "lane"), times(lanes * width, &format!("k{var}")));
+                    let k = format!("{} + {}", times(width, lane), times(lanes * width, &format!("k{var}")));
                     (k, if width == 1 { format!("k{var}") } else { format!("{width} * k{var} + e") })
                 };
                 self.code.line(format!("const {c} {i} = {};", start(&first, at)));
@@ -71,7 +71,7 @@ impl Body<'_> {
                 self.code.close();
             }
             None => {
-                let at = start(&first, times(width, "lane"));
+                let at = start(&first, times(width, lane));
                 let more = if whole { format!("{i} < {last}") } else { format!("{i} <= {last} - {width}") };
                 self.code.pragma("unroll 4");
                 self.code.open(format!("for ({c} {i} = {at}; {more}; {i} += {})", lanes * width));
@@ -80,7 +80,7 @@ impl Body<'_> {
                 if !whole {
                     // What is left of a length that is no multiple.
                     let done = format!("({}) / {width} * {width}", self.expr(&length));
-                    let at = start(&first, format!("{done} + lane"));
+                    let at = start(&first, format!("{done} + {lane}"));
                     self.code.open(format!("for ({c} i{var} = {at}; i{var} < {last}; i{var} += {lanes})"));
                     self.lane_body(&l, 1, None)?;
                     self.code.close();
