@@ -145,7 +145,8 @@ impl CudaPlan {
         let (places, temporary) = self.place(bound, inputs, &fresh)?;
 
         let issue = |stream: &Stream| self.issue(bound, &places, stream);
-        if self.host.iter().any(Option::is_some) || !self.device.is_caching() {
+        let one_by_one = self.host.iter().any(Option::is_some) || self.device.is_blocking();
+        if one_by_one || !self.device.is_caching() {
             issue(self.device.stream())?;
         } else {
             prepared.replays.run(&self.device, &places, issue)?;
@@ -333,7 +334,11 @@ impl CudaPlan {
         let function = &self.functions[l.function as usize];
         // SAFETY: the code generator's functions take these parameters, and their accesses lie in the
         // buffers, whose sizes were checked when the program was bound.
-        unsafe { stream.launch(function, l.grid, l.block, l.shared, &mut parameters) }
+        unsafe { stream.launch(function, l.grid, l.block, l.shared, &mut parameters) }?;
+        if self.device.is_blocking() {
+            stream.synchronize(&format!("running {}", function.name()))?;
+        }
+        Ok(())
     }
 
     /// Reads what the steps say of indices; the first that met one out of range makes the error.
