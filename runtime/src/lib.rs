@@ -5,6 +5,7 @@
 //! * [`code`]: machine code made executable;
 //! * `plan`, `execute`: a program prepared for replay ([`Plan`]), and its runs;
 //! * [`encode`], [`cache`]: programs as bytes, and compiled ones kept on disk;
+//! * [`cuda`]: NVIDIA devices;
 //! * [`artifact`]: `.ttk` files; [`npy`]: NumPy's files;
 //! * [`custom`], [`linalg`]: kernels called by name;
 //! * [`cpu_features`]: what the processor can do.
@@ -16,6 +17,7 @@ mod atomic;
 pub mod cache;
 pub mod code;
 pub mod cpu_features;
+pub mod cuda;
 pub mod custom;
 pub mod encode;
 mod error;

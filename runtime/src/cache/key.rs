@@ -11,6 +11,16 @@ use ttk_ir::Graph;
 pub struct Key([u8; 32]);
 
 impl Key {
+    /// The key of what depends on nothing but these bytes, each list with its length.
+    pub(crate) fn of(parts: &[&[u8]]) -> Key {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Key(*hasher.finalize().as_bytes())
+    }
+
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

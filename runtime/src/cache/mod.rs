@@ -54,7 +54,7 @@ pub struct CodeCache {
 }
 
 /// Bytes that a cache may take by default.
-const LIMIT: u64 = 1 << 30;
+pub(crate) const LIMIT: u64 = 1 << 30;
 
 /// An entry read is marked as used when it was not for so long.
 const TOUCH_AFTER: Duration = Duration::from_secs(3600);
@@ -69,18 +69,18 @@ impl CodeCache {
     /// The cache in `TTK_CACHE_DIR`, or in the user's cache directory; `None` when that variable is set
     /// to nothing, or there is no such directory.
     pub fn open() -> Option<CodeCache> {
-        let directory = match std::env::var_os("TTK_CACHE_DIR") {
-            Some(path) if path.is_empty() => return None,
-            Some(path) => PathBuf::from(path),
-            None => user_cache()?.join("tiny-torch"),
-        };
-        Some(CodeCache::at(&directory, LIMIT))
+        Some(CodeCache::at(&default_directory()?, LIMIT))
     }
 
     /// The cache in a directory, which is made when the first entry is stored.
     pub fn at(directory: &Path, limit: u64) -> CodeCache {
+        CodeCache::named(directory, "code-1", limit)
+    }
+
+    /// A cache of another kind beside it; `name` says the kind and its version.
+    pub(crate) fn named(directory: &Path, name: &str, limit: u64) -> CodeCache {
         CodeCache {
-            directory: directory.join("code-1"),
+            directory: directory.join(name),
             limit,
             hits: AtomicUsize::new(0),
             misses: AtomicUsize::new(0),
@@ -106,7 +106,12 @@ impl CodeCache {
     /// Its code may be run: it was stored under this key by a process of this user (a directory that
     /// others may write to is not used).
     pub fn load(&self, key: &Key) -> Option<Entry> {
-        let entry = self.read(key);
+        self.load_with(key, |payload| decode(payload).ok())
+    }
+
+    /// What `decode` makes of the payload of a key.
+    pub(crate) fn load_with<T>(&self, key: &Key, decode: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+        let entry = self.read(key, decode);
         let counter = if entry.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         entry
@@ -114,8 +119,13 @@ impl CodeCache {
 
     /// Stores an entry; whether that succeeded.
     pub fn store(&self, key: &Key, entry: &Entry) -> bool {
+        self.store_bytes(key, &encode(entry))
+    }
+
+    /// Stores a payload; whether that succeeded.
+    pub(crate) fn store_bytes(&self, key: &Key, payload: &[u8]) -> bool {
         let stored = file::prepare(&self.directory)
-            && file::write(&self.directory, &self.path(key), key, &encode(entry)).is_ok();
+            && file::write(&self.directory, &self.path(key), key, payload).is_ok();
         if !stored {
             self.store_failures.fetch_add(1, Ordering::Relaxed);
             return false;
@@ -133,13 +143,13 @@ impl CodeCache {
         }
     }
 
-    fn read(&self, key: &Key) -> Option<Entry> {
+    fn read<T>(&self, key: &Key, decode: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
         if !file::is_private(&self.directory) {
             return None;
         }
         let path = self.path(key);
         let bytes = fs::read(&path).ok()?;
-        let entry = file::payload(&bytes, key).and_then(|payload| decode(payload).ok());
+        let entry = file::payload(&bytes, key).and_then(decode);
         if entry.is_none() {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             let _ = fs::remove_file(&path);
@@ -202,6 +212,15 @@ impl CodeCache {
 
     fn path(&self, key: &Key) -> PathBuf {
         self.directory.join(key.to_string())
+    }
+}
+
+/// Where caches are unless the caller says otherwise; `None` when there is to be none.
+pub(crate) fn default_directory() -> Option<PathBuf> {
+    match std::env::var_os("TTK_CACHE_DIR") {
+        Some(path) if path.is_empty() => None,
+        Some(path) => Some(PathBuf::from(path)),
+        None => Some(user_cache()?.join("tiny-torch")),
     }
 }
 

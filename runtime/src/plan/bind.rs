@@ -110,7 +110,7 @@ pub(super) const WORTH_SHARING: f64 = 200_000.0;
 const CHUNK_WORK: f64 = 50_000.0;
 const CHUNKS: i64 = 256;
 
-pub(super) fn bind(p: &Program, symbols: &[i64]) -> Result<Bound, RunError> {
+pub(crate) fn bind(p: &Program, symbols: &[i64]) -> Result<Bound, RunError> {
     let mut place = String::new();
     let binder = Binder {
         p,
@@ -402,7 +402,7 @@ impl Binder<'_> {
 }
 
 /// A size or count of bytes: not negative, and far from overflow.
-pub(super) fn checked(what: &'static str, value: Option<i64>) -> Result<usize, Defect> {
+pub(crate) fn checked(what: &'static str, value: Option<i64>) -> Result<usize, Defect> {
     let value = value.unwrap_or(i64::MAX);
     if (0..1 << 52).contains(&value) { Ok(value as usize) } else { Err(Defect::Size { what, value }) }
 }

@@ -9,7 +9,7 @@ use ttk_ir::{Atom, DType, Dim, Expr};
 
 /// # Errors
 /// [`RunError::Malformed`] with the first defect found.
-pub(super) fn program(p: &Program) -> Result<(), RunError> {
+pub(crate) fn program(p: &Program) -> Result<(), RunError> {
     let mut place = String::new();
     Checker { p }.all(&mut place).map_err(|defect| RunError::Malformed {
         program: p.name.clone(),
@@ -19,7 +19,7 @@ pub(super) fn program(p: &Program) -> Result<(), RunError> {
 }
 
 /// The buffer whose memory this one has in the end.
-pub(super) fn root(p: &Program, mut id: BufferId) -> BufferId {
+pub(crate) fn root(p: &Program, mut id: BufferId) -> BufferId {
     while let Placement::Reuse(next) = p.buffers[id.0 as usize].placement {
         id = next;
     }

@@ -1,7 +1,7 @@
 //! A program and its machine code, prepared so that a run has nothing left to decide.
 
-mod bind;
-mod check;
+pub(crate) mod bind;
+pub(crate) mod check;
 mod gathered;
 mod gemm;
 

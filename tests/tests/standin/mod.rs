@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use ttk_runtime::cuda::{self, Device};
 
 type Configure = unsafe extern "C" fn(*const c_char, *const c_char) -> i32;
 type Text = unsafe extern "C" fn(*mut c_char, usize) -> usize;
@@ -93,6 +94,15 @@ fn text(function: Text) -> String {
     // SAFETY: writes at most that many bytes, the last of them a zero.
     unsafe { function(out.as_mut_ptr().cast(), out.len()) };
     CStr::from_bytes_until_nul(&out).unwrap().to_string_lossy().into_owned()
+}
+
+/// The first `count` devices of the stand-in, through the runtime, which keeps no compiled code of other
+/// tests.
+pub(crate) fn devices(count: usize) -> Vec<Device> {
+    cuda::add_search_paths([directory()]);
+    cuda::set_compile_cache(None);
+    assert_eq!(cuda::why_not(), None);
+    (0..count).map(|i| Device::get(i).unwrap()).collect()
 }
 
 /// The directory that holds `libcuda.so.1` and `libnvrtc.so.13`.

@@ -1,0 +1,33 @@
+//! NVIDIA devices: memory, compilation and programs on them, through the driver and NVRTC.
+//!
+//! * [`add_search_paths`], [`available`], [`why_not`]: finding the two libraries, which are loaded when
+//!   first asked for; nothing of CUDA is needed to build or to start;
+//! * [`Device`]: a device with its stream and its memory; [`DeviceBuffer`]: a block of it;
+//! * [`CudaPlan`]: a program prepared for a device, and its runs.
+//!
+//! All work of a device goes to one stream, in the order of the calls, and runs behind the host; what
+//! reads results waits. A block that is dropped is reused by later work of the same stream, so nothing
+//! needs to wait before memory is freed.
+//!
+//! **Invariant:** only `library` and `driver` call foreign functions; all others see safe types.
+
+mod bound;
+mod buffer;
+mod compile;
+mod device;
+mod driver;
+mod error;
+mod host;
+mod library;
+mod plan;
+mod pool;
+mod replay;
+mod staging;
+
+pub use buffer::DeviceBuffer;
+pub use compile::{CompileStats, compile_stats, set_compile_cache};
+pub use device::{Device, Properties, device_count, release_devices};
+pub use error::CudaError;
+pub use library::{add_search_paths, available, why_not};
+pub use plan::CudaPlan;
+pub use pool::DeviceMemoryStats;
