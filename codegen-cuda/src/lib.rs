@@ -31,11 +31,13 @@ mod index;
 mod kernel;
 mod mapping;
 mod names;
+mod order;
 mod program;
 mod random;
 mod scalar;
 mod sort;
 mod special;
+mod traffic;
 mod vector;
 
 use thiserror::Error;

@@ -56,6 +56,22 @@ fn copies_of_any_size_arrive_on_every_device() {
 }
 
 #[test]
+fn parts_are_read_and_buffers_overwritten() {
+    let standin = Standin::open();
+    {
+        let both = devices(2);
+        let a = DeviceBuffer::from_slice(&both[0], &[1i32, 2, 3]).unwrap();
+        assert_eq!(a.read(4..8).unwrap(), 2i32.to_le_bytes());
+        assert!(a.read(8..13).is_err());
+        let b = DeviceBuffer::from_slice(&both[0], &[7i32, 8, 9, 10]).unwrap();
+        a.clone().overwrite(&b).unwrap();
+        assert_eq!(a.to_buffer().unwrap().to_vec::<i32>(), [7, 8, 9]);
+        assert!(matches!(a.overwrite(&b.to_device(&both[1]).unwrap()), Err(CudaError::WrongDevice { .. })));
+    }
+    close(&standin);
+}
+
+#[test]
 fn memory_is_kept_counted_and_given_back() {
     let standin = Standin::open();
     {
@@ -184,6 +200,86 @@ fn a_kernel_that_leaves_its_memory_is_an_error_and_the_device_goes_on() {
         assert_eq!(run(device, good).unwrap(), [3.5; 64]);
         device.set_caching(true).unwrap();
         assert_eq!(run(device, good).unwrap(), [3.5; 64]);
+    }
+    close(&standin);
+}
+
+#[test]
+fn a_kernel_that_is_waited_for_is_named_by_its_error() {
+    let standin = Standin::open();
+    {
+        let device = &devices(1)[0];
+        assert!(!device.is_blocking());
+        device.set_blocking(true);
+        let text = run(device, "out[threadIdx.x + (1ull << 38)] = x[threadIdx.x];").unwrap_err().to_string();
+        assert!(text.ends_with("while running work)"), "{text}");
+        device.set_blocking(false);
+    }
+    close(&standin);
+}
+
+#[test]
+fn a_device_newer_than_the_compiler_gets_code_that_its_driver_translates() {
+    let mut standin = Standin::open();
+    standin.set("capability", 121);
+    {
+        let device = &devices(1)[0];
+        assert_eq!(device.properties().capability, (12, 1));
+        assert_eq!(run(device, "out[threadIdx.x] = x[threadIdx.x] * 2;").unwrap(), [6.0; 64]);
+        let error = run(device, "nonsense").unwrap_err();
+        assert!(matches!(error, CudaError::Compile { architecture, .. } if architecture == "compute_100"));
+    }
+    close(&standin);
+}
+
+#[test]
+fn plans_run_from_several_threads_at_once() {
+    let standin = Standin::open();
+    {
+        let device = &devices(1)[0];
+        let (program, on_device) = twice("out[threadIdx.x] = x[threadIdx.x] * 3;");
+        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        std::thread::scope(|scope| {
+            for t in 0..4u8 {
+                let plan = &plan;
+                scope.spawn(move || {
+                    for i in 0..20u8 {
+                        let value = f32::from(t) * 100.0 + f32::from(i);
+                        let x = DeviceBuffer::from_slice(device, &[value; 64]).unwrap();
+                        let out = plan.run(vec![x], &[]).unwrap();
+                        let got = out[0].to_buffer().unwrap().to_vec::<f32>();
+                        assert_eq!(got, [value * 9.0; 64]);
+                    }
+                });
+            }
+        });
+        assert!(plan.recorded() > 0);
+    }
+    close(&standin);
+}
+
+#[test]
+fn a_forked_child_is_told_so() {
+    let standin = Standin::open();
+    {
+        let device = &devices(1)[0];
+        let buffer = DeviceBuffer::from_bytes(device, &[1; 8]).unwrap();
+        // SAFETY: the child makes a few calls and ends without running anything of its parent.
+        match unsafe { libc::fork() } {
+            0 => {
+                let get = matches!(Device::get(0), Err(CudaError::Forked));
+                let read = matches!(buffer.read(0..8), Err(CudaError::Forked));
+                // SAFETY: ends the process.
+                unsafe { libc::_exit(i32::from(!(get && read))) };
+            }
+            child => {
+                let mut status = 0;
+                // SAFETY: waits for the child that was just made.
+                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                assert_eq!(status, 0);
+            }
+        }
+        assert_eq!(buffer.read(0..8).unwrap(), [1; 8]);
     }
     close(&standin);
 }

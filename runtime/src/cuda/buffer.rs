@@ -5,6 +5,7 @@ use super::driver::Address;
 use super::error::CudaError;
 use crate::memory::{Buffer, Element};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A block of bytes in a device's memory, which clones share; typed by nothing but its length.
@@ -82,6 +83,36 @@ impl DeviceBuffer {
             self.0.device.download(self.0.at, bytes, "copying a result to the host")?;
         }
         Ok(buffer)
+    }
+
+    /// A copy of some bytes on the host: those of one element, say. Waits as [`DeviceBuffer::to_buffer`].
+    ///
+    /// # Errors
+    /// As there; also when the range is not within the buffer.
+    pub fn read(&self, range: Range<usize>) -> Result<Vec<u8>, CudaError> {
+        if range.start > range.end || range.end > self.0.bytes {
+            return Err(CudaError::Range { start: range.start, end: range.end, len: self.0.bytes });
+        }
+        let mut bytes = vec![0; range.len()];
+        self.0.device.download(self.0.at + range.start as Address, &mut bytes, "reading a result")?;
+        Ok(bytes)
+    }
+
+    /// Copies the first bytes of another buffer of the same device here, as many as fit in both. Whoever
+    /// shares this buffer sees them.
+    ///
+    /// # Errors
+    /// [`CudaError::WrongDevice`], and those of the copy.
+    pub fn overwrite(&self, from: &DeviceBuffer) -> Result<(), CudaError> {
+        if !from.0.device.is(&self.0.device) {
+            let (expected, found) = (self.0.device.ordinal(), from.0.device.ordinal());
+            return Err(CudaError::WrongDevice { expected, found });
+        }
+        let bytes = self.0.bytes.min(from.0.bytes);
+        if bytes == 0 || self.same_block(from) {
+            return Ok(());
+        }
+        self.0.device.stream().copy(from.0.at, self.0.at, bytes)
     }
 
     /// A copy on a device, which may be the same.

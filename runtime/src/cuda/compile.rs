@@ -58,7 +58,7 @@ fn cache() -> Option<Arc<CodeCache>> {
 /// [`CudaError::NoCompiler`], or [`CudaError::Compile`] with the compiler's words.
 pub(super) fn compile(program: &str, source: &str, capability: (i32, i32)) -> Result<Vec<u8>, CudaError> {
     let version = library::compiler()?;
-    let architecture = format!("sm_{}{}", capability.0, capability.1);
+    let architecture = architecture(capability);
     let mut options = vec![format!("--gpu-architecture={architecture}")];
     options.extend(COMPILE_OPTIONS.iter().map(|o| o.to_string()));
     let key = Key::of(&[
@@ -86,6 +86,31 @@ pub(super) fn compile(program: &str, source: &str, capability: (i32, i32)) -> Re
     Ok(image)
 }
 
+/// What to compile for: the device's own machine code, or, when NVRTC is older than the device, code that
+/// the driver translates when it loads it.
+fn architecture(capability: (i32, i32)) -> String {
+    let own = capability.0 * 10 + capability.1;
+    match supported().into_iter().max() {
+        Some(newest) if newest < own => format!("compute_{newest}"),
+        _ => format!("sm_{own}"),
+    }
+}
+
+/// The architectures that NVRTC knows; none when it does not say.
+fn supported() -> Vec<i32> {
+    let mut count = 0;
+    // SAFETY: writes a number.
+    if unsafe { sys::nvrtcGetNumSupportedArchs(&raw mut count) }.result().is_err() || count <= 0 {
+        return Vec::new();
+    }
+    let mut list = vec![0; count as usize];
+    // SAFETY: writes that many numbers.
+    match unsafe { sys::nvrtcGetSupportedArchs(list.as_mut_ptr()) }.result() {
+        Ok(()) => list,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// A program of NVRTC, destroyed with this.
 struct Compilation(sys::nvrtcProgram);
 
@@ -103,6 +128,12 @@ fn with_nvrtc(source: &str, options: &[String]) -> Result<Vec<u8>, String> {
     // SAFETY: the program was just made, and its source outlives it.
     if let Err(e) = unsafe { result::compile_program(compilation.0, options) } {
         return Err(format!("{e}\n{}", log(&compilation)));
+    }
+    if options.iter().any(|o| o.contains("=compute_")) {
+        // Ends in a zero, as the driver wants text to.
+        // SAFETY: the program has been compiled.
+        let text = unsafe { result::get_ptx(compilation.0) }.map_err(|e| e.to_string())?;
+        return Ok(text.into_iter().map(|c| c as u8).collect());
     }
     let mut size = 0;
     // SAFETY: writes a number.

@@ -8,6 +8,7 @@ use super::staging::Staging;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How many devices there are; 0 when [`available`](super::available) is false for want of a driver.
 pub fn device_count() -> usize {
@@ -46,6 +47,7 @@ struct Inner {
     properties: Properties,
     pool: Mutex<Pool>,
     staging: Mutex<Staging>,
+    blocking: AtomicBool,
     stream: Stream,
     context: Arc<Context>,
 }
@@ -88,6 +90,7 @@ impl Device {
             },
             pool: Mutex::new(Pool::new()),
             staging: Mutex::new(Staging::new()),
+            blocking: AtomicBool::new(std::env::var_os("CUDA_LAUNCH_BLOCKING").is_some_and(|v| v == "1")),
             stream: Stream::new(&context)?,
             context,
         })))
@@ -148,6 +151,16 @@ impl Device {
         self.0.pool.lock().is_caching()
     }
 
+    /// Whether every kernel is waited for, so that its error names it. At first as the environment variable
+    /// `CUDA_LAUNCH_BLOCKING` says. Slow.
+    pub fn set_blocking(&self, blocking: bool) {
+        self.0.blocking.store(blocking, Ordering::Relaxed);
+    }
+
+    pub fn is_blocking(&self) -> bool {
+        self.0.blocking.load(Ordering::Relaxed)
+    }
+
     /// A block for `bytes` and its size.
     pub(super) fn allocate(&self, bytes: usize) -> Result<(Address, usize), CudaError> {
         let found = self.0.pool.lock().allocate(bytes, &*self.0)?;
@@ -166,6 +179,10 @@ impl Device {
     }
 
     pub(super) fn release(&self, at: Address, size: usize) {
+        // A lock may have been held by a thread that the child has not.
+        if library::not_forked().is_err() {
+            return;
+        }
         // An error has nobody to go to; one of the device itself comes up at the next call that waits.
         let _ = self.0.pool.lock().release(at, size, &*self.0);
     }

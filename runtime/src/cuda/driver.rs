@@ -93,6 +93,7 @@ impl Context {
 
     /// Calls `f` with this context, and names what it does if it fails.
     fn call<T>(&self, during: &str, f: impl FnOnce() -> Result<T, DriverError>) -> Result<T, CudaError> {
+        library::not_forked()?;
         self.bind().and_then(|()| f()).map_err(|e| failed(e, during))
     }
 
@@ -103,6 +104,7 @@ impl Context {
 
     /// Memory of the device; `None` when there is not so much left. `bytes` is not 0.
     pub(super) fn allocate(&self, bytes: usize) -> Result<Option<Address>, CudaError> {
+        library::not_forked()?;
         // SAFETY: allocates; the content is undefined, and nothing but device code and copies reads it.
         match self.bind().and_then(|()| unsafe { result::malloc_sync(bytes) }) {
             Ok(at) => Ok(Some(at)),
@@ -120,8 +122,10 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: retained once by `new`. An error has nobody to go to.
-        let _ = unsafe { result::primary_ctx::release(self.device) };
+        if library::not_forked().is_ok() {
+            // SAFETY: retained once by `new`. An error has nobody to go to.
+            let _ = unsafe { result::primary_ctx::release(self.device) };
+        }
     }
 }
 
@@ -219,19 +223,12 @@ impl Stream {
     ) -> Result<(), CudaError> {
         let mut addresses: Vec<*mut c_void> =
             parameters.iter_mut().map(|p| std::ptr::from_mut(p).cast()).collect();
-        self.context.bind().map_err(|e| failed(e, "launching a kernel"))?;
         // SAFETY: promised by the caller; the driver reads the parameters before it returns.
-        let launched = unsafe {
-            result::launch_kernel(
-                function.handle,
-                grid.into(),
-                block.into(),
-                shared,
-                self.handle,
-                &mut addresses,
-            )
+        let launch = || unsafe {
+            let (grid, block) = (grid.into(), block.into());
+            result::launch_kernel(function.handle, grid, block, shared, self.handle, &mut addresses)
         };
-        launched.map_err(|e| failed(e, &format!("launching {}", function.name)))
+        self.context.call(&function.launching, launch)
     }
 
     /// Records what `issue` gives to this stream instead of running it.
@@ -384,6 +381,14 @@ unsafe impl Sync for Module {}
 pub(super) struct Function {
     handle: sys::CUfunction,
     name: String,
+    /// For errors of a launch.
+    launching: String,
+}
+
+impl Function {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 // SAFETY: the driver's functions may be called from any thread.
@@ -408,7 +413,7 @@ impl Module {
         // SAFETY: the module lives.
         let handle =
             self.context.call(&during, || unsafe { result::module::get_function(self.handle, c_name) })?;
-        Ok(Function { handle, name: name.to_string() })
+        Ok(Function { handle, name: name.to_string(), launching: format!("launching {name}") })
     }
 
     /// Lets a function of this module have so many bytes of dynamic shared memory.

@@ -15,6 +15,12 @@ pub enum CudaError {
     NoDriver { reason: String },
     #[error("No CUDA GPUs are available")]
     NoDevice,
+    /// The process that started the driver has forked, and this is the child.
+    #[error(
+        "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the \
+         'spawn' start method"
+    )]
+    Forked,
     /// NVRTC is not there. `reason` says what was looked for.
     #[error(
         "NVRTC, which compiles kernels, was not found; `pip install nvidia-cuda-nvrtc` brings it ({reason})"
@@ -49,6 +55,8 @@ pub enum CudaError {
          cuda:{found}!"
     )]
     WrongDevice { expected: usize, found: usize },
+    #[error("bytes {start}..{end} of a buffer of {len} bytes")]
+    Range { start: usize, end: usize, len: usize },
     /// The same error that the program has on the processor.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use std::ffi::{CStr, CString, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether programs can run on a device: driver, device and NVRTC are there.
 pub fn available() -> bool {
@@ -37,6 +39,7 @@ pub fn add_search_paths(directories: impl IntoIterator<Item = PathBuf>) {
 
 /// Makes sure that the driver can be called and has a device; the number of devices.
 pub(super) fn driver() -> Result<usize, CudaError> {
+    not_forked()?;
     let mut state = STATE.lock();
     if state.driver.is_none() {
         state.driver = Some(start_driver(&state.directories));
@@ -60,6 +63,18 @@ pub(super) fn compiler() -> Result<(i32, i32), CudaError> {
 /// Names the library that NVRTC was loaded from: another one may make other code under the same version.
 pub(super) fn compiler_identity() -> String {
     STATE.lock().compiler_path.clone()
+}
+
+/// Refuses to call a driver that another process started: it works in that process only.
+pub(super) fn not_forked() -> Result<(), CudaError> {
+    if FORKED.load(Ordering::Relaxed) { Err(CudaError::Forked) } else { Ok(()) }
+}
+
+/// Set in a child of a process that has started the driver.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn in_child() {
+    FORKED.store(true, Ordering::Relaxed);
 }
 
 struct State {
@@ -125,6 +140,10 @@ const COMPILER_FUNCTIONS: &[&CStr] = &[
     c"nvrtcCompileProgram",
     c"nvrtcGetCUBINSize",
     c"nvrtcGetCUBIN",
+    c"nvrtcGetPTXSize",
+    c"nvrtcGetPTX",
+    c"nvrtcGetNumSupportedArchs",
+    c"nvrtcGetSupportedArchs",
     c"nvrtcGetProgramLogSize",
     c"nvrtcGetProgramLog",
 ];
@@ -143,7 +162,13 @@ fn start_driver(given: &[PathBuf]) -> Result<usize, CudaError> {
         return Err(no_driver("libcuda.so.1 was opened, but is not found by its name".into()));
     }
     match cudarc::driver::result::init() {
-        Ok(()) => {}
+        Ok(()) => {
+            static AT_FORK: Once = Once::new();
+            // SAFETY: the handler only sets a flag.
+            AT_FORK.call_once(|| unsafe {
+                libc::pthread_atfork(None, None, Some(in_child));
+            });
+        }
         Err(e) if e.0 == cudarc::driver::sys::CUresult::CUDA_ERROR_NO_DEVICE => {
             return Err(CudaError::NoDevice);
         }
@@ -189,8 +214,10 @@ fn open(names: &[&str], directories: &[PathBuf], functions: &[&CStr]) -> Result<
         // SAFETY: the library's initialisers are those of the vendor's driver or compiler.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
         if handle.is_null() {
-            if path.is_absolute() {
-                refused.push_str(&format!("; {} does not load: {}", path.display(), loader_error()));
+            let error = loader_error();
+            // Of a bare name, that it is nowhere is what the rest of the message says.
+            if path.is_absolute() || !error.contains("No such file") {
+                refused.push_str(&format!("; {} does not load: {error}", path.display()));
             }
             continue;
         }

@@ -176,7 +176,7 @@ mod tests {
     fn sizes_waste_little() {
         for bytes in (0..100_000).step_by(37).chain([1 << 30, (1 << 30) + 1]) {
             let size = block_size(bytes).unwrap();
-            assert!(size >= bytes && size % UNIT == 0);
+            assert!(size >= bytes && size.is_multiple_of(UNIT));
             assert!(size - bytes <= (bytes / STEPS).max(UNIT), "{bytes} -> {size}");
             assert_eq!(block_size(size), Some(size));
         }

@@ -17,6 +17,8 @@ struct sigaction previous[NSIG];
 std::string explain(int signal, const void* address) {
     if (signal == SIGFPE) return "an integer division has no result";
     if (signal == SIGILL) return "an instruction that is not one";
+    // The processor does not say which, when the upper bits are not a repeated sign.
+    if (!address) return "access to address 0, or to one that cannot be";
     char text[64];
     snprintf(text, sizeof text, "access to %p, ", address);
     std::string known = running_grid()->describe(address);

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <set>
+#include <thread>
 #include <vector>
 
 template <class T> class Registry {
@@ -51,11 +52,14 @@ struct Stream {
     Context* context;
     // Whether it ignores the default stream.
     bool non_blocking;
-    std::deque<Work> queue;
+    std::deque<Work> queue{};
     uint64_t queued = 0, done = 0;
     // What a capture has recorded so far.
-    std::unique_ptr<Graph> capture;
+    std::unique_ptr<Graph> capture{};
     bool capture_broken = false;
+    // Which threads must not make unsafe calls meanwhile: 0 all, 1 the one that captures, 2 none.
+    int capture_mode = 0;
+    std::thread::id capturing_thread{};
 };
 
 struct Event {

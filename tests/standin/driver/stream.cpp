@@ -21,7 +21,7 @@ static std::vector<Stream*>& default_streams() {
 static Stream* default_stream(Context* context) {
     for (Stream* s : default_streams())
         if (s->context == context) return s;
-    default_streams().push_back(new Stream{context, false, {}, 0, 0, nullptr, false});
+    default_streams().push_back(new Stream{context, false});
     return default_streams().back();
 }
 
@@ -65,7 +65,8 @@ Result take_error(Context* context) {
 
 Result refuse_in_capture(const char* call) {
     for (Stream* s : handles().streams.all())
-        if (s->capture) {
+        if (s->capture && s->capture_mode < 2 &&
+            (s->capture_mode == 0 || s->capturing_thread == std::this_thread::get_id())) {
             s->capture_broken = true;
             return fail(STREAM_CAPTURE_UNSUPPORTED, "%s while a stream is captured", call);
         }
@@ -92,7 +93,7 @@ Result enqueue(Stream* stream, Work work) {
 
 API int cuStreamCreate(void** stream, unsigned flags) {
     NEEDS_CONTEXT(context);
-    *stream = handles().streams.make(Stream{context, (flags & 1) != 0, {}, 0, 0, nullptr, false});
+    *stream = handles().streams.make(Stream{context, (flags & 1) != 0});
     return SUCCESS;
 }
 
@@ -224,12 +225,14 @@ API int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
 
 // Graphs: what a stream was asked to do, as a list.
 
-API int cuStreamBeginCapture_v2(void* handle, int) {
+API int cuStreamBeginCapture_v2(void* handle, int mode) {
     NEEDS_STREAM(stream, handle);
     if (is_default(stream)) return fail(STREAM_CAPTURE_IMPLICIT, "the default stream cannot be captured");
     if (stream->capture) return fail(ILLEGAL_STATE, "the stream is captured already");
     stream->capture = std::make_unique<Graph>();
     stream->capture_broken = false;
+    stream->capture_mode = mode;
+    stream->capturing_thread = std::this_thread::get_id();
     return SUCCESS;
 }
 
