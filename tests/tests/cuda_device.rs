@@ -205,6 +205,23 @@ fn a_kernel_that_leaves_its_memory_is_an_error_and_the_device_goes_on() {
 }
 
 #[test]
+fn an_error_that_comes_up_while_a_plan_is_dropped_is_told_later() {
+    let standin = Standin::open();
+    {
+        let device = &devices(1)[0];
+        let (program, on_device) = twice("out[threadIdx.x + (1ull << 38)] = x[threadIdx.x];");
+        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let x = DeviceBuffer::from_slice(device, &[1f32; 64]).unwrap();
+        let out = plan.run(vec![x], &[]).unwrap();
+        drop(plan);
+        let text = out[0].to_buffer().unwrap_err().to_string();
+        assert!(text.starts_with("CUDA error: an illegal memory access was encountered"), "{text}");
+        device.synchronize().unwrap();
+    }
+    close(&standin);
+}
+
+#[test]
 fn a_kernel_that_is_waited_for_is_named_by_its_error() {
     let standin = Standin::open();
     {
