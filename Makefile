@@ -5,6 +5,7 @@
 #
 # and the rest:
 #
+#   make test-cuda     tests on a GPU, or on the stand-in for one that it builds
 #   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
 #   make bench         speed against PyTorch, and what compiling, recording and importing cost
 #   make wheel         the wheel, in target/wheels
@@ -26,7 +27,7 @@ TORCH_PYTHON ?=
 TORCH_VERSION := 2.15.0
 OUT := $(TARGET)/train
 
-.PHONY: train test conformance bench wheel develop lint clean rust-test python-test
+.PHONY: train test test-cuda conformance bench wheel develop lint clean rust-test python-test
 .DEFAULT_GOAL := help
 
 help:
@@ -84,6 +85,25 @@ rust-test:
 python-test: $(VENV)/.installed
 	$(BIN)/python -m pytest python/tests
 
+# Tests on a GPU. `GPU=real` uses the one of this machine; without it a stand-in for CUDA's driver and compiler is built
+# with the C++ compiler (CXX, `c++` unless it is set) and the tests run on that.
+
+STANDIN := $(abspath $(TARGET))/standin
+ifeq ($(GPU),real)
+ON_GPU :=
+STANDIN_READY :=
+else
+ON_GPU := TTK_CUDA_LIBRARIES=$(STANDIN) STANDIN_CACHE=$(STANDIN)/modules STANDIN_DEVICES=2
+STANDIN_READY := standin
+endif
+
+standin:
+	$(MAKE) --silent --directory tests/standin OUT=$(STANDIN)
+.PHONY: standin
+
+test-cuda: $(STANDIN_READY) $(VENV)/.installed
+	$(ON_GPU) $(BIN)/python -m pytest python/tests/cuda
+
 # Comparisons with PyTorch
 
 ifeq ($(TORCH_PYTHON),)
@@ -110,8 +130,8 @@ $(TARGET)/conformance-site/.installed: $(WHEELS)/.built
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(TARGET)/conformance-site $(WHEELS)/*.whl
 	@touch $@
 
-conformance: $(TORCH_READY)
-	$(TORCH_RUN) -m pytest python/tests/conformance
+conformance: $(TORCH_READY) $(STANDIN_READY)
+	TTK_STANDIN=$(if $(STANDIN_READY),$(STANDIN)) $(TORCH_RUN) -m pytest python/tests/conformance
 
 bench: $(TORCH_READY)
 	$(TORCH_RUN) benchmarks/compare_with_pytorch.py

@@ -122,9 +122,11 @@ impl Node {
         })
     }
 
-    /// A value whose elements are in `buffer`.
+    /// A value whose elements are in `buffer`. What an operator on a GPU works out on the processor is the GPU's
+    /// when it is used.
     pub fn leaf(buffer: Buffer, ty: Type) -> Value {
-        Node::leaf_on(Some(Device::Cpu), Memory::Host(buffer), ty)
+        let device = (device::place() == Device::Cpu).then_some(Device::Cpu);
+        Node::leaf_on(device, Memory::Host(buffer), ty)
     }
 
     /// A value whose elements are in `buffer`, and may be copied to wherever they are needed.

@@ -155,7 +155,7 @@ impl Tensor {
 
     /// A flat tensor over memory that someone else sees too, of `n` elements.
     pub fn sharing(buffer: Buffer, dtype: DType, n: i64) -> Tensor {
-        let t = Tensor::from_buffer(buffer.clone(), dtype, &[n]);
+        let t = device::with_place(Device::Cpu, || Tensor::from_buffer(buffer.clone(), dtype, &[n]));
         let storage = t.storage();
         storage.shared.set(&mut storage.shared.lock(), Some(buffer));
         t

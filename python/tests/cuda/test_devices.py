@@ -191,3 +191,14 @@ def test_two_devices():
     with torch.cuda.device(1):
         assert torch.ones(1, device="cuda").get_device() == 1
     assert torch.ones(1, device="cuda").get_device() == 0
+
+
+def test_what_is_worked_out_on_the_processor_stays_on_the_device():
+    x = torch.tensor([0.0, 2.0, 0.0, 3.0], device="cuda")
+    assert x.nonzero().is_cuda and x.nonzero().tolist() == [[1], [3]]
+    assert x[x > 1].is_cuda and x[x > 1].tolist() == [2.0, 3.0]
+    assert x.unique().is_cuda and torch.histogram(x, 2).hist.is_cuda
+    assert torch.linalg.inv(torch.eye(2, device="cuda") * 2).is_cuda
+    torch.set_default_device("cuda")
+    assert torch.tensor([1.0], device="cpu").device.type == "cpu"
+    assert torch.from_numpy(np.ones(2)).device.type == "cpu"
