@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// The kernels as machine code.
     #[arg(long)]
     asm: bool,
+    /// The kernels as CUDA C, with the launches of each step. Needs no GPU.
+    #[arg(long)]
+    cuda: bool,
     /// The graph for Graphviz.
     #[arg(long)]
     dot: bool,
@@ -76,10 +79,26 @@ pub(crate) fn inspect(arguments: &Arguments) -> Result<String, CliError> {
     if arguments.dot {
         return Ok(dot(&shown));
     }
+    if arguments.cuda {
+        return cuda(&graph);
+    }
     if arguments.kernels || arguments.clif || arguments.asm {
         return compiled(&graph, arguments);
     }
     Ok(text::print(&shown))
+}
+
+/// The source for a device with grids, where transcendental functions are the device's own.
+fn cuda(graph: &Graph) -> Result<String, CliError> {
+    let options = Options { inference: true, ..Options::default() };
+    let optimized = ttk_passes::optimize(graph, &options)?;
+    let internal =
+        |e: String| CliError::Compile(ttk_frontend::Error::Internal { detail: e });
+    let lowering = ttk_passes::LowerOptions { native_math: true, donate: vec![false; optimized.params().len()] };
+    let program = ttk_passes::lower(&optimized, &lowering).map_err(|e| internal(e.to_string()))?;
+    let options = ttk_codegen_cuda::Options::default();
+    let device = ttk_codegen_cuda::emit(&program, &options).map_err(|e| internal(e.to_string()))?;
+    Ok(device.source)
 }
 
 fn compiled(graph: &Graph, arguments: &Arguments) -> Result<String, CliError> {

@@ -56,6 +56,12 @@ pub const COMMANDS: &[Command] = &[
               that may be overwritten",
         run: lower,
     },
+    Command {
+        name: "cuda",
+        doc: "[optimize] [expand]: the launches and functions of a device with grids, without what every source \
+              begins with. Transcendental functions are the device's own unless `expand` is said",
+        run: cuda,
+    },
 ];
 
 fn graph(test: &FileTest) -> Result<Graph, String> {
@@ -249,4 +255,20 @@ fn lower(test: &FileTest) -> Result<String, String> {
     // The kernels follow after the closing brace of the program.
     let program = text.split_inclusive("\n}\n").next().unwrap_or(&text);
     Ok(if has(test, "steps") { program.to_string() } else { text.clone() })
+}
+
+fn cuda(test: &FileTest) -> Result<String, String> {
+    let mut graph = graph(test)?;
+    if has(test, "optimize") {
+        graph = optimize(&graph, &options(test)).map_err(|e| e.to_string())?;
+    }
+    let donate = vec![false; graph.params().len()];
+    let options = LowerOptions { native_math: !has(test, "expand"), donate };
+    let lowered = ttk_passes::lower(&graph, &options).map_err(|e| e.to_string())?;
+    let printed = ttk_codegen_cuda::emit(&lowered, &ttk_codegen_cuda::Options::default())
+        .map_err(|e| format!("{e}\n{lowered}"))?;
+    let launches: String =
+        printed.source.lines().filter(|l| l.starts_with("// step ")).map(|l| format!("{l}\n")).collect();
+    let functions = printed.source.split_once(ttk_codegen_cuda::PROGRAM).map_or("", |(_, rest)| rest);
+    Ok(format!("{launches}{functions}"))
 }

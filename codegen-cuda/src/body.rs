@@ -1,0 +1,514 @@
+//! The statements of a kernel as C, for the threads of a [`Mapping`].
+
+mod lanes;
+mod locals;
+
+use crate::Error;
+use crate::access::{Access, accesses_of, has_vector_loop, memories, slot};
+use crate::hazard::{Hazards, Touch, Who};
+use crate::index::{self, Width};
+use crate::mapping::{Group, Mapping, outer_accumulators};
+use crate::names::Code;
+use crate::scalar;
+use locals::Place;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use ttk_ir::expr::range::Ranges;
+use ttk_ir::kernel::{AccId, Access as Mode, BufferRef, Inst, Kernel, LoopKind, Stmt, Val};
+use ttk_ir::{Atom, DType, Expr, ReduceOp, Scalar, Unary};
+
+/// Why statements cannot be printed for a mapping.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Threads of a group would have to exchange data, which this group cannot.
+    Exchange,
+    Bad(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Bad(error)
+    }
+}
+
+/// The printed statements and what they need.
+#[derive(Debug)]
+pub(crate) struct Printed {
+    pub(crate) code: Code,
+    /// They use the parameter `fault`.
+    pub(crate) fault: bool,
+    /// Memory for each item beside shared memory: name, type, bytes of one element, elements of all items.
+    pub(crate) scratch: Vec<Scratch>,
+}
+
+/// Memory of a local that does not fit anywhere nearer.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) name: String,
+    pub(crate) dtype: DType,
+    /// Elements for all items together.
+    pub(crate) len: Expr,
+}
+
+/// Which threads compute a statement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Context {
+    /// The only thread of its group.
+    Alone,
+    /// All threads of the group, alike.
+    Group,
+    /// The first thread of the group only.
+    First,
+    /// Each thread its own iteration of a vector loop.
+    Lane {
+        /// The position of the iteration among those of the thread, as C; of none, registers cannot be used.
+        slot: Option<String>,
+    },
+}
+
+struct Acc {
+    dtype: DType,
+    /// Each thread has a part of it.
+    parts: Option<ReduceOp>,
+}
+
+pub(crate) struct Body<'a> {
+    kernel: &'a Kernel,
+    mapping: &'a Mapping,
+    width: Width,
+    ranges: Ranges,
+    code: Code,
+    vals: HashMap<u32, (DType, Option<Inst>)>,
+    accs: HashMap<u32, Acc>,
+    /// Accumulators that vector loops outside their own add to.
+    joined: HashMap<u32, ReduceOp>,
+    /// The memory of each buffer; see [`memories`].
+    memory: Vec<usize>,
+    /// Memory that is written.
+    written: HashSet<usize>,
+    hazards: Hazards,
+    under: Vec<(u32, bool)>,
+    places: Vec<Place>,
+    context: Context,
+    fault: bool,
+    /// Types of which the threads of the block exchange parts of accumulators.
+    parts: BTreeSet<&'static str>,
+    scratch: Vec<Scratch>,
+}
+
+/// Prints what an item computes.
+///
+/// # Errors
+/// [`Stop::Exchange`] when the group of the mapping cannot do it.
+pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<Printed, Stop> {
+    let memory = memories(kernel);
+    let mut written = HashSet::new();
+    for a in accesses_of(&mapping.body).iter().filter(|a| a.write) {
+        written.insert(memory[slot(kernel, a.buffer)]);
+    }
+    let alone = mapping.group == Group::Thread;
+    let mut body = Body {
+        kernel,
+        mapping,
+        width,
+        ranges: mapping.ranges(),
+        code: Code::at(1),
+        vals: HashMap::new(),
+        accs: HashMap::new(),
+        joined: if alone { HashMap::new() } else { joined(&mapping.body)? },
+        memory,
+        written,
+        hazards: Hazards::default(),
+        under: Vec::new(),
+        places: Vec::new(),
+        context: if alone { Context::Alone } else { Context::Group },
+        fault: false,
+        parts: BTreeSet::new(),
+        scratch: Vec::new(),
+    };
+    body.locals()?;
+    body.block(&mapping.body)?;
+    let mut code = Code::at(1);
+    for c in &body.parts {
+        code.line(format!("__shared__ {c} {}[{}];", parts_name(c), mapping.block / 32));
+    }
+    code.append(&body.code);
+    Ok(Printed { code, fault: body.fault, scratch: body.scratch })
+}
+
+/// The accumulators that vector loops add to from inside, and how.
+fn joined(stmts: &[Stmt]) -> Result<HashMap<u32, ReduceOp>, Stop> {
+    fn walk(stmts: &[Stmt], out: &mut HashMap<u32, ReduceOp>) -> Result<(), Stop> {
+        for stmt in stmts {
+            match stmt {
+                Stmt::For { kind: LoopKind::Vector, body, .. } => {
+                    for (acc, op) in outer_accumulators(body) {
+                        // Parts that are joined in two ways are not parts of one result.
+                        if *out.entry(acc).or_insert(op) != op {
+                            return Err(Stop::Exchange);
+                        }
+                    }
+                }
+                Stmt::For { body, .. } | Stmt::If { body, .. } => walk(body, out)?,
+                Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Acc { .. } => {}
+                Stmt::Accumulate { .. } | Stmt::Update { .. } => {}
+            }
+        }
+        Ok(())
+    }
+    /// A serial sum into parts must be of their kind.
+    fn check(stmts: &[Stmt], parts: &HashMap<u32, ReduceOp>) -> bool {
+        stmts.iter().all(|stmt| match stmt {
+            Stmt::For { body, .. } | Stmt::If { body, .. } => check(body, parts),
+            Stmt::Accumulate { acc, op, .. } => parts.get(&acc.0).is_none_or(|o| o == op),
+            Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Acc { .. } | Stmt::Update { .. } => true,
+        })
+    }
+    let mut out = HashMap::new();
+    walk(stmts, &mut out)?;
+    if check(stmts, &out) { Ok(out) } else { Err(Stop::Exchange) }
+}
+
+impl Body<'_> {
+    fn block(&mut self, stmts: &[Stmt]) -> Result<(), Stop> {
+        let mark = self.ranges.mark();
+        stmts.iter().try_for_each(|s| self.stmt(s))?;
+        self.ranges.reset(mark);
+        Ok(())
+    }
+
+    fn stmt(&mut self, stmt: &Stmt) -> Result<(), Stop> {
+        match stmt {
+            Stmt::For { var, begin, end, kind, body } => {
+                let mark = self.ranges.mark();
+                match kind {
+                    LoopKind::Parallel => {
+                        return Err(Error::Parallel { kernel: self.kernel.name.clone() }.into());
+                    }
+                    LoopKind::Vector if self.context == Context::Group => {
+                        self.vector_loop(var.0, begin, end, body)?;
+                    }
+                    LoopKind::Serial | LoopKind::Unroll | LoopKind::Vector => {
+                        if *kind == LoopKind::Unroll {
+                            self.code.pragma("unroll");
+                        }
+                        self.serial_loop(var.0, begin, end, body)?;
+                    }
+                }
+                self.ranges.reset(mark);
+                Ok(())
+            }
+            Stmt::Let { dst, dtype, inst } => self.let_(*dst, *dtype, inst),
+            Stmt::Store { buffer, index, value } => {
+                self.touch(*buffer, index, true)?;
+                let place = self.element(*buffer, index)?;
+                let value = scalar::to_memory(self.dtype(*buffer), &self.val(*value)?.0);
+                self.by_first(format!("{place} = {value};"));
+                Ok(())
+            }
+            Stmt::Acc { acc, dtype, init } => self.declare(*acc, *dtype, *init),
+            Stmt::Accumulate { acc, op, value } => {
+                let (dtype, parts) = self.acc(*acc)?;
+                let value = self.val(*value)?.0;
+                let name = format!("acc{}", acc.0);
+                let text = format!("{name} = {};", scalar::binary(op.combine(), dtype, &name, &value));
+                // Every thread but the first would add to its part what belongs to the whole once.
+                if parts.is_some() && self.context == Context::Group {
+                    self.by_first(text);
+                } else {
+                    self.code.line(text);
+                }
+                Ok(())
+            }
+            Stmt::Update { buffer, index, op, value } => {
+                if matches!(self.context, Context::Lane { .. }) {
+                    return Err(self.in_vector("an update"));
+                }
+                self.touch(*buffer, index, false)?;
+                self.touch(*buffer, index, true)?;
+                let place = self.element(*buffer, index)?;
+                let dtype = self.dtype(*buffer);
+                let old = match dtype {
+                    DType::Bool => format!("({})", scalar::from_memory(dtype, &place)),
+                    _ => scalar::from_memory(dtype, &place),
+                };
+                let joined = scalar::binary(*op, dtype, &old, &self.val(*value)?.0);
+                let value = scalar::to_memory(dtype, &joined);
+                self.by_first(format!("{place} = {value};"));
+                Ok(())
+            }
+            Stmt::If { cond, body } => self.condition(*cond, body),
+        }
+    }
+
+    fn in_vector(&self, what: &'static str) -> Stop {
+        Error::InVector { kernel: self.kernel.name.clone(), what }.into()
+    }
+
+    fn declare(&mut self, acc: AccId, dtype: DType, init: Scalar) -> Result<(), Stop> {
+        let parts = match self.context {
+            Context::Group => self.joined.get(&acc.0).copied(),
+            Context::Alone | Context::First | Context::Lane { .. } => None,
+        };
+        let value = match parts {
+            Some(op) if op.identity(dtype) != init => {
+                let (first, rest) = (scalar::constant(init), scalar::constant(op.identity(dtype)));
+                format!("lane == 0 ? {first} : {rest}")
+            }
+            Some(_) | None => scalar::constant(init),
+        };
+        self.code.line(format!("{} acc{} = {value};", scalar::register(dtype), acc.0));
+        self.accs.insert(acc.0, Acc { dtype, parts });
+        Ok(())
+    }
+
+    /// A statement that only the first thread of the group does.
+    fn by_first(&mut self, text: String) {
+        match self.context {
+            Context::Group => self.code.line(format!("if (lane == 0) {text}")),
+            Context::Alone | Context::First | Context::Lane { .. } => self.code.line(text),
+        }
+    }
+
+    fn let_(&mut self, dst: Val, dtype: DType, inst: &Inst) -> Result<(), Stop> {
+        let val = |v: &Val| self.val(*v).map(|(name, _)| name);
+        let text = match inst {
+            Inst::Const(value) => scalar::constant(*value),
+            Inst::Load { buffer, index } => {
+                self.touch(*buffer, index, false)?;
+                let place = self.element(*buffer, index)?;
+                scalar::from_memory(self.dtype(*buffer), &place)
+            }
+            Inst::Read(acc) => self.read(*acc)?,
+            Inst::Index(e) => format!("({})({})", scalar::register(dtype), self.expr(e)),
+            Inst::CheckedIndex { value, extent } => {
+                let text = format!("tt_checked(fault, {}, {})", val(value)?, self.expr(extent));
+                self.fault = true;
+                self.ranges.push_value(dst.0, extent);
+                text
+            }
+            Inst::Unary(op, a) => scalar::unary(*op, dtype, &val(a)?),
+            Inst::Binary(op, a, b) => scalar::binary(*op, dtype, &val(a)?, &val(b)?),
+            Inst::Fma(a, b, c) => scalar::fma(dtype, &val(a)?, &val(b)?, &val(c)?),
+            Inst::Cmp(op, a, b) => scalar::cmp(*op, &val(a)?, &val(b)?),
+            Inst::Select(c, a, b) => format!("{} ? {} : {}", val(c)?, val(a)?, val(b)?),
+            Inst::Cast(a) => scalar::cast(self.val(*a)?.1, dtype, &val(a)?),
+            Inst::Bitcast(a) => scalar::bitcast(self.val(*a)?.1, dtype, &val(a)?),
+        };
+        self.define(dst, dtype, inst, &text);
+        Ok(())
+    }
+
+    fn define(&mut self, dst: Val, dtype: DType, inst: &Inst, text: &str) {
+        self.vals.insert(dst.0, (dtype, Some(inst.clone())));
+        // Constants stand where they are used.
+        if matches!(inst, Inst::Const(_)) {
+            return;
+        }
+        self.code.line(format!("const {} v{} = {text};", scalar::register(dtype), dst.0));
+    }
+
+    /// The whole of an accumulator.
+    fn read(&mut self, acc: AccId) -> Result<String, Stop> {
+        let (dtype, parts) = self.acc(acc)?;
+        let name = format!("acc{}", acc.0);
+        let Some(op) = parts else { return Ok(name) };
+        let join = scalar::joiner(op, dtype);
+        match (self.mapping.group, &self.context) {
+            (Group::Warp, Context::Group) => Ok(format!("tt_warp_all<{join}>({name})")),
+            (Group::Block, Context::Group) => {
+                self.hazards.clear();
+                let c = scalar::register(dtype);
+                self.parts.insert(c);
+                Ok(format!("tt_block_all<{join}, {}>({name}, {})", self.mapping.block, parts_name(c)))
+            }
+            // Read before the loop; see `vector_loop`.
+            (Group::Warp | Group::Block, Context::Lane { .. }) => Ok(format!("all{}", acc.0)),
+            (Group::Thread | Group::Lanes(_), _) | (_, Context::Alone | Context::First) => {
+                Err(Stop::Exchange)
+            }
+        }
+    }
+
+    fn serial_loop(&mut self, var: u32, begin: &Expr, end: &Expr, body: &[Stmt]) -> Result<(), Stop> {
+        let single = self.context == Context::Group && self.for_one_thread(body);
+        if single {
+            // No barrier stands in what one thread does; it stands before.
+            let touches: Vec<Touch> =
+                accesses_of(body).iter().filter_map(|a| self.touch_of(a, Who::First)).collect();
+            self.wait_for(touches)?;
+            self.code.open("if (lane == 0)");
+            self.context = Context::First;
+        }
+        let (c, begin_text, end_text) = (self.width.c_type(), self.expr(begin), self.expr(end));
+        self.ranges.push_var(var, begin, end);
+        let head = format!("for ({c} i{var} = {begin_text}; i{var} < {end_text}; ++i{var})");
+        if self.context != Context::Group {
+            self.code.open(head);
+            self.block(body)?;
+            self.code.close();
+        } else {
+            self.with_carried(&head, body)?;
+        }
+        if single {
+            self.code.close();
+            self.context = Context::Group;
+        }
+        Ok(())
+    }
+
+    /// A loop that the whole group goes through: what one iteration leaves behind, the next one meets.
+    fn with_carried(&mut self, head: &str, body: &[Stmt]) -> Result<(), Stop> {
+        let known: HashSet<u32> = self.vals.keys().copied().collect();
+        let (code, mut start) = (self.code.clone(), self.hazards.clone());
+        loop {
+            self.code = code.clone();
+            self.hazards = start.clone();
+            self.code.open(head);
+            self.block(body)?;
+            self.code.close();
+            // Conditions of one iteration say nothing about another.
+            self.hazards.forget_conditions(&known);
+            let mut joined = start.clone();
+            joined.join(&self.hazards);
+            if joined == start {
+                self.hazards = joined;
+                return Ok(());
+            }
+            start = joined;
+        }
+    }
+
+    /// Whether one thread alone should run a loop: it writes memory in order, and leaves nothing to others
+    /// but memory.
+    fn for_one_thread(&self, body: &[Stmt]) -> bool {
+        fn accumulators(stmts: &[Stmt], own: &mut HashSet<u32>, used: &mut HashSet<u32>) {
+            for stmt in stmts {
+                match stmt {
+                    Stmt::For { body, .. } | Stmt::If { body, .. } => accumulators(body, own, used),
+                    Stmt::Acc { acc, .. } => {
+                        own.insert(acc.0);
+                    }
+                    Stmt::Accumulate { acc, .. } | Stmt::Let { inst: Inst::Read(acc), .. } => {
+                        used.insert(acc.0);
+                    }
+                    Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Update { .. } => {}
+                }
+            }
+        }
+        let (mut own, mut used) = (HashSet::new(), HashSet::new());
+        accumulators(body, &mut own, &mut used);
+        !has_vector_loop(body) && used.is_subset(&own) && accesses_of(body).iter().any(|a| a.write)
+    }
+
+    fn condition(&mut self, cond: Val, body: &[Stmt]) -> Result<(), Stop> {
+        if matches!(self.context, Context::Lane { .. }) {
+            return Err(self.in_vector("a condition"));
+        }
+        let (name, _) = self.val(cond)?;
+        // `not c` holds where `c` fails.
+        let key = match self.vals.get(&cond.0) {
+            Some((_, Some(Inst::Unary(Unary::Not, c)))) => (c.0, false),
+            _ => (cond.0, true),
+        };
+        let before = self.hazards.clone();
+        self.under.push(key);
+        self.code.open(format!("if ({name})"));
+        self.block(body)?;
+        self.code.close();
+        self.under.pop();
+        self.hazards.join(&before);
+        Ok(())
+    }
+
+    /// An access outside vector loops: waits for what it must not overtake.
+    fn touch(&mut self, buffer: BufferRef, index: &Expr, write: bool) -> Result<(), Stop> {
+        // In a vector loop and for one thread that has been done before.
+        if self.context != Context::Group {
+            return Ok(());
+        }
+        let who = if write { Who::First } else { Who::All };
+        let access = Access { buffer, index: index.clone(), write };
+        let touches = self.touch_of(&access, who).into_iter().collect();
+        self.wait_for(touches)
+    }
+
+    /// What an access means to other threads, if it does.
+    fn touch_of(&self, access: &Access, who: Who) -> Option<Touch> {
+        let memory = self.memory[slot(self.kernel, access.buffer)];
+        if !self.written.contains(&memory) || self.in_registers(access.buffer) {
+            return None;
+        }
+        let stretch = self.fixed(&access.index).then(|| (access.index.clone(), access.index.clone()));
+        Some(Touch { memory, who, write: access.write, stretch, under: self.under.clone() })
+    }
+
+    /// Whether an expression has one value in an item.
+    fn fixed(&self, e: &Expr) -> bool {
+        let mut fixed = true;
+        e.for_each_leaf(&mut |a| {
+            fixed &= match a {
+                Atom::Symbol(_) => true,
+                Atom::Var(v) => self.mapping.items.iter().any(|l| l.var == *v),
+                Atom::Value(_) | Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => false,
+            }
+        });
+        fixed
+    }
+
+    /// A barrier, if one of the accesses needs it.
+    fn wait_for(&mut self, touches: Vec<Touch>) -> Result<(), Stop> {
+        if self.hazards.conflict(&touches) {
+            match self.mapping.group {
+                Group::Warp => self.code.line("__syncwarp();"),
+                Group::Block => self.code.line("__syncthreads();"),
+                Group::Thread | Group::Lanes(_) => return Err(Stop::Exchange),
+            }
+            self.hazards.clear();
+        }
+        self.hazards.add(touches);
+        Ok(())
+    }
+
+    fn dtype(&self, buffer: BufferRef) -> DType {
+        match buffer {
+            BufferRef::Param(p) => self.kernel.params[p as usize].dtype,
+            BufferRef::Local(l) => self.kernel.locals[l as usize].dtype,
+        }
+    }
+
+    fn expr(&self, e: &Expr) -> String {
+        index::sum(e, self.width, &self.ranges)
+    }
+
+    /// The C name and the type of a value.
+    fn val(&self, val: Val) -> Result<(String, DType), Stop> {
+        match self.vals.get(&val.0) {
+            Some((dtype, Some(Inst::Const(value)))) => Ok((scalar::literal(*value), *dtype)),
+            Some((dtype, _)) => Ok((format!("v{}", val.0), *dtype)),
+            None => Err(self.undefined("value", val.0)),
+        }
+    }
+
+    fn acc(&self, acc: AccId) -> Result<(DType, Option<ReduceOp>), Stop> {
+        self.accs.get(&acc.0).map(|a| (a.dtype, a.parts)).ok_or_else(|| self.undefined("accumulator", acc.0))
+    }
+
+    fn undefined(&self, what: &'static str, id: u32) -> Stop {
+        Error::Undefined { kernel: self.kernel.name.clone(), what, id }.into()
+    }
+}
+
+/// The name of the shared memory through which threads join parts of a type.
+fn parts_name(c: &str) -> String {
+    format!("{}_parts", c.replace(' ', "_"))
+}
+
+/// The C name of a parameter.
+pub(crate) fn param_name(kernel: &Kernel, p: u32) -> String {
+    crate::names::identifier(&kernel.params[p as usize].name)
+}
+
+/// Whether a parameter is declared as read only.
+pub(crate) fn is_const(kernel: &Kernel, p: u32) -> bool {
+    kernel.params[p as usize].access == Mode::Read
+}

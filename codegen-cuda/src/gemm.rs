@@ -1,0 +1,283 @@
+//! Products of matrices: tiles of the result in registers, tiles of the operands in shared memory.
+//!
+//! A block computes a tile of the result in steps along the contracted axis. While it multiplies the tiles of one
+//! step, its threads fetch those of the next from global memory into registers. Where there are few tiles and
+//! many steps, several blocks share a tile and a second function adds their parts, in order.
+
+mod multiply;
+mod tile;
+
+use crate::index::divisible;
+use crate::names::Code;
+use crate::program::Arguments;
+use crate::scalar;
+use tile::{Fetch, Kind, Tile};
+use ttk_ir::program::Gemm;
+use ttk_ir::{DType, Expr};
+
+/// A strided matrix for each item: sizes are over the program's symbols.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) offset: Expr,
+    /// For each batch axis, then each reduce axis.
+    pub(crate) item_strides: Vec<Expr>,
+    pub(crate) row_stride: Expr,
+    pub(crate) col_stride: Expr,
+}
+
+/// A product to print.
+#[derive(Debug)]
+pub(crate) struct Product<'a> {
+    pub(crate) gemm: &'a Gemm,
+    pub(crate) a: View,
+    pub(crate) b: View,
+    pub(crate) c: View,
+    pub(crate) tf32: bool,
+}
+
+/// A printed product.
+#[derive(Debug)]
+pub(crate) struct Printed {
+    pub(crate) text: String,
+    pub(crate) block: u32,
+    pub(crate) grid: Expr,
+    /// Where blocks share tiles: the number of parts of a tile, and the bytes of them all.
+    pub(crate) parts: Option<(i64, Expr)>,
+}
+
+/// Device functions that products on tensor cores need.
+pub(crate) const HELPERS: &str = include_str!("gemm/mma.cuh");
+
+impl Product<'_> {
+    /// How it is computed; `None` for a type that has no products.
+    fn kind(&self) -> Option<Kind> {
+        match self.gemm.dtype {
+            DType::Bool => None,
+            DType::F16 => Some(Kind::Mma("f16")),
+            DType::BF16 => Some(Kind::Mma("bf16")),
+            DType::F32 if self.tf32 => Some(Kind::Mma("tf32")),
+            DType::F32 | DType::F64 => Some(Kind::Simt),
+            DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => Some(Kind::Simt),
+        }
+    }
+
+    pub(crate) fn on_tensor_cores(&self) -> bool {
+        matches!(self.kind(), Some(Kind::Mma(_)))
+    }
+
+    /// The type of sums. Integers have no sign in it, so that they wrap.
+    fn sum(&self) -> &'static str {
+        match self.gemm.dtype {
+            DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 => "unsigned",
+            DType::I64 => "unsigned long long",
+            DType::F16 | DType::BF16 | DType::F32 => "float",
+            DType::F64 => "double",
+        }
+    }
+
+    fn batches(&self) -> usize {
+        self.gemm.batch.len()
+    }
+
+    /// Elements of one result.
+    fn numel(&self) -> Expr {
+        product(&self.gemm.batch).mul(&self.gemm.m).mul(&self.gemm.n)
+    }
+}
+
+/// Prints a product under a name. The first three parameters of the function are the two operands and the
+/// result, or the memory for its parts; `sizes` collects those that follow. `None` for a type that has no
+/// products.
+pub(crate) fn print(p: &Product<'_>, name: &str, sizes: &mut Arguments) -> Option<Printed> {
+    let kind = p.kind()?;
+    let g = p.gemm;
+    let tile = Tile::choose(g, kind);
+    let (memory, sum) = (scalar::memory(g.dtype), p.sum());
+    let (tiles_m, tiles_n) = tile.counts(g);
+    let tiles = tiles_m.mul(&tiles_n).mul(&product(&g.batch));
+    let depth = Expr::constant(tile.k);
+    let steps_k = g.k.offset(tile.k - 1).floor_div(&depth);
+    let steps = steps_k.mul(&product(&g.reduce));
+    let parts = tile::parts(&tiles, &steps);
+
+    let (m, n) = (sizes.number(&g.m), sizes.number(&g.n));
+    let (tm, tn) = (sizes.number(&tiles_m), sizes.number(&tiles_n));
+    let mut code = Code::at(1);
+    multiply::declare(&mut code, &tile, kind, sum);
+    code.line(format!("const long long col0 = blockIdx.x % {tn} * {}ll;", tile.n));
+    code.line(format!("const long long row0 = blockIdx.x / {tn} % {tm} * {}ll;", tile.m));
+    for (name, view) in [("a", &p.a), ("b", &p.b), ("c", &p.c)] {
+        if !view.offset.is_zero() && !(name == "c" && parts > 1) {
+            code.line(format!("{name} += {};", sizes.number(&view.offset)));
+        }
+    }
+    let item = format!("blockIdx.x / ((long long){tn} * {tm})");
+    if p.batches() > 0 {
+        code.line(format!("const long long item = {item} % {};", sizes.number(&product(&g.batch))));
+        let strides = |v: &View| v.item_strides[..p.batches()].to_vec();
+        let mut moved = vec![("a", strides(&p.a)), ("b", strides(&p.b))];
+        if parts == 1 {
+            moved.push(("c", strides(&p.c)));
+        }
+        offsets(&mut code, "item", &g.batch, &moved, sizes);
+    }
+    if parts > 1 {
+        let count = sizes.number(&tiles);
+        code.line(format!("const long long part = blockIdx.x / ((long long){count});"));
+        code.line(format!("c += part * {};", sizes.number(&p.numel())));
+        if p.batches() > 0 {
+            code.line(format!("c += item * {};", sizes.number(&g.m.mul(&g.n))));
+        }
+    }
+
+    let fetch = Fetch { p, tile: &tile, kind, memory, steps_k: sizes.number(&steps_k) };
+    fetch.print(&mut code, sizes);
+    multiply::totals(&mut code, &tile, kind, sum);
+    let all = sizes.number(&steps);
+    let (first, last) = if parts > 1 {
+        let each = sizes.number(&steps.offset(parts - 1).floor_div(&Expr::constant(parts)));
+        code.line(format!("const long long first = part * {each};"));
+        code.line(format!("const long long last = first + {each} < {all} ? first + {each} : {all};"));
+        ("first".to_string(), "last".to_string())
+    } else {
+        ("0".to_string(), all)
+    };
+    code.line(format!("if ({first} < {last}) fetch({first});"));
+    code.open(format!("for (long long step = {first}; step < {last}; ++step)"));
+    code.line("put();");
+    code.line("__syncthreads();");
+    code.line(format!("if (step + 1 < {last}) fetch(step + 1);"));
+    multiply::step(&mut code, &tile, kind, sum);
+    code.line("__syncthreads();");
+    code.close();
+    let (row, col, element) = if parts > 1 {
+        (sizes.number(&g.n), "1".to_string(), sum)
+    } else {
+        (sizes.number(&p.c.row_stride), sizes.number(&p.c.col_stride), memory)
+    };
+    let strides = if parts > 1 {
+        vec![&g.n]
+    } else {
+        std::iter::once(&p.c.row_stride).chain([&p.c.offset]).chain(&p.c.item_strides).collect()
+    };
+    let in_pairs = col == "1"
+        && divisible(&g.n, 2)
+        && strides.iter().all(|e| divisible(e, 2))
+        && (parts == 1 || divisible(&p.numel(), 2));
+    multiply::store(
+        &mut code,
+        &tile,
+        kind,
+        &multiply::Target { m: &m, n: &n, row: &row, col: &col, element, in_pairs },
+    );
+
+    let mut head = Code::default();
+    let (how, of) = match kind {
+        Kind::Mma(of) => ("on tensor cores", of),
+        Kind::Simt => ("", g.dtype.name()),
+    };
+    let k = sizes.number(&g.k);
+    head.line(format!(
+        "// A product of {m} x {k} and {k} x {n} matrices of {of}, in tiles of {} x {} {how}",
+        tile.m, tile.n
+    ));
+    let result = if parts > 1 { sum } else { memory };
+    let params = [
+        format!("const {memory}* __restrict__ a"),
+        format!("const {memory}* __restrict__ b"),
+        format!("{result}* __restrict__ c"),
+    ];
+    let params: Vec<String> = params.into_iter().chain(sizes.parameters()).collect();
+    let bounds = tile.threads();
+    head.open(format!(
+        "extern \"C\" __global__ void __launch_bounds__({bounds}) {name}({})",
+        params.join(", ")
+    ));
+    head.append(&code);
+    head.close();
+    head.line(format!("TT_KERNEL({name})"));
+    let bytes =
+        || p.numel().scale(parts * if sum == "double" || sum == "unsigned long long" { 8 } else { 4 });
+    Some(Printed {
+        text: head.text,
+        block: tile.threads() as u32,
+        grid: tiles.scale(parts),
+        parts: (parts > 1).then(|| (parts, bytes())),
+    })
+}
+
+/// Threads of a block that adds parts.
+pub(crate) const JOIN_BLOCK: i64 = 256;
+
+/// The function that adds the parts of a product, element by element and in order. Its parameters are the
+/// parts, the result and sizes.
+pub(crate) fn join(p: &Product<'_>, parts: i64, name: &str, sizes: &mut Arguments) -> String {
+    let g = p.gemm;
+    let (memory, sum) = (scalar::memory(g.dtype), p.sum());
+    let numel = sizes.number(&p.numel());
+    let n = sizes.number(&g.n);
+    let mut code = Code::at(1);
+    code.line(format!("const long long at = (long long)blockIdx.x * {JOIN_BLOCK} + (int)threadIdx.x;"));
+    code.line(format!("if (at >= {numel}) return;"));
+    code.line(format!("{sum} total = parts[at];"));
+    code.pragma("unroll 8");
+    code.line(format!(
+        "for (int part = 1; part < {parts}; ++part) total += parts[at + part * (long long){numel}];"
+    ));
+    if !p.c.offset.is_zero() {
+        code.line(format!("c += {};", sizes.number(&p.c.offset)));
+    }
+    let m = sizes.number(&g.m);
+    code.line(format!("const long long row = at / {n} % {m}, col = at % {n};"));
+    if p.batches() > 0 {
+        code.line(format!("const long long item = at / ((long long){n} * {m});"));
+        let strides = p.c.item_strides[..p.batches()].to_vec();
+        offsets(&mut code, "item", &g.batch, &[("c", strides)], sizes);
+    }
+    let (row, col) = (sizes.number(&p.c.row_stride), sizes.number(&p.c.col_stride));
+    code.line(format!("c[row * {row} + col * {col}] = tt_into<{memory}>::of(total);"));
+    let params = [format!("const {sum}* __restrict__ parts"), format!("{memory}* __restrict__ c")];
+    let params: Vec<String> = params.into_iter().chain(sizes.parameters()).collect();
+    let mut head = Code::default();
+    head.line("// Adds the parts of a product.");
+    head.open(format!(
+        "extern \"C\" __global__ void __launch_bounds__({JOIN_BLOCK}) {name}({})",
+        params.join(", ")
+    ));
+    head.append(&code);
+    head.close();
+    head.line(format!("TT_KERNEL({name})"));
+    head.text
+}
+
+/// Blocks of [`join`].
+pub(crate) fn join_grid(p: &Product<'_>) -> Expr {
+    p.numel().offset(JOIN_BLOCK - 1).floor_div(&Expr::constant(JOIN_BLOCK))
+}
+
+/// Prints the position of the operands for the product number `item` of axes of these sizes: adds to each
+/// variable the dot product of positions and strides.
+fn offsets(
+    code: &mut Code,
+    item: &str,
+    sizes: &[Expr],
+    moved: &[(&str, Vec<Expr>)],
+    arguments: &mut Arguments,
+) {
+    let mut rest = item.to_string();
+    for (axis, size) in sizes.iter().enumerate().rev() {
+        let at = if axis == 0 { rest.clone() } else { format!("{rest} % {}", arguments.number(size)) };
+        for (name, strides) in moved.iter().filter(|(_, strides)| !strides[axis].is_zero()) {
+            let at = if at.contains(' ') { format!("({at})") } else { at.clone() };
+            code.line(format!("{name} += {at} * {};", arguments.number(&strides[axis])));
+        }
+        if axis > 0 {
+            rest = format!("{rest} / {}", arguments.number(size));
+        }
+    }
+}
+
+/// The product of sizes.
+fn product(sizes: &[Expr]) -> Expr {
+    sizes.iter().fold(Expr::constant(1), |n, e| n.mul(e))
+}

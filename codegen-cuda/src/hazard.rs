@@ -1,0 +1,89 @@
+//! Where threads of a group must wait for each other: what has been touched since the last barrier.
+
+use std::collections::HashSet;
+use ttk_ir::Expr;
+
+/// Which thread makes an access.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Who {
+    /// Every thread the same element.
+    All,
+    /// The first thread of the group.
+    First,
+    /// The thread of a lane, always the same for an element: the index as a function of the lane's
+    /// position is this.
+    Private(Expr),
+    /// The threads of a vector loop in some other manner.
+    Spread,
+}
+
+/// A stretch of memory in which an access lies, both ends inclusive, where it is known.
+pub(crate) type Stretch = Option<(Expr, Expr)>;
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Touch {
+    /// The memory's number.
+    pub(crate) memory: usize,
+    pub(crate) who: Who,
+    pub(crate) write: bool,
+    pub(crate) stretch: Stretch,
+    /// Conditions under which it happens, and whether they hold or fail.
+    pub(crate) under: Vec<(u32, bool)>,
+}
+
+impl Touch {
+    /// Whether the two must not be reordered.
+    fn conflicts(&self, other: &Touch) -> bool {
+        if self.memory != other.memory || !(self.write || other.write) {
+            return false;
+        }
+        let same_thread = match (&self.who, &other.who) {
+            (Who::First, Who::First) => true,
+            (Who::Private(a), Who::Private(b)) => a == b,
+            _ => false,
+        };
+        let excluded = self.under.iter().any(|(c, yes)| other.under.contains(&(*c, !yes)));
+        let apart = match (&self.stretch, &other.stretch) {
+            (Some((a0, a1)), Some((b0, b1))) => {
+                let less = |x: &Expr, y: &Expr| y.sub(x).as_const().is_some_and(|d| d > 0);
+                less(a1, b0) || less(b1, a0)
+            }
+            _ => false,
+        };
+        !(same_thread || excluded || apart)
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Hazards {
+    touched: Vec<Touch>,
+}
+
+impl Hazards {
+    pub(crate) fn conflict(&self, touches: &[Touch]) -> bool {
+        touches.iter().any(|t| self.touched.iter().any(|old| old.conflicts(t)))
+    }
+
+    pub(crate) fn add(&mut self, touches: impl IntoIterator<Item = Touch>) {
+        for touch in touches {
+            if !self.touched.contains(&touch) {
+                self.touched.push(touch);
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.touched.clear();
+    }
+
+    /// Forgets conditions on values that are not among these.
+    pub(crate) fn forget_conditions(&mut self, known: &HashSet<u32>) {
+        for touch in &mut self.touched {
+            touch.under.retain(|(c, _)| known.contains(c));
+        }
+    }
+
+    pub(crate) fn join(&mut self, other: &Hazards) {
+        self.add(other.touched.iter().cloned());
+    }
+}

@@ -1,0 +1,239 @@
+//! A kernel of the IR as a function of CUDA C.
+
+use crate::Error;
+use crate::access::for_each_loop;
+use crate::body::{self, Printed, Stop};
+use crate::index::{self, Width, fits};
+use crate::mapping::{Group, Mapping, candidates};
+use crate::names::{Code, places};
+use crate::scalar;
+use std::collections::HashSet;
+use ttk_ir::expr::range::Ranges;
+use ttk_ir::kernel::{Inst, Kernel, Stmt};
+use ttk_ir::{Atom, DType, Expr};
+
+/// A printed function and how it is launched. Expressions are over the kernel's symbols.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) text: String,
+    pub(crate) block: u32,
+    pub(crate) grid: Expr,
+    /// The symbols that are its arguments, after the buffers.
+    pub(crate) symbols: Vec<u32>,
+    /// Scratch that it needs, in bytes; the arguments after the symbols.
+    pub(crate) scratch: Vec<Expr>,
+    /// Its last argument is the fault.
+    pub(crate) fault: bool,
+}
+
+/// Prints a kernel under a name, by the best mapping that fits.
+pub(crate) fn print(kernel: &Kernel, name: &str) -> Result<Function, Error> {
+    let mut last = None;
+    for mapping in candidates(kernel) {
+        let width = width(kernel, &mapping);
+        match body::print(kernel, &mapping, width) {
+            Ok(printed) => return Ok(function(kernel, name, &mapping, width, printed)),
+            Err(Stop::Exchange) => last = Some(mapping),
+            Err(Stop::Bad(error)) => return Err(error),
+        }
+    }
+    // A thread for each item exchanges nothing; a kernel for which even that fails reads what is not there.
+    let _ = last;
+    Err(Error::Undefined { kernel: kernel.name.clone(), what: "mapping", id: 0 })
+}
+
+fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printed: Printed) -> Function {
+    let symbols = symbols(kernel, mapping);
+    let mut code = Code::default();
+    let lines = places(&kernel.locs);
+    let from = if lines.is_empty() { String::new() } else { format!(", from {lines}") };
+    code.line(format!("// {}{from}: {}.", kernel.name, shape(mapping)));
+    let mut params: Vec<String> = (0..kernel.params.len() as u32).map(|p| parameter(kernel, p)).collect();
+    params.extend(symbols.iter().map(|s| format!("long long s{s}")));
+    params.extend(
+        printed.scratch.iter().map(|s| format!("{}* __restrict__ {}", scalar::memory(s.dtype), s.name)),
+    );
+    if printed.fault {
+        params.push("long long* fault".to_string());
+    }
+    code.open(format!(
+        "extern \"C\" __global__ void __launch_bounds__({}) {name}({})",
+        mapping.block,
+        params.join(", ")
+    ));
+    prologue(&mut code, mapping, width);
+    code.append(&printed.code);
+    code.close();
+    code.line(format!("TT_KERNEL({name})"));
+    let bytes = |s: &body::Scratch| {
+        let size = s.dtype.size() as i64;
+        s.len.scale(size).offset(15).floor_div(&Expr::constant(16)).scale(16)
+    };
+    Function {
+        text: code.text,
+        block: mapping.block as u32,
+        grid: mapping.grid(),
+        symbols,
+        scratch: printed.scratch.iter().map(bytes).collect(),
+        fault: printed.fault,
+    }
+}
+
+/// How items and threads meet, in words.
+fn shape(mapping: &Mapping) -> String {
+    let items = mapping.count();
+    let items = if mapping.items.is_empty() { "one item".to_string() } else { format!("{items} items") };
+    let group = match mapping.group {
+        Group::Thread => "a thread each".to_string(),
+        Group::Lanes(1) => "a thread each".to_string(),
+        Group::Lanes(n) => format!("{n} threads each"),
+        Group::Warp => "a warp each".to_string(),
+        Group::Block => "a block each".to_string(),
+    };
+    let width =
+        if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
+    format!("{items}, {group}{width}")
+}
+
+fn parameter(kernel: &Kernel, p: u32) -> String {
+    let constant = if body::is_const(kernel, p) { "const " } else { "" };
+    // What may be the same memory as another parameter must not promise that it is not.
+    let shared = kernel.aliases.iter().any(|&(a, b)| a == p || b == p);
+    let restrict = if shared { "" } else { " __restrict__" };
+    let c = scalar::memory(kernel.params[p as usize].dtype);
+    format!("{constant}{c}*{restrict} {}", body::param_name(kernel, p))
+}
+
+/// Which item this thread has, and which lane of it.
+fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
+    let ranges = Ranges::new();
+    let c = width.c_type();
+    let count = mapping.count();
+    let (block, lanes) = (mapping.block, mapping.lanes());
+    let wide = if width == Width::Bits64 { "(long long)" } else { "(int)" };
+    let threads = count.scale(lanes);
+    let whole = threads.as_const().is_some_and(|n| n % block == 0);
+    match mapping.group {
+        Group::Thread | Group::Lanes(1) => {
+            code.line(format!("const {c} item = {wide}blockIdx.x * {block} + (int)threadIdx.x;"));
+            if mapping.group == Group::Lanes(1) {
+                code.line("const int lane = 0;");
+            }
+        }
+        Group::Lanes(n) => {
+            code.line(format!("const {c} thread = {wide}blockIdx.x * {block} + (int)threadIdx.x;"));
+            code.line(format!("const {c} item = thread / {n};"));
+            code.line(format!("const int lane = (int)(thread % {n});"));
+        }
+        Group::Warp => {
+            code.line(format!("const {c} item = {wide}blockIdx.x * {} + (int)threadIdx.x / 32;", block / 32));
+            code.line("const int lane = (int)threadIdx.x % 32;");
+        }
+        Group::Block => {
+            code.line(format!("const {c} item = {wide}blockIdx.x;"));
+            code.line("const int lane = (int)threadIdx.x;");
+        }
+    }
+    if !(whole || mapping.group == Group::Block) {
+        code.line(format!("if (item >= {}) return;", index::sum(&count, width, &ranges)));
+    }
+    // The innermost loop of the items changes fastest.
+    let mut rest = "item".to_string();
+    for (n, l) in mapping.items.iter().enumerate().rev() {
+        let length = l.length();
+        let at =
+            if n == 0 { rest.clone() } else { format!("{rest} % ({})", index::sum(&length, width, &ranges)) };
+        let begin =
+            if l.begin.is_zero() { at } else { format!("{} + {at}", index::sum(&l.begin, width, &ranges)) };
+        code.line(format!("const {c} i{} = {begin};", l.var));
+        if n > 0 {
+            rest = format!("{rest} / ({})", index::sum(&length, width, &ranges));
+        }
+    }
+}
+
+/// Symbols that a kernel mentions and that are not known.
+fn symbols(kernel: &Kernel, mapping: &Mapping) -> Vec<u32> {
+    let mut found = HashSet::new();
+    let mut visit = |e: &Expr| {
+        e.for_each_leaf(&mut |a| {
+            if let Atom::Symbol(s) = a {
+                found.insert(*s);
+            }
+        });
+    };
+    for l in &mapping.items {
+        visit(&l.begin);
+        visit(&l.end);
+    }
+    kernel.locals.iter().for_each(|l| visit(&l.len));
+    expressions(&mapping.body, &mut visit);
+    let mut found: Vec<u32> = found.into_iter().collect();
+    found.sort_unstable();
+    found
+}
+
+/// Calls `f` on the expressions of statements.
+fn expressions(stmts: &[Stmt], f: &mut dyn FnMut(&Expr)) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::For { begin, end, body, .. } => {
+                f(begin);
+                f(end);
+                expressions(body, f);
+            }
+            Stmt::If { body, .. } => expressions(body, f),
+            Stmt::Store { index, .. } | Stmt::Update { index, .. } => f(index),
+            Stmt::Let { inst, .. } => match inst {
+                Inst::Load { index: e, .. } | Inst::Index(e) | Inst::CheckedIndex { extent: e, .. } => f(e),
+                Inst::Const(_) | Inst::Read(_) | Inst::Unary(..) | Inst::Binary(..) => {}
+                Inst::Fma(..) | Inst::Cmp(..) | Inst::Select(..) | Inst::Cast(_) | Inst::Bitcast(_) => {}
+            },
+            Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
+        }
+    }
+}
+
+/// 32 bits, if all expressions are known to fit.
+fn width(kernel: &Kernel, mapping: &Mapping) -> Width {
+    let mut ranges = mapping.ranges();
+    let threads = mapping.count().scale(mapping.lanes());
+    let mut ok = fits(&threads, &ranges) && kernel.locals.iter().all(|l| fits(&l.len, &ranges));
+    ok &= mapping.items.iter().all(|l| fits(&l.begin, &ranges) && fits(&l.end, &ranges));
+    ok &= all_fit(&mapping.body, &mut ranges);
+    for_each_loop(&mapping.body, &mut mapping.ranges(), &mut |stmt, ranges| {
+        if let Stmt::For { begin, end, .. } = stmt {
+            ok &= fits(begin, ranges) && fits(end, ranges);
+        }
+    });
+    if ok { Width::Bits32 } else { Width::Bits64 }
+}
+
+fn all_fit(stmts: &[Stmt], ranges: &mut Ranges) -> bool {
+    stmts.iter().all(|stmt| match stmt {
+        Stmt::For { var, begin, end, body, .. } => {
+            let mark = ranges.mark();
+            ranges.push_var(var.0, begin, end);
+            let ok = all_fit(body, ranges);
+            ranges.reset(mark);
+            ok
+        }
+        Stmt::If { body, .. } => all_fit(body, ranges),
+        Stmt::Store { index, .. } | Stmt::Update { index, .. } => fits(index, ranges),
+        Stmt::Let { dst, inst, .. } => match inst {
+            Inst::Load { index: e, .. } | Inst::Index(e) => fits(e, ranges),
+            Inst::CheckedIndex { extent, .. } => {
+                ranges.push_value(dst.0, extent);
+                fits(extent, ranges)
+            }
+            Inst::Const(_) | Inst::Read(_) | Inst::Unary(..) | Inst::Binary(..) => true,
+            Inst::Fma(..) | Inst::Cmp(..) | Inst::Select(..) | Inst::Cast(_) | Inst::Bitcast(_) => true,
+        },
+        Stmt::Acc { .. } | Stmt::Accumulate { .. } => true,
+    })
+}
+
+/// The bytes of an element.
+pub(crate) fn size(dtype: DType) -> i64 {
+    dtype.size() as i64
+}

@@ -1,0 +1,454 @@
+//! The steps of a program as launches.
+
+use crate::gemm::{self, Product, View};
+use crate::kernel::{self, size};
+use crate::names::{Code, Names, places};
+use crate::special::specialise;
+use crate::{Error, Options, random, sort};
+use std::collections::{HashMap, HashSet};
+use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
+use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
+use ttk_ir::op::RandomStream;
+use ttk_ir::program::{Action, Argsort, Buffer, BufferId, Gemm, Matrix, Operand, Program};
+use ttk_ir::{Atom, Expr};
+
+/// What every translation unit begins with.
+const PRELUDE: &str = include_str!("prelude.cuh");
+
+/// A kernel that is launched with more sets of sizes than this is printed once for all sizes.
+const SPECIAL: usize = 4;
+
+pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram, Error> {
+    let mut emitter = Emitter {
+        program,
+        options,
+        names: Names::default(),
+        out: DeviceProgram::default(),
+        text: String::new(),
+        helpers: Vec::new(),
+        printed: HashMap::new(),
+        sizes: sizes(program),
+        step: 0,
+        used: 0,
+        numbers: Vec::new(),
+    };
+    for (step, s) in program.steps.iter().enumerate() {
+        emitter.step = step;
+        emitter.used = 0;
+        let made = emitter.action(&s.action)?;
+        emitter.out.steps.push(made);
+    }
+    let mut source = header(program, &emitter.out);
+    source.push_str(PRELUDE);
+    emitter.helpers.iter().for_each(|h| source.push_str(h));
+    source.push_str(&emitter.text);
+    let mut out = emitter.out;
+    out.scratch = emitter.numbers;
+    out.source = source;
+    Ok(out)
+}
+
+/// What is computed, and the launches.
+fn header(program: &Program, device: &DeviceProgram) -> String {
+    let mut code = Code::default();
+    let name: String = program.name.chars().filter(|c| !c.is_control() && *c != '\\').collect();
+    code.line(format!("// The program {name}."));
+    let locs: Vec<_> = program.steps.iter().map(|s| s.loc.clone()).collect();
+    let lines = places(&locs);
+    if !lines.is_empty() {
+        code.line(format!("// It computes {lines}."));
+    }
+    for (i, symbol) in program.symbols.iter().enumerate() {
+        let name: String = symbol.name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+        code.line(format!("// s{i} is {name}."));
+    }
+    for (i, step) in device.steps.iter().enumerate() {
+        match step {
+            DeviceStep::Launch(launches) => {
+                for l in launches {
+                    let f = &device.functions[l.function as usize];
+                    let arguments: Vec<String> = l.arguments.iter().map(argument).collect();
+                    let (name, [blocks, ..], [threads, ..]) = (&f.name, &l.grid, f.block);
+                    code.line(format!(
+                        "// step {i}: {name}<<<{blocks}, {threads}>>>({})",
+                        arguments.join(", ")
+                    ));
+                }
+            }
+            DeviceStep::Copy { input, output } => {
+                code.line(format!("// step {i}: copy %{} to %{}", input.0, output.0));
+            }
+            DeviceStep::Host => code.line(format!("// step {i}: on the host")),
+        }
+    }
+    code.text
+}
+
+fn argument(argument: &Argument) -> String {
+    match argument {
+        Argument::Buffer(b) => format!("%{}", b.0),
+        Argument::Scratch(s) => format!("scratch {s}"),
+        Argument::Integer(e) => e.to_string(),
+        Argument::Fault => "fault".to_string(),
+    }
+}
+
+/// The sets of known sizes that each kernel is launched with.
+fn sizes(program: &Program) -> HashMap<u32, HashSet<Vec<Option<i64>>>> {
+    let mut out: HashMap<u32, HashSet<Vec<Option<i64>>>> = HashMap::new();
+    let mut add = |kernel: u32, symbols: &[Expr]| {
+        out.entry(kernel).or_default().insert(symbols.iter().map(Expr::as_const).collect());
+    };
+    for step in &program.steps {
+        match &step.action {
+            Action::Launch { kernel, symbols, .. } => add(*kernel, symbols),
+            Action::Gemm(gemm) => {
+                for operand in [&gemm.a, &gemm.b] {
+                    if let Operand::Packed { kernel, symbols, .. } = operand {
+                        add(*kernel, symbols);
+                    }
+                }
+                if let Some(e) = &gemm.epilogue {
+                    add(e.kernel, &e.symbols);
+                }
+            }
+            Action::Argsort(_) | Action::RandomBits { .. } | Action::Copy { .. } | Action::Custom { .. } => {}
+        }
+    }
+    out
+}
+
+/// Sizes that a function takes as arguments; numbers stand in its text.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments {
+    list: Vec<Expr>,
+}
+
+impl Arguments {
+    /// The size as C: a literal, or a parameter.
+    pub(crate) fn number(&mut self, e: &Expr) -> String {
+        if let Some(n) = e.as_const() {
+            return if i32::try_from(n).is_ok() && n >= 0 { n.to_string() } else { format!("({n}ll)") };
+        }
+        let at = self.list.iter().position(|known| known == e).unwrap_or_else(|| {
+            self.list.push(e.clone());
+            self.list.len() - 1
+        });
+        format!("n{at}")
+    }
+
+    /// The parameters, as C declares them.
+    pub(crate) fn parameters(&self) -> Vec<String> {
+        (0..self.list.len()).map(|i| format!("long long n{i}")).collect()
+    }
+
+    fn arguments(self) -> impl Iterator<Item = Argument> {
+        self.list.into_iter().map(Argument::Integer)
+    }
+}
+
+/// A kernel as it is launched: whole, or for all items of an operand that it packs.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Version {
+    kernel: u32,
+    sizes: Vec<Option<i64>>,
+    /// Parameter 0 holds one item of many.
+    packs: bool,
+}
+
+struct Emitter<'a> {
+    program: &'a Program,
+    options: &'a Options,
+    names: Names,
+    out: DeviceProgram,
+    /// The functions.
+    text: String,
+    /// Device functions that some of them need.
+    helpers: Vec<&'static str>,
+    printed: HashMap<Version, (u32, kernel::Function)>,
+    sizes: HashMap<u32, HashSet<Vec<Option<i64>>>>,
+    step: usize,
+    /// Pieces of scratch that the step has taken.
+    used: usize,
+    /// The sizes of scratch.
+    numbers: Vec<Expr>,
+}
+
+impl Emitter<'_> {
+    fn action(&mut self, action: &Action) -> Result<DeviceStep, Error> {
+        match action {
+            // How much work a launch is says nothing about its result.
+            Action::Launch { kernel, buffers, symbols, work: _ } => {
+                let buffers: Vec<Argument> = buffers.iter().map(|b| Argument::Buffer(*b)).collect();
+                Ok(DeviceStep::Launch(vec![self.launch(*kernel, buffers, symbols, false)?]))
+            }
+            Action::Gemm(gemm) => self.gemm(gemm),
+            Action::RandomBits { stream: RandomStream::Philox, state, output } => {
+                self.random(*state, *output)
+            }
+            // Its words come one after the other.
+            Action::RandomBits { stream: RandomStream::Mt19937, .. } => Ok(DeviceStep::Host),
+            Action::Argsort(sort) => self.argsort(sort),
+            Action::Copy { input, output } => Ok(DeviceStep::Copy { input: *input, output: *output }),
+            Action::Custom { .. } => Ok(DeviceStep::Host),
+        }
+    }
+
+    fn kernel(&self, id: u32) -> Result<&Kernel, Error> {
+        let missing = Error::Missing { step: self.step, what: "kernel", id };
+        self.program.kernels.get(id as usize).ok_or(missing)
+    }
+
+    /// A launch of a kernel on buffers, with the values of its symbols.
+    fn launch(
+        &mut self,
+        id: u32,
+        buffers: Vec<Argument>,
+        symbols: &[Expr],
+        packs: bool,
+    ) -> Result<Launch, Error> {
+        let known: Vec<Option<i64>> = symbols.iter().map(Expr::as_const).collect();
+        let few = self.sizes.get(&id).is_none_or(|s| s.len() <= SPECIAL);
+        let sizes = if few { known } else { vec![None; symbols.len()] };
+        let version = Version { kernel: id, sizes, packs };
+        if !self.printed.contains_key(&version) {
+            let mut kernel = specialise(self.kernel(id)?, &version.sizes);
+            if packs {
+                kernel = all_items(kernel);
+            }
+            let name = self.names.fresh(&kernel.name);
+            let function = kernel::print(&kernel, &name)?;
+            let number = self.function(&name, &function.text, function.block);
+            self.printed.insert(version.clone(), (number, function));
+        }
+        // It has been put there above.
+        let (number, function) = &self.printed[&version];
+        let (number, scratch, fault) = (*number, function.scratch.clone(), function.fault);
+        let bind = |e: &Expr| {
+            e.substitute(&mut |a| match a {
+                Atom::Symbol(s) => symbols.get(*s as usize).cloned(),
+                Atom::Var(_) | Atom::Value(_) | Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => None,
+            })
+        };
+        let grid = bind(&function.grid);
+        let mut arguments = buffers;
+        arguments.extend(function.symbols.iter().map(|s| Argument::Integer(bind(&Expr::symbol(*s)))));
+        for bytes in scratch {
+            arguments.push(self.scratch(bind(&bytes)));
+        }
+        arguments.extend(fault.then_some(Argument::Fault));
+        Ok(launch(number, grid, arguments))
+    }
+
+    /// Adds a function to the text.
+    fn function(&mut self, name: &str, text: &str, block: u32) -> u32 {
+        self.text.push('\n');
+        self.text.push_str(text);
+        self.out.functions.push(Function { name: name.to_string(), block: [block, 1, 1] });
+        self.out.functions.len() as u32 - 1
+    }
+
+    /// Memory that this step alone uses while it runs; other steps use it as well.
+    fn scratch(&mut self, bytes: Expr) -> Argument {
+        // Pieces are taken in order, so that those of one step are different ones.
+        for at in self.used..self.numbers.len() {
+            let fits = match (self.numbers[at].as_const(), bytes.as_const()) {
+                (Some(old), Some(new)) => {
+                    self.numbers[at] = Expr::constant(old.max(new));
+                    true
+                }
+                _ => self.numbers[at] == bytes,
+            };
+            if fits {
+                self.used = at + 1;
+                return Argument::Scratch(at as u32);
+            }
+        }
+        self.numbers.push(bytes);
+        self.used = self.numbers.len();
+        Argument::Scratch(self.used as u32 - 1)
+    }
+
+    fn helper(&mut self, text: &'static str) {
+        if !self.helpers.contains(&text) {
+            self.helpers.push(text);
+        }
+    }
+
+    fn argsort(&mut self, sort: &Argsort) -> Result<DeviceStep, Error> {
+        self.helper(sort::HELPERS);
+        let dtype = self.buffer(sort.input)?.dtype;
+        let plan = sort::Plan::new(sort, dtype);
+        let mut sizes = Arguments::default();
+        let name = self.names.fresh("argsort_chunks");
+        let printed = sort::chunks(sort, &plan, dtype, &name, &mut sizes);
+        let function = self.function(&name, &printed.text, printed.block);
+        let (input, output) = (Argument::Buffer(sort.input), Argument::Buffer(sort.output));
+        if plan.passes == 0 {
+            let arguments = [input, output].into_iter().chain(sizes.arguments()).collect();
+            return Ok(DeviceStep::Launch(vec![launch(function, printed.grid, arguments)]));
+        }
+        let total = plan.rows.mul(&sort.len);
+        let bytes = |size: i64| total.scale(size).offset(15).floor_div(&Expr::constant(16)).scale(16);
+        let mut halves = Vec::new();
+        for _ in 0..2 {
+            let keys = self.scratch(bytes(plan.key_size));
+            halves.push([keys, self.scratch(bytes(4))]);
+        }
+        let [from, to] = [&halves[0], &halves[1]];
+        let arguments = [input].into_iter().chain(from.clone()).chain(sizes.arguments()).collect();
+        let mut launches = vec![launch(function, printed.grid, arguments)];
+
+        let mut sizes = Arguments::default();
+        let name = self.names.fresh("argsort_merge");
+        let text = sort::merge(sort, &plan, &name, &mut sizes);
+        let function = self.function(&name, &text, sort::MERGE_BLOCK as u32);
+        for pass in 0..plan.passes {
+            // Of two merges the second takes place if the first does, so that the result is where it is
+            // expected however long the rows are.
+            let width = plan.chunk << pass;
+            let decisive = if sort.len.as_const().is_some() { width } else { plan.chunk << (pass / 2 * 2) };
+            let (from, to) = if pass % 2 == 0 { (from, to) } else { (to, from) };
+            let arguments = from
+                .iter()
+                .chain(to)
+                .cloned()
+                .chain([Argument::Integer(Expr::constant(width))])
+                .chain(sizes.list.iter().cloned().map(Argument::Integer))
+                .collect();
+            launches.push(launch(function, plan.merge_grid(&sort.len, decisive), arguments));
+        }
+        let sorted = if plan.passes % 2 == 0 { &from[1] } else { &to[1] };
+        let mut sizes = Arguments::default();
+        let name = self.names.fresh("argsort_place");
+        let text = sort::place(sort, &plan, &name, &mut sizes);
+        let function = self.function(&name, &text, sort::MERGE_BLOCK as u32);
+        let blocks = total.offset(sort::MERGE_BLOCK - 1).floor_div(&Expr::constant(sort::MERGE_BLOCK));
+        let arguments = [sorted.clone(), output].into_iter().chain(sizes.arguments()).collect();
+        launches.push(launch(function, blocks, arguments));
+        Ok(DeviceStep::Launch(launches))
+    }
+
+    fn random(&mut self, state: BufferId, output: BufferId) -> Result<DeviceStep, Error> {
+        self.helper(random::PHILOX);
+        let n = self.buffer(output)?.len.clone();
+        let name = self.names.fresh("random_bits");
+        let function = self.function(&name, &random::print(&name), random::BLOCK as u32);
+        let counters = n.floor_div(&Expr::constant(4)).offset(2);
+        let grid = counters.offset(random::BLOCK - 1).floor_div(&Expr::constant(random::BLOCK));
+        let arguments = vec![Argument::Buffer(state), Argument::Buffer(output), Argument::Integer(n)];
+        Ok(DeviceStep::Launch(vec![launch(function, grid, arguments)]))
+    }
+
+    fn buffer(&self, id: BufferId) -> Result<&Buffer, Error> {
+        let missing = Error::Missing { step: self.step, what: "buffer", id: id.0 };
+        self.program.buffers.get(id.0 as usize).ok_or(missing)
+    }
+
+    fn gemm(&mut self, gemm: &Gemm) -> Result<DeviceStep, Error> {
+        let mut launches = Vec::new();
+        let (a, a_view) = self.operand(gemm, &gemm.a, &mut launches)?;
+        let (b, b_view) = self.operand(gemm, &gemm.b, &mut launches)?;
+        let product = Product { gemm, a: a_view, b: b_view, c: view(&gemm.c), tf32: self.options.tf32 };
+        if product.on_tensor_cores() {
+            self.helper(gemm::HELPERS);
+        }
+        let name = self.names.fresh("gemm");
+        let mut sizes = Arguments::default();
+        let printed = gemm::print(&product, &name, &mut sizes)
+            .ok_or(Error::Gemm { step: self.step, dtype: gemm.dtype })?;
+        let function = self.function(&name, &printed.text, printed.block);
+        let c = Argument::Buffer(gemm.c.buffer);
+        if let Some((parts, bytes)) = &printed.parts {
+            let memory = self.scratch(bytes.offset(15).floor_div(&Expr::constant(16)).scale(16));
+            let arguments = [a, b, memory.clone()].into_iter().chain(sizes.arguments()).collect();
+            launches.push(launch(function, printed.grid, arguments));
+            let name = self.names.fresh("gemm_join");
+            let mut sizes = Arguments::default();
+            let text = gemm::join(&product, *parts, &name, &mut sizes);
+            let function = self.function(&name, &text, gemm::JOIN_BLOCK as u32);
+            let arguments = [memory, c].into_iter().chain(sizes.arguments()).collect();
+            launches.push(launch(function, gemm::join_grid(&product), arguments));
+        } else {
+            let arguments = [a, b, c].into_iter().chain(sizes.arguments()).collect();
+            launches.push(launch(function, printed.grid, arguments));
+        }
+        if let Some(e) = &gemm.epilogue {
+            let buffers = [gemm.c.buffer].iter().chain(&e.buffers).map(|b| Argument::Buffer(*b)).collect();
+            launches.push(self.launch(e.kernel, buffers, &e.symbols, false)?);
+        }
+        Ok(DeviceStep::Launch(launches))
+    }
+
+    /// Where an operand lies; a packed one after a launch that packs all of its items.
+    fn operand(
+        &mut self,
+        gemm: &Gemm,
+        operand: &Operand,
+        launches: &mut Vec<Launch>,
+    ) -> Result<(Argument, View), Error> {
+        match operand {
+            Operand::Strided(m) => Ok((Argument::Buffer(m.buffer), view(m))),
+            Operand::Packed { kernel, buffers, symbols, len, item_strides, row_stride, col_stride } => {
+                let last = gemm.batch.iter().chain(&gemm.reduce).zip(item_strides);
+                let items =
+                    last.fold(Expr::constant(1), |n, (size, stride)| n.add(&size.offset(-1).mul(stride)));
+                let bytes = items.mul(len).scale(size(gemm.dtype));
+                let rounded = bytes.offset(15).floor_div(&Expr::constant(16)).scale(16);
+                let scratch = self.scratch(rounded);
+                let arguments =
+                    [scratch.clone()].into_iter().chain(buffers.iter().map(|b| Argument::Buffer(*b)));
+                launches.push(self.launch(*kernel, arguments.collect(), symbols, true)?);
+                let view = View {
+                    offset: Expr::constant(0),
+                    item_strides: item_strides.iter().map(|s| s.mul(len)).collect(),
+                    row_stride: row_stride.clone(),
+                    col_stride: col_stride.clone(),
+                };
+                Ok((scratch, view))
+            }
+        }
+    }
+}
+
+fn launch(function: u32, blocks: Expr, arguments: Vec<Argument>) -> Launch {
+    let one = || Expr::constant(1);
+    Launch { function, grid: [blocks, one(), one()], shared: Expr::constant(0), arguments }
+}
+
+fn view(m: &Matrix) -> View {
+    View {
+        offset: m.offset.clone(),
+        item_strides: m.batch_strides.clone(),
+        row_stride: m.row_stride.clone(),
+        col_stride: m.col_stride.clone(),
+    }
+}
+
+/// A kernel that packs one item of an operand, as one that packs each at its place among all.
+fn all_items(mut kernel: Kernel) -> Kernel {
+    let Some((var, begin, end, _)) = kernel.parallel_loop() else { return kernel };
+    let (var, count) = (Expr::var(var.0), end.sub(begin));
+    let Some(first) = kernel.params.first_mut() else { return kernel };
+    let len = first.len.clone();
+    first.len = len.mul(&count);
+    shift(&mut kernel.body, &var.mul(&len));
+    kernel
+}
+
+/// Moves the accesses to parameter 0.
+fn shift(stmts: &mut [Stmt], by: &Expr) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::For { body, .. } => shift(body, by),
+            Stmt::If { body, .. } => shift(body, by),
+            Stmt::Store { buffer: BufferRef::Param(0), index, .. }
+            | Stmt::Update { buffer: BufferRef::Param(0), index, .. }
+            | Stmt::Let { inst: Inst::Load { buffer: BufferRef::Param(0), index }, .. } => {
+                *index = index.add(by);
+            }
+            Stmt::Store { .. } | Stmt::Update { .. } | Stmt::Let { .. } => {}
+            Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Printed programs compute what the interpreter of programs computes.
+
+mod device;
+
+use std::path::Path;
+use ttk_codegen_cuda::{Options, emit};
+use ttk_ir::eval::Tensor;
+use ttk_ir::kernel::Kernel;
+use ttk_ir::kernel::eval::IndexError;
+use ttk_ir::program::eval::{ProgramError, eval};
+use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step};
+use ttk_ir::testing::{KernelOptions, random_kernel};
+use ttk_ir::testing::{Values, input_types, random_inputs};
+use ttk_ir::{DType, Expr, Graph};
+use ttk_passes::{LowerOptions, lower};
+
+/// Prints, compiles and runs a program on random inputs, and compares its outputs with the interpreter's.
+fn compare(program: &Program, inputs: &[Tensor], symbols: &[i64], tolerance: f64) -> Result<(), String> {
+    compare_with(program, inputs, symbols, tolerance, &Options::default())
+}
+
+fn compare_with(
+    program: &Program,
+    inputs: &[Tensor],
+    symbols: &[i64],
+    tolerance: f64,
+    options: &Options,
+) -> Result<(), String> {
+    let printed = emit(program, options).map_err(|e| format!("{e}\n{program}"))?;
+    if let Some(folder) = std::env::var_os("TTK_CUDA_SOURCES") {
+        let name = format!("{}_{:08x}.cu", program.name, hash(&printed.source));
+        std::fs::write(Path::new(&folder).join(name), &printed.source).map_err(|e| e.to_string())?;
+    }
+    let want = eval(program, inputs, symbols);
+    let shown = || format!("{program}\n{}", body(&printed.source));
+    let got = device::run(program, &printed, inputs, symbols).map_err(|e| format!("{e}\n{}", shown()))?;
+    let Some(got) = got else { return Ok(()) };
+    match (want, got) {
+        (Ok(want), Ok(got)) => {
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let near = tolerance * rounding(want.dtype);
+                // Sums in another order differ by a part of their largest terms.
+                let largest =
+                    want.to_f64().into_iter().filter(|v| v.is_finite()).fold(1.0, |m: f64, v| m.max(v.abs()));
+                let same = match tolerance {
+                    0.0 => got.same(want),
+                    _ => got.close(want, near, near * largest),
+                };
+                same.map_err(|e| format!("output {i}: {e}\n{}", shown()))?;
+            }
+            Ok(())
+        }
+        (Err(ProgramError::Index(IndexError { extent, .. })), Err((index, found))) => {
+            // Which of several is reported depends on which thread is first.
+            if (0..found).contains(&index) { Err(format!("{index} is in range of {extent}")) } else { Ok(()) }
+        }
+        (Err(e), _) => Err(format!("{e}\n{program}")),
+        (Ok(_), Err((index, extent))) => Err(format!("index {index} out of {extent}\n{}", shown())),
+    }
+}
+
+/// The text after the prelude.
+fn body(source: &str) -> &str {
+    source.split_once("// ---- The program.").map_or(source, |(_, rest)| rest)
+}
+
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(2166136261, |h, b| (h ^ u32::from(b)).wrapping_mul(16777619))
+}
+
+/// How far a number may be from its neighbour, beside 1.
+fn rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => 1e-13,
+        DType::F32 => 2e-6,
+        DType::F16 => 2e-3,
+        DType::BF16 => 2e-2,
+        DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => 0.0,
+    }
+}
+
+fn lowered(graph: &Graph, native_math: bool) -> Program {
+    let options = LowerOptions { native_math, donate: vec![false; graph.params().len()] };
+    lower(graph, &options).unwrap_or_else(|e| panic!("{e}\n{graph}"))
+}
+
+fn check_graph(graph: &Graph, symbols: &[i64]) -> Result<(), String> {
+    for (native, values) in [(false, Values::Tame), (true, Values::Wild)] {
+        let program = lowered(graph, native);
+        let mut types = input_types(graph);
+        types.truncate(program.inputs.len());
+        let inputs = random_inputs(&types, symbols, 7, values);
+        compare(&program, &inputs, symbols, 8.0)?;
+    }
+    Ok(())
+}
+
+/// The graphs in the file tests of lowering and of this printer.
+#[test]
+fn file_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/filetests");
+    let mut failures = Vec::new();
+    let mut count = 0;
+    let list = |name: &str| std::fs::read_dir(folder.join(name)).unwrap().map(|f| f.unwrap().path());
+    let mut files: Vec<_> = list("lower").chain(list("cuda")).collect();
+    files.sort();
+    let only = std::env::var("TTK_ONLY").unwrap_or_default();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for graph in graphs(&text) {
+            let name = format!("{} @{}", file.file_name().unwrap().display(), graph.name);
+            if !name.contains(&only) {
+                continue;
+            }
+            let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 3 + i).collect();
+            count += 1;
+            if let Err(e) = check_graph(&graph, &symbols) {
+                failures.push(format!("{name}: {e}"));
+            }
+        }
+    }
+    assert!(count > 0);
+    assert!(failures.is_empty(), "{} of {count} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// The graphs in a file.
+fn graphs(text: &str) -> Vec<Graph> {
+    let mut out = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.starts_with("graph ") {
+            let mut graph = line.to_string() + "\n";
+            for line in lines.by_ref() {
+                graph += line;
+                graph += "\n";
+                if line == "}" {
+                    break;
+                }
+            }
+            out.push(ttk_ir::text::parse(&graph).unwrap());
+        }
+    }
+    out
+}
+
+/// A program that launches one kernel: what it only reads are inputs, what it writes are copies of inputs.
+fn launch_of(kernel: Kernel, symbols: &[i64]) -> (Program, Vec<i64>) {
+    let values: Vec<Expr> = symbols.iter().map(|s| Expr::constant(*s)).collect();
+    let mut program = Program {
+        name: "one".into(),
+        symbols: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        buffers: Vec::new(),
+        arena: Expr::constant(0),
+        kernels: vec![kernel.clone()],
+        steps: Vec::new(),
+    };
+    let mut buffers = Vec::new();
+    let step = |action| Step { action, loc: ttk_ir::graph::Loc { file: "random".into(), line: 0 } };
+    for p in &kernel.params {
+        let len = p.len.eval_symbols(symbols).max(0);
+        let ty = ttk_ir::Type { dtype: p.dtype, shape: [ttk_ir::Dim::Fixed(len)].into_iter().collect() };
+        let input = Placement::Input(program.inputs.len() as u32);
+        program.inputs.push(ty.clone());
+        let mut id = BufferId(program.buffers.len() as u32);
+        program.buffers.push(Buffer { dtype: p.dtype, len: len.into(), placement: input });
+        if p.access == ttk_ir::kernel::Access::Write {
+            let output = BufferId(program.buffers.len() as u32);
+            program.buffers.push(Buffer { dtype: p.dtype, len: len.into(), placement: Placement::Output });
+            program.steps.push(step(Action::Copy { input: id, output }));
+            program.outputs.push(Output { ty, buffer: output });
+            id = output;
+        }
+        buffers.push(id);
+    }
+    let work = Expr::constant(1);
+    program.steps.push(step(Action::Launch { kernel: 0, buffers, symbols: values, work }));
+    (program, Vec::new())
+}
+
+/// Kernels of any shape that the verifier accepts, on all numbers.
+#[test]
+fn random_kernels() {
+    let mut failures = Vec::new();
+    let seeds = std::env::var("TTK_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(24);
+    let start = std::env::var("TTK_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    for seed in start..start + seeds {
+        let options = KernelOptions { statements: 24, discontinuous: false, ..KernelOptions::default() };
+        let kernel = random_kernel(seed, &options);
+        let symbols: Vec<i64> = (0..kernel.n_symbols as i64).map(|i| 3 + i).collect();
+        let (program, symbols) = launch_of(kernel, &symbols);
+        let types = program.inputs.clone();
+        for values in [Values::Tame, Values::Wild] {
+            let inputs = random_inputs(&types, &symbols, seed, values);
+            if let Err(e) = compare(&program, &inputs, &symbols, 8.0) {
+                failures.push(format!("seed {seed}, {values:?}: {e}"));
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// A program from the text of a graph.
+fn check_text(text: &str, symbols: &[i64]) -> Result<(), String> {
+    check_graph(&ttk_ir::text::parse(text).unwrap(), symbols)
+}
+
+/// Rows that fit a chunk, that need an odd and an even number of merges, along every axis, with ties and NaN.
+#[test]
+fn sorts() {
+    let mut failures = Vec::new();
+    for dtype in ["f32", "f64", "bf16", "f16", "i64", "i32", "i8", "u8", "bool"] {
+        for (shape, axis) in [("3,8", 1), ("5,70", 1), ("130,2,3", 0)] {
+            for descending in [false, true] {
+                let text = format!(
+                    "graph @sort(%x: {dtype}[{shape}]) -> (i64[{shape}]) {{\n  %0 = argsort %x {{axis={axis}, descending={descending}}} : i64[{shape}]\n  return %0\n}}\n"
+                );
+                failures.extend(check_text(&text, &[]).err());
+            }
+        }
+    }
+    for (dtype, shape, axis, symbols) in [
+        ("f32", "2,3000", 1, vec![]),
+        ("i8", "9000", 0, vec![]),
+        ("f64", "n,2", 0, vec![5000]),
+        ("i32", "2,n", 1, vec![70]),
+    ] {
+        let n = if symbols.is_empty() { "" } else { "[n]" };
+        let text = format!(
+            "graph @sort{n}(%x: {dtype}[{shape}]) -> (i64[{shape}]) {{\n  %0 = argsort %x {{axis={axis}, descending=false}} : i64[{shape}]\n  return %0\n}}\n"
+        );
+        failures.extend(check_text(&text, &symbols).err());
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// Words in the middle of a stream.
+#[test]
+fn random_words() {
+    for (n, drawn) in [(1, 0), (1000, 3), (7, 4), (258, 1 << 40)] {
+        let text = format!(
+            "graph @words(%s: i64[2]) -> (i32[{n}]) {{\n  %0 = random_bits %s {{stream=philox}} : i32[{n}]\n  return %0\n}}\n"
+        );
+        let graph = ttk_ir::text::parse(&text).unwrap();
+        let state = Tensor::from_i64(DType::I64, &[2], &[-5, drawn]);
+        compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
+    }
+}
+
+/// Products of every type, layout and shape: whole tiles and parts of them, batches, sums shared by blocks.
+#[test]
+fn products() {
+    let mut failures = Vec::new();
+    // Left, right, contraction, result.
+    let shapes = [
+        ("70,40", "40,24", "1:0", "70,24"),
+        ("40,70", "24,40", "0:1", "70,24"),
+        ("64,64", "64,64", "1:1", "64,64"),
+        ("5,3", "3,7", "1:0", "5,7"),
+        ("16,1000", "1000,8", "1:0", "16,8"),
+        ("1000,16", "1000,24", "0:0", "16,24"),
+    ];
+    for dtype in ["f32", "f16", "bf16", "f64", "i32", "i8", "i64"] {
+        for (a, b, contract, c) in shapes {
+            let text = format!(
+                "graph @product(%x: {dtype}[{a}], %y: {dtype}[{b}]) -> ({dtype}[{c}]) {{\n  %0 = dot %x, %y {{contract=[{contract}]}} : {dtype}[{c}]\n  return %0\n}}\n"
+            );
+            failures.extend(check_product(&text, &[], &Options::default()).err());
+            if dtype == "f32" {
+                failures.extend(check_product(&text, &[], &Options { tf32: true }).err());
+            }
+        }
+        let large = format!(
+            "graph @large[n](%x: {dtype}[n,48], %y: {dtype}[48,n]) -> ({dtype}[n,n]) {{\n  %0 = dot %x, %y {{contract=[1:0]}} : {dtype}[n,n]\n  return %0\n}}\n"
+        );
+        failures.extend(check_product(&large, &[140], &Options::default()).err());
+        let batch = format!(
+            "graph @batch(%x: {dtype}[3,2,20,8], %y: {dtype}[3,2,8,16]) -> ({dtype}[3,2,20,16]) {{\n  %0 = dot %x, %y {{batch=[0:0,1:1], contract=[3:2]}} : {dtype}[3,2,20,16]\n  return %0\n}}\n"
+        );
+        failures.extend(check_product(&batch, &[], &Options::default()).err());
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+fn check_product(text: &str, symbols: &[i64], options: &Options) -> Result<(), String> {
+    let program = lowered(&ttk_ir::text::parse(text).unwrap(), true);
+    let inputs = random_inputs(&program.inputs, symbols, 3, Values::Tame);
+    // Operands of 11 bits.
+    compare_with(&program, &inputs, symbols, if options.tf32 { 2000.0 } else { 8.0 }, options)
+}

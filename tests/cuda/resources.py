@@ -1,0 +1,158 @@
+"""What NVIDIA's compiler makes of printed programs: registers, spills, shared memory, wide accesses.
+
+    python tests/cuda/resources.py FOLDER [--arch sm_80 sm_90 sm_100] [--strict]
+
+Compiles every `.cu` file of a folder with NVRTC, which needs no GPU and no driver, and reads the machine code
+with `cuobjdump`. Prints a row for each kernel. With `--strict` a spilled byte is a failure, and so is what a
+source line `// expect: ...` says and the code does not hold:
+
+    // expect: mul_0 LDG.128 STG.128
+    // expect: gemm HMMA
+
+`pip install nvidia-cuda-nvrtc nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm` brings both tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import glob
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+#: As `ttk_ir::device::COMPILE_OPTIONS`.
+OPTIONS = ["--std=c++17", "--fmad=false"]
+
+#: Instructions that are counted, by the name of their column.
+COUNTED = {
+    "LDG.128": r"\bLDG\.E\.128",
+    "LDG.64": r"\bLDG\.E\.64",
+    "LDG": r"\bLDG\.E(?!\.(128|64))",
+    "STG.128": r"\bSTG\.E\.128",
+    "STG.64": r"\bSTG\.E\.64",
+    "STG": r"\bSTG\.E(?!\.(128|64))",
+    "SHFL": r"\bSHFL\b",
+    "BAR": r"\bBAR\.SYNC",
+    "HMMA": r"\b(HMMA|UTCHMMA|HGMMA)\b",
+}
+
+
+def toolkit() -> str:
+    """The folder that the wheels install into."""
+    for root in (sysconfig.get_paths()["purelib"], os.environ.get("TTK_NVIDIA", "")):
+        for found in sorted(glob.glob(os.path.join(root, "nvidia", "cu1*"))):
+            return found
+    raise SystemExit("NVRTC is not installed; see the top of this file")
+
+
+class Nvrtc:
+    """The compiler, through its C interface."""
+
+    def __init__(self, folder: str) -> None:
+        self.lib = ctypes.CDLL(glob.glob(os.path.join(folder, "lib", "libnvrtc.so.*"))[0])
+
+    def cubin(self, source: str, arch: str) -> bytes:
+        """Machine code. Raises `ValueError` with the compiler's words."""
+        lib, program = self.lib, ctypes.c_void_p()
+        lib.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"program.cu", 0, None, None)
+        options = [o.encode() for o in [*OPTIONS, f"--gpu-architecture={arch}"]]
+        status = lib.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+        size = ctypes.c_size_t()
+        if status != 0:
+            lib.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            lib.nvrtcGetProgramLog(program, log)
+            raise ValueError(log.value.decode(errors="replace"))
+        lib.nvrtcGetCUBINSize(program, ctypes.byref(size))
+        code = ctypes.create_string_buffer(size.value)
+        lib.nvrtcGetCUBIN(program, code)
+        lib.nvrtcDestroyProgram(ctypes.byref(program))
+        return code.raw
+
+
+def examine(folder: str, code: bytes) -> dict[str, dict[str, int]]:
+    """For each kernel of a cubin, what it takes and which instructions it has."""
+    tool = os.path.join(folder, "bin", "cuobjdump")
+    env = {**os.environ, "PATH": os.path.join(folder, "bin") + os.pathsep + os.environ.get("PATH", "")}
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+
+        def dump(what: str) -> str:
+            run = subprocess.run([tool, what, file.name], capture_output=True, text=True, env=env, check=True)
+            return run.stdout
+
+        usage, sass = dump("-res-usage"), dump("-sass")
+    kernels: dict[str, dict[str, int]] = {}
+    for name, rest in re.findall(r"Function (\w+):\n\s*(.*)", usage):
+        kernels[name] = {k: int(v) for k, v in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", rest)}
+    for part in re.split(r"Function : ", sass)[1:]:
+        name = part.split()[0]
+        row = kernels.setdefault(name, {})
+        for column, pattern in COUNTED.items():
+            row[column] = len(re.findall(pattern, part))
+        row["spills"] = len(re.findall(r"\b(LDL|STL)\b", part))
+    return kernels
+
+
+def expectations(source: str) -> dict[str, list[str]]:
+    out: dict[str, list[str]] = {}
+    for name, words in re.findall(r"^// expect: (\w+) (.*)$", source, re.M):
+        out.setdefault(name, []).extend(words.split())
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder")
+    parser.add_argument("--arch", nargs="+", default=["sm_80", "sm_90", "sm_100"])
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--quiet", action="store_true", help="only failures")
+    args = parser.parse_args()
+    home = toolkit()
+    nvrtc = Nvrtc(home)
+    columns = ["REG", "SHARED", "STACK", "spills", *COUNTED]
+    failures = 0
+    if not args.quiet:
+        print(f"{'arch':8}{'kernel':34}" + "".join(f"{c:>9}" for c in columns))
+
+    def job(item: tuple[str, str]):
+        path, arch = item
+        with open(path) as file:
+            source = file.read()
+        try:
+            return path, arch, source, examine(home, nvrtc.cubin(source, arch)), ""
+        except ValueError as error:
+            return path, arch, source, {}, str(error)
+
+    items = [(p, a) for p in sorted(glob.glob(os.path.join(args.folder, "*.cu"))) for a in args.arch]
+    with ThreadPoolExecutor(1) as pool:
+        for path, arch, source, kernels, error in pool.map(job, items):
+            title = os.path.basename(path)
+            if error:
+                failures += 1
+                print(f"{arch:8}{title}: does not compile\n{error}")
+                continue
+            if not args.quiet:
+                print(f"# {title}")
+            wanted = expectations(source)
+            for name, row in kernels.items():
+                if not args.quiet:
+                    print(f"{arch:8}{name:34}" + "".join(f"{row.get(c, 0):>9}" for c in columns))
+                missing = [w for w in wanted.get(name, []) if not row.get(w, 0)]
+                if row.get("spills", 0):
+                    missing.append("no spills")
+                if missing:
+                    failures += args.strict
+                    print(f"{arch:8}{title}: {name} lacks {', '.join(missing)}")
+    print(f"{len(items)} compilations, {failures} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
