@@ -185,6 +185,9 @@ fn a_run_that_repeats_its_addresses_is_recorded_and_gives_the_same() {
             let want: Vec<f32> = x.iter().rev().map(|v| v * 2.0).collect();
             assert_eq!(floats(&out[0]), want, "round {round}");
         }
+        let mut times = Vec::new();
+        let out = plan.run_timed(&mut inputs(device, &[1.0; 70], &index), &[70], Some(&mut times)).unwrap();
+        assert_eq!((floats(&out[0]), times.len()), (vec![2.0; 70], 2));
         assert_eq!(plan.recorded(), 1, "the pool gives the same addresses each time");
         let error = plan.run(inputs(device, &[0.0; 70], &[70; 70]), &[70]).unwrap_err();
         assert!(matches!(error, CudaError::Run(RunError::IndexOutOfRange { line: 4, .. })), "{error}");

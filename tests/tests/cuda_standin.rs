@@ -372,6 +372,48 @@ fn memory_that_was_freed_is_not_there_any_more() {
 }
 
 #[test]
+fn memory_of_another_device_is_reached_with_peer_access_only() {
+    let standin = Standin::open();
+    {
+        use cudarc::driver::{DevicePtr, sys};
+        let (stream, kernel) = function(
+            "extern \"C\" __global__ void k(float** table, float* out) { out[0] = table[0][0]; }",
+            "k",
+        );
+        let other = CudaContext::new(1).unwrap().default_stream();
+        let there = other.clone_htod(&[5.0f32]).unwrap();
+        other.synchronize().unwrap();
+        let table = stream.clone_htod(&[there.device_ptr(&other).0]).unwrap();
+        let mut here = stream.alloc_zeros::<f32>(1).unwrap();
+        let mut run = |direct: Option<u64>| {
+            let mut launch = stream.launch_builder(&kernel);
+            match &direct {
+                Some(address) => launch.arg(address),
+                None => launch.arg(&table),
+            };
+            launch.arg(&mut here);
+            // SAFETY: the kernel's parameters are these.
+            unsafe { launch.launch(grid(1, 1)) }.map(|_| ()).and_then(|()| stream.clone_dtoh(&here))
+        };
+        // Through a pointer in memory, and as a parameter.
+        assert!(run(None).is_err());
+        assert!(standin.last_message().contains("byte 0 of allocation"), "{}", standin.last_message());
+        assert!(standin.last_message().contains("on device 1"), "{}", standin.last_message());
+        assert!(run(Some(there.device_ptr(&other).0)).is_err());
+        assert!(standin.last_message().contains("is memory of device 1"), "{}", standin.last_message());
+        let contexts = (stream.context().clone(), other.context().clone());
+        contexts.0.bind_to_thread().unwrap();
+        // SAFETY: both contexts are alive.
+        unsafe { sys::cuCtxEnablePeerAccess(contexts.1.cu_ctx(), 0) }.result().unwrap();
+        assert_eq!(run(None), Ok(vec![5.0]));
+        contexts.0.bind_to_thread().unwrap();
+        // SAFETY: as above.
+        unsafe { sys::cuCtxDisablePeerAccess(contexts.1.cu_ctx()) }.result().unwrap();
+    }
+    assert_eq!(standin.report(), "");
+}
+
+#[test]
 fn what_is_not_let_go_is_counted() {
     let standin = Standin::open();
     let context = CudaContext::new(0).unwrap();

@@ -214,8 +214,10 @@ fn open(names: &[&str], directories: &[PathBuf], functions: &[&CStr]) -> Result<
         // SAFETY: the library's initialisers are those of the vendor's driver or compiler.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
         if handle.is_null() {
-            if path.is_absolute() {
-                refused.push_str(&format!("; {} does not load: {}", path.display(), loader_error()));
+            let error = loader_error();
+            // Of a bare name, that it is nowhere is what the rest of the message says.
+            if path.is_absolute() || !error.contains("No such file") {
+                refused.push_str(&format!("; {} does not load: {error}", path.display()));
             }
             continue;
         }

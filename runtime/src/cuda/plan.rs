@@ -13,6 +13,7 @@ use crate::plan::{Placed, check};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use ttk_ir::device::DeviceProgram;
 use ttk_ir::program::{Action, Program};
 
@@ -131,6 +132,20 @@ impl CudaPlan {
         inputs: &mut [DeviceBuffer],
         symbols: &[i64],
     ) -> Result<Vec<DeviceBuffer>, CudaError> {
+        self.run_timed(inputs, symbols, None)
+    }
+
+    /// [`CudaPlan::run_with`]; the time that each step took is added to `times`. Each step is then waited
+    /// for, so that all of them together take longer than they otherwise do.
+    ///
+    /// # Errors
+    /// As [`CudaPlan::run`].
+    pub fn run_timed(
+        &self,
+        inputs: &mut [DeviceBuffer],
+        symbols: &[i64],
+        times: Option<&mut Vec<Duration>>,
+    ) -> Result<Vec<DeviceBuffer>, CudaError> {
         let prepared = self.prepare(symbols)?;
         let bound = &prepared.bound;
         self.check_inputs(bound, inputs)?;
@@ -144,11 +159,12 @@ impl CudaPlan {
         let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
         let (places, temporary) = self.place(bound, inputs, &fresh)?;
 
-        let issue = |stream: &Stream| self.issue(bound, &places, stream);
-        let one_by_one = self.host.iter().any(Option::is_some) || self.device.is_blocking();
+        let one_by_one =
+            self.host.iter().any(Option::is_some) || self.device.is_blocking() || times.is_some();
         if one_by_one || !self.device.is_caching() {
-            issue(self.device.stream())?;
+            self.issue(bound, &places, self.device.stream(), times)?;
         } else {
+            let issue = |stream: &Stream| self.issue(bound, &places, stream, None);
             prepared.replays.run(&self.device, &places, issue)?;
         }
         if let Some(faults) = &temporary.faults {
@@ -292,12 +308,22 @@ impl CudaPlan {
         Ok((buffers, scratch, blocks))
     }
 
-    /// Gives all steps to a stream.
-    fn issue(&self, bound: &DeviceBound, places: &Places, stream: &Stream) -> Result<(), CudaError> {
+    /// Gives all steps to a stream; waits for each of them if their times are asked for.
+    fn issue(
+        &self,
+        bound: &DeviceBound,
+        places: &Places,
+        stream: &Stream,
+        mut times: Option<&mut Vec<Duration>>,
+    ) -> Result<(), CudaError> {
         if !bound.faulting.is_empty() {
             stream.fill_zero(places.faults, bound.faulting.len() * FAULT_BYTES)?;
         }
+        if times.is_some() {
+            stream.synchronize("waiting for earlier work")?;
+        }
         for (i, work) in bound.steps.iter().enumerate() {
+            let start = times.as_ref().map(|_| Instant::now());
             match work {
                 StepWork::Launch(launches) => {
                     launches.iter().try_for_each(|l| self.launch(l, places, stream))?
@@ -312,6 +338,10 @@ impl CudaPlan {
                     let Some(step) = &self.host[i] else { continue };
                     step.run(&self.device, &bound.host.symbols, &places.buffers)?;
                 }
+            }
+            if let (Some(times), Some(start)) = (&mut times, start) {
+                stream.synchronize("timing a step")?;
+                times.push(start.elapsed());
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -107,6 +108,14 @@ bool has_fma() {
 #endif
 }
 
+// The directory of the shim: beside this library.
+std::string shim_directory() {
+    Dl_info info{};
+    dladdr(reinterpret_cast<void*>(&shim_directory), &info);
+    std::string path = info.dli_fname ? info.dli_fname : "";
+    return path.substr(0, path.rfind('/') + 1) + "shim";
+}
+
 // A word of a shell command.
 std::string quoted(const std::string& word) {
     std::string out = "'";
@@ -171,7 +180,7 @@ Result compile(Program& p, const std::vector<std::string>& options) {
     std::string own = base + "." + std::to_string(getpid());
     std::ofstream(own + ".cpp") << text;
     // Linked apart: the compiler driver would bring a library for the checks, which the shim replaces.
-    std::string command = std::string(STANDIN_CXX) + " " + flags + " -I" + quoted(STANDIN_SHIM) + " -c -o " +
+    std::string command = std::string(STANDIN_CXX) + " " + flags + " -I" + quoted(shim_directory()) + " -c -o " +
                           quoted(own + ".o") + " " + quoted(own + ".cpp") + " 2>" + quoted(own + ".log") + " && " +
                           STANDIN_CXX + " -shared -nostdlib -o " + quoted(own + ".so") + " " + quoted(own + ".o") +
                           " -lm -lc 2>>" + quoted(own + ".log");

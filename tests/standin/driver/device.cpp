@@ -37,6 +37,12 @@ API int cuDriverGetVersion(int* version) {
     return SUCCESS;
 }
 
+// Asked by NVIDIA's own libraries for interfaces that nobody else knows.
+API int cuGetExportTable(const void** table, const void*) {
+    *table = nullptr;
+    return NOT_FOUND;
+}
+
 API int cuDeviceGetCount(int* count) {
     Locked locked;
     if (!initialized) return NOT_INITIALIZED;
