@@ -7,8 +7,9 @@ use crate::Error;
 use crate::access::{Access, accesses_of, has_vector_loop, memories, slot};
 use crate::hazard::{Hazards, Touch, Who};
 use crate::index::{self, Width};
-use crate::mapping::{Group, Mapping, outer_accumulators};
-use crate::names::Code;
+use crate::mapping::{Group, Mapping, outer_accumulators, shared_sums};
+use crate::names::{self, Code};
+use crate::order;
 use crate::scalar;
 use locals::Place;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -79,6 +80,12 @@ pub(crate) struct Body<'a> {
     code: Code,
     vals: HashMap<u32, (DType, Option<Inst>)>,
     accs: HashMap<u32, Acc>,
+    /// Serial loops whose terms the threads of a lane share, and what they add to.
+    sums: HashMap<u32, Vec<(u32, ReduceOp)>>,
+    /// Inside one of them.
+    spread: bool,
+    /// Inside a serial loop whose iterations the warps of the block share.
+    warps: bool,
     /// Accumulators that vector loops outside their own add to.
     joined: HashMap<u32, ReduceOp>,
     /// The memory of each buffer; see [`memories`].
@@ -92,6 +99,8 @@ pub(crate) struct Body<'a> {
     fault: bool,
     /// Types of which the threads of the block exchange parts of accumulators.
     parts: BTreeSet<&'static str>,
+    /// Types of which the threads of a lane exchange parts of sums.
+    spread_parts: BTreeSet<&'static str>,
     scratch: Vec<Scratch>,
 }
 
@@ -114,6 +123,12 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         code: Code::at(1),
         vals: HashMap::new(),
         accs: HashMap::new(),
+        sums: match mapping.group {
+            Group::Lanes(_) if mapping.spread > 1 => shared_sums(kernel, mapping),
+            Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block => HashMap::new(),
+        },
+        spread: false,
+        warps: false,
         joined: if alone { HashMap::new() } else { joined(&mapping.body)? },
         memory,
         written,
@@ -123,6 +138,7 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         context: if alone { Context::Alone } else { Context::Group },
         fault: false,
         parts: BTreeSet::new(),
+        spread_parts: BTreeSet::new(),
         scratch: Vec::new(),
     };
     body.locals()?;
@@ -130,6 +146,10 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
     let mut code = Code::at(1);
     for c in &body.parts {
         code.line(format!("__shared__ {c} {}[{}];", parts_name(c), mapping.block / 32));
+    }
+    for c in &body.spread_parts {
+        let (parts, across) = (mapping.spread, mapping.across());
+        code.line(format!("__shared__ {c} {}[{parts}][{across}];", spread_name(c)));
     }
     code.append(&body.code);
     Ok(Printed { code, fault: body.fault, scratch: body.scratch })
@@ -202,7 +222,12 @@ impl Body<'_> {
                 self.touch(*buffer, index, true)?;
                 let place = self.element(*buffer, index)?;
                 let value = scalar::to_memory(self.dtype(*buffer), &self.val(*value)?.0);
-                self.by_first(format!("{place} = {value};"));
+                let text = format!("{place} = {value};");
+                if self.in_registers(*buffer) {
+                    self.code.line(text);
+                } else {
+                    self.by_first(text);
+                }
                 Ok(())
             }
             Stmt::Acc { acc, dtype, init } => self.declare(*acc, *dtype, *init),
@@ -263,10 +288,18 @@ impl Body<'_> {
 
     /// A statement that only the first thread of the group does.
     fn by_first(&mut self, text: String) {
+        // Of threads that share sums, one stores what all of them know.
+        let first_part = if self.one_stores() { " && part == 0" } else { "" };
         match self.context {
-            Context::Group => self.code.line(format!("if (lane == 0) {text}")),
+            Context::Group => self.code.line(format!("if (lane == 0{first_part}) {text}")),
+            Context::Lane { .. } if self.one_stores() => self.code.line(format!("if (part == 0) {text}")),
             Context::Alone | Context::First | Context::Lane { .. } => self.code.line(text),
         }
+    }
+
+    /// Whether several threads compute the same lane here.
+    fn one_stores(&self) -> bool {
+        matches!(self.mapping.group, Group::Lanes(_)) && self.mapping.spread > 1 && !self.spread
     }
 
     fn let_(&mut self, dst: Val, dtype: DType, inst: &Inst) -> Result<(), Stop> {
@@ -340,12 +373,48 @@ impl Body<'_> {
             self.context = Context::First;
         }
         let (c, begin_text, end_text) = (self.width.c_type(), self.expr(begin), self.expr(end));
+        let apart = self.context == Context::Group
+            && order::independent(self.kernel, (var, begin, end), body, &self.ranges, &|b| {
+                self.in_registers(b)
+            });
         self.ranges.push_var(var, begin, end);
         let head = format!("for ({c} i{var} = {begin_text}; i{var} < {end_text}; ++i{var})");
-        if self.context != Context::Group {
+        let shared = self.sums.get(&var).cloned().filter(|_| self.context == Context::Group);
+        let by_warps = self.mapping.group == Group::Block
+            && self.mapping.spread > 1
+            && self.context == Context::Group
+            && !self.warps
+            && order::only_accumulates(body);
+        if by_warps {
+            let first = if begin_text == "0" { String::new() } else { format!("{begin_text} + ") };
+            let warps = self.mapping.block / 32;
+            // No thread may wait inside, where warps go different ways.
+            let touches = accesses_of(body).iter().filter_map(|a| self.touch_of(a, Who::All)).collect();
+            self.wait_for(touches)?;
+            self.warps = true;
+            self.code
+                .open(format!("for ({c} i{var} = {first}lane / 32; i{var} < {end_text}; i{var} += {warps})"));
+            self.block(body)?;
+            self.code.close();
+            self.warps = false;
+        } else if let Some(sums) = shared {
+            let parts = self.mapping.spread;
+            let first = if begin_text == "0" { "part".to_string() } else { format!("{begin_text} + part") };
+            self.spread = true;
+            self.code.pragma("unroll 4");
+            self.code.open(format!("for ({c} i{var} = {first}; i{var} < {end_text}; i{var} += {parts})"));
+            let before = self.hazards.clone();
+            self.block(body)?;
+            self.hazards.join(&before);
+            self.code.close();
+            self.spread = false;
+            self.join_parts(&sums);
+        } else if self.context != Context::Group || apart {
+            let before = self.hazards.clone();
             self.code.open(head);
             self.block(body)?;
             self.code.close();
+            self.hazards.join(&before);
         } else {
             self.with_carried(&head, body)?;
         }
@@ -354,6 +423,22 @@ impl Body<'_> {
             self.context = Context::Group;
         }
         Ok(())
+    }
+
+    /// Joins the sums that the threads of each lane have made; all of them get the whole.
+    fn join_parts(&mut self, sums: &[(u32, ReduceOp)]) {
+        for (l, op) in sums {
+            let local = &self.kernel.locals[*l as usize];
+            let (c, name) = (scalar::memory(local.dtype), names::buffer(self.kernel, BufferRef::Local(*l)));
+            self.spread_parts.insert(c);
+            let join = scalar::joiner(*op, local.dtype);
+            self.code.line(format!(
+                "tt_parts_all<{join}, {}, {}>({name}, {});",
+                self.mapping.spread,
+                self.mapping.across(),
+                spread_name(c)
+            ));
+        }
     }
 
     /// A loop that the whole group goes through: what one iteration leaves behind, the next one meets.
@@ -503,9 +588,9 @@ fn parts_name(c: &str) -> String {
     format!("{}_parts", c.replace(' ', "_"))
 }
 
-/// The C name of a parameter.
-pub(crate) fn param_name(kernel: &Kernel, p: u32) -> String {
-    crate::names::identifier(&kernel.params[p as usize].name)
+/// The name of the shared memory through which the threads of a lane join sums of a type.
+fn spread_name(c: &str) -> String {
+    format!("{}_sums", c.replace(' ', "_"))
 }
 
 /// Whether a parameter is declared as read only.

@@ -5,11 +5,11 @@ use crate::access::for_each_loop;
 use crate::body::{self, Printed, Stop};
 use crate::index::{self, Width, fits};
 use crate::mapping::{Group, Mapping, candidates};
-use crate::names::{Code, places};
+use crate::names::{self, Code, places};
 use crate::scalar;
 use std::collections::HashSet;
 use ttk_ir::expr::range::Ranges;
-use ttk_ir::kernel::{Inst, Kernel, Stmt};
+use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
 use ttk_ir::{Atom, DType, Expr};
 
 /// A printed function and how it is launched. Expressions are over the kernel's symbols.
@@ -90,6 +90,11 @@ fn shape(mapping: &Mapping) -> String {
         Group::Warp => "a warp each".to_string(),
         Group::Block => "a block each".to_string(),
     };
+    let group = if mapping.spread > 1 && matches!(mapping.group, Group::Lanes(_)) {
+        format!("{group} and {} for the sums of each", mapping.spread)
+    } else {
+        group
+    };
     let width =
         if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
     format!("{items}, {group}{width}")
@@ -101,7 +106,7 @@ fn parameter(kernel: &Kernel, p: u32) -> String {
     let shared = kernel.aliases.iter().any(|&(a, b)| a == p || b == p);
     let restrict = if shared { "" } else { " __restrict__" };
     let c = scalar::memory(kernel.params[p as usize].dtype);
-    format!("{constant}{c}*{restrict} {}", body::param_name(kernel, p))
+    format!("{constant}{c}*{restrict} {}", names::buffer(kernel, BufferRef::Param(p)))
 }
 
 /// Which item this thread has, and which lane of it.
@@ -112,18 +117,29 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
     let (block, lanes) = (mapping.block, mapping.lanes());
     let wide = if width == Width::Bits64 { "(long long)" } else { "(int)" };
     let threads = count.scale(lanes);
-    let whole = threads.as_const().is_some_and(|n| n % block == 0);
+    // Where threads of a block wait for each other none may leave; the mapping sees to it that none is over.
+    let whole = mapping.spread > 1 || threads.as_const().is_some_and(|n| n % block == 0);
     match mapping.group {
-        Group::Thread | Group::Lanes(1) => {
+        Group::Thread => {
             code.line(format!("const {c} item = {wide}blockIdx.x * {block} + (int)threadIdx.x;"));
-            if mapping.group == Group::Lanes(1) {
-                code.line("const int lane = 0;");
-            }
         }
         Group::Lanes(n) => {
-            code.line(format!("const {c} thread = {wide}blockIdx.x * {block} + (int)threadIdx.x;"));
-            code.line(format!("const {c} item = thread / {n};"));
-            code.line(format!("const int lane = (int)(thread % {n});"));
+            let across = mapping.across();
+            if mapping.spread > 1 {
+                code.line(format!(
+                    "const {c} thread = {wide}blockIdx.x * {across} + (int)threadIdx.x % {across};"
+                ));
+                code.line(format!("const int part = (int)threadIdx.x / {across};"));
+            } else {
+                code.line(format!("const {c} thread = {wide}blockIdx.x * {block} + (int)threadIdx.x;"));
+            }
+            if n > 1 {
+                code.line(format!("const {c} item = thread / {n};"));
+                code.line(format!("const int lane = (int)(thread % {n});"));
+            } else {
+                code.line(format!("const {c} item = thread;"));
+                code.line("const int lane = 0;");
+            }
         }
         Group::Warp => {
             code.line(format!("const {c} item = {wide}blockIdx.x * {} + (int)threadIdx.x / 32;", block / 32));
@@ -140,15 +156,12 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
     // The innermost loop of the items changes fastest.
     let mut rest = "item".to_string();
     for (n, l) in mapping.items.iter().enumerate().rev() {
-        let length = l.length();
-        let at =
-            if n == 0 { rest.clone() } else { format!("{rest} % ({})", index::sum(&length, width, &ranges)) };
-        let begin =
-            if l.begin.is_zero() { at } else { format!("{} + {at}", index::sum(&l.begin, width, &ranges)) };
-        code.line(format!("const {c} i{} = {begin};", l.var));
-        if n > 0 {
-            rest = format!("{rest} / ({})", index::sum(&length, width, &ranges));
-        }
+        let length = index::operand(&l.length(), width, &ranges);
+        let at = if n == 0 { rest.clone() } else { format!("{rest} % {length}") };
+        let begin = index::sum(&l.begin, width, &ranges);
+        let begin = if l.begin.is_zero() { String::new() } else { format!("{begin} + ") };
+        code.line(format!("const {c} i{} = {begin}{at};", l.var));
+        rest = format!("{rest} / {length}");
     }
 }
 

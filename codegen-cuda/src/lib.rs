@@ -31,6 +31,7 @@ mod index;
 mod kernel;
 mod mapping;
 mod names;
+mod order;
 mod program;
 mod random;
 mod scalar;

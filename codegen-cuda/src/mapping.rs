@@ -1,10 +1,11 @@
 //! Which threads compute an iteration of a kernel's parallel loop.
 
 use crate::access::{Motion, accesses_of, defined, for_each_loop, has_vector_loop, motion, trips};
-use crate::vector;
-use ttk_ir::Expr;
+use crate::{order, vector};
+use std::collections::HashMap;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{BufferRef, Kernel, LoopKind, Stmt};
+use ttk_ir::{Expr, ReduceOp};
 
 /// The threads of one item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +45,9 @@ pub(crate) struct Mapping {
     pub(crate) block: i64,
     /// Neighbouring iterations of a vector loop that a thread takes at once.
     pub(crate) width: i64,
+    /// How many threads share the serial sums of a lane, each with some of the terms. More than one only
+    /// for [`Group::Lanes`] and [`Group::Block`].
+    pub(crate) spread: i64,
 }
 
 impl Mapping {
@@ -62,10 +66,18 @@ impl Mapping {
         }
     }
 
+    /// Threads of a block that have different lanes or items.
+    pub(crate) fn across(&self) -> i64 {
+        match self.group {
+            Group::Lanes(_) => self.block / self.spread,
+            Group::Thread | Group::Warp | Group::Block => self.block,
+        }
+    }
+
     /// Blocks of a launch.
     pub(crate) fn grid(&self) -> Expr {
-        let threads = self.count().scale(self.lanes());
-        threads.offset(self.block - 1).floor_div(&Expr::constant(self.block))
+        let (threads, across) = (self.count().scale(self.lanes()), self.across());
+        threads.offset(across - 1).floor_div(&Expr::constant(across))
     }
 
     /// What is known in an item.
@@ -88,14 +100,17 @@ const MEASURED: i64 = 128;
 /// Ways to map a kernel, the best first. The first that needs no barrier it cannot have is taken; the last
 /// one, a thread for each item, needs none.
 pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
-    let (items, body) = match kernel.parallel_loop() {
+    let (mut items, mut body) = match kernel.parallel_loop() {
         Some((var, begin, end, body)) => {
             let item = ItemLoop { var: var.0, begin: begin.clone(), end: end.clone() };
             (vec![item], body.to_vec())
         }
         None => (Vec::new(), kernel.body.clone()),
     };
-    let thread = Mapping { items, body, group: Group::Thread, block: 128, width: 1 };
+    if has_vector_loop(&body) {
+        order::collapse(kernel, &mut items, &mut body);
+    }
+    let thread = Mapping { items, body, group: Group::Thread, block: 128, width: 1, spread: 1 };
     if !has_vector_loop(&thread.body) {
         return vec![thread];
     }
@@ -105,7 +120,15 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
     let mut out = Vec::new();
     let rows = if facts.joins {
         match facts.trips {
+            _ if facts.rows_for_blocks(&thread.count()) => {
+                let t = facts.trips.unwrap_or(32);
+                Mapping { spread: BLOCK / 32, ..with(Group::Block, BLOCK, vector::narrowed(width, t / 32)) }
+            }
             Some(t) if t <= SHORT => return vec![thread],
+            // Few rows: every device has room for a block each.
+            Some(t) if (512..=1024).contains(&t) && thread.count().as_const().is_some_and(|n| n < FEW) => {
+                with(Group::Block, BLOCK, vector::narrowed(width, t / BLOCK))
+            }
             // A warp's lanes are all at work before they take several elements.
             Some(t) if t <= 1024 => with(Group::Warp, 128, vector::narrowed(width, t / 32)),
             Some(t) if t <= 4096 => with(Group::Block, 256, width),
@@ -118,6 +141,9 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
             out.push(with(Group::Thread, BLOCK, 1));
         }
         let vectors = facts.trips.map(|t| (t + width - 1) / width);
+        if let Some(trips) = facts.trips {
+            out.extend(columns(kernel, &thread, trips));
+        }
         if let Some(n) = vectors.filter(|n| *n <= MEASURED) {
             out.push(with(Group::Lanes(n.max(1)), BLOCK, width));
         }
@@ -131,6 +157,47 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
     out
 }
 
+/// Threads that different lanes have in a block whose other threads share their sums: 128 bytes of `f32`.
+const ACROSS: i64 = 32;
+
+/// Sums down columns: neighbouring threads take neighbouring columns, and several threads share the terms of
+/// each.
+fn columns(kernel: &Kernel, thread: &Mapping, trips: i64) -> Option<Mapping> {
+    let sums = shared_sums(kernel, thread);
+    let trips_of = |stmt: &Stmt| match stmt {
+        Stmt::For { var, begin, end, .. } if sums.contains_key(&var.0) => {
+            Some(end.sub(begin).as_const().unwrap_or(1024))
+        }
+        _ => None,
+    };
+    let longest = thread.body.iter().filter_map(trips_of).max()?;
+    let threads = thread.count().scale(trips);
+    let busy = threads.as_const().is_some_and(|n| n >= FULL);
+    if busy || longest < 16 || trips == 0 || !crate::index::divisible(&threads, ACROSS) {
+        return None;
+    }
+    let spread = if longest >= 128 { 32 } else { 8 };
+    let group = Group::Lanes(trips);
+    Some(Mapping { group, block: ACROSS * spread, width: 1, spread, ..thread.clone() })
+}
+
+/// Threads that keep a large device busy.
+const FULL: i64 = 132 * 1024;
+
+/// The serial loops of an item that only add to locals, by their variables, and what they add to.
+pub(crate) fn shared_sums(kernel: &Kernel, mapping: &Mapping) -> HashMap<u32, Vec<(u32, ReduceOp)>> {
+    let mut out = HashMap::new();
+    for (n, stmt) in mapping.body.iter().enumerate() {
+        if let Stmt::For { var, begin, end, kind: LoopKind::Serial, body } = stmt {
+            let (head, before) = ((var.0, begin, end), &mapping.body[..n]);
+            if let Some(sums) = order::sums(kernel, before, head, body, &mapping.ranges()) {
+                out.insert(var.0, sums);
+            }
+        }
+    }
+    out
+}
+
 /// What the choice of a group rests on.
 struct Facts {
     /// The longest vector loop, where that is known.
@@ -139,11 +206,16 @@ struct Facts {
     joins: bool,
     /// Neighbouring items touch neighbouring elements, and lanes do not.
     strided_lanes: bool,
+    /// The most iterations of serial loops that only accumulate, where known.
+    serial: Option<i64>,
 }
+
+/// Items that leave many multiprocessors idle if each is a warp's.
+const FEW: i64 = 528;
 
 impl Facts {
     fn of(mapping: &Mapping) -> Facts {
-        let mut facts = Facts { trips: Some(0), joins: false, strided_lanes: false };
+        let mut facts = Facts { trips: Some(0), joins: false, strided_lanes: false, serial: Some(0) };
         let (mut along_lanes, mut along_items) = (0, 0);
         let item = mapping.items.last().map(|l| l.var);
         for_each_loop(&mapping.body, &mut mapping.ranges(), &mut |stmt, ranges| {
@@ -167,14 +239,31 @@ impl Facts {
                 }
             }
         });
+        for stmt in &mapping.body {
+            if let Stmt::For { begin, end, kind: LoopKind::Serial, body, .. } = stmt
+                && order::only_accumulates(body)
+            {
+                let here = end.sub(begin).as_const();
+                facts.serial = facts.serial.zip(here).map(|(a, b)| a.max(b));
+            }
+        }
         facts.strided_lanes = along_lanes < 0 && along_items > 0;
         facts
     }
 }
 
+impl Facts {
+    /// Whether sums over several axes are long enough for the warps of a block to share their outer loop.
+    fn rows_for_blocks(&self, items: &Expr) -> bool {
+        let terms = self.serial.unwrap_or(1024).saturating_mul(self.trips.unwrap_or(1024));
+        let few = items.as_const().is_some_and(|n| n < 4 * FEW);
+        self.serial.is_none_or(|n| n >= 4) && terms >= if few { 1024 } else { 8192 }
+    }
+}
+
 /// The accumulators that a vector loop adds to but does not declare.
-pub(crate) fn outer_accumulators(body: &[Stmt]) -> Vec<(u32, ttk_ir::ReduceOp)> {
-    let mut out: Vec<(u32, ttk_ir::ReduceOp)> = Vec::new();
+pub(crate) fn outer_accumulators(body: &[Stmt]) -> Vec<(u32, ReduceOp)> {
+    let mut out: Vec<(u32, ReduceOp)> = Vec::new();
     for stmt in body {
         if let Stmt::Accumulate { acc, op, .. } = stmt
             && !out.iter().any(|(a, _)| *a == acc.0)

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use ttk_ir::graph::Loc;
+use ttk_ir::kernel::{BufferRef, Kernel};
 
 /// Lines of C, indented by their braces.
 #[derive(Debug, Default, Clone)]
@@ -83,6 +84,27 @@ pub(crate) fn identifier(name: &str) -> String {
         out.insert_str(0, "k_");
     }
     out
+}
+
+/// The C name of a buffer of a kernel: its own, unless something else has that name.
+pub(crate) fn buffer(kernel: &Kernel, buffer: BufferRef) -> String {
+    let of = |b: BufferRef| match b {
+        BufferRef::Param(p) => identifier(&kernel.params[p as usize].name),
+        BufferRef::Local(l) => identifier(&kernel.locals[l as usize].name),
+    };
+    let name = of(buffer);
+    // Values, variables and the like are a letter and a number.
+    let base = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let numbered =
+        base.len() < name.len() && ["x", "y", "v", "i", "j", "k", "s", "acc", "all"].contains(&base);
+    let known = ["item", "lane", "part", "thread", "fault", "e"].contains(&name.as_str());
+    let all = (0..kernel.params.len() as u32)
+        .map(BufferRef::Param)
+        .chain((0..kernel.locals.len() as u32).map(BufferRef::Local));
+    let (number, same) = all.enumerate().fold((0, 0), |(number, same), (n, b)| {
+        (if b == buffer { n } else { number }, same + usize::from(of(b) == name))
+    });
+    if numbered || known || same > 1 { format!("b{number}_{name}") } else { name }
 }
 
 /// `model.py:3, model.py:5`, or nothing.

@@ -231,4 +231,19 @@ template <class Op, int THREADS, class T> __device__ __forceinline__ T tt_block_
   for (int w = 1; w < THREADS / 32; ++w) x = Op::join(x, parts[w]);
   return x;
 }
+// For each of ACROSS lanes, the joined values of PARTS threads, in all of them.
+template <class Op, int PARTS, int ACROSS, class T, int N>
+__device__ __forceinline__ void tt_parts_all(T (&x)[N], T (*parts)[ACROSS]) {
+  const int lane = (int)threadIdx.x % ACROSS;
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+    __syncthreads();
+    parts[threadIdx.x / ACROSS][lane] = x[n];
+    __syncthreads();
+    T total = parts[0][lane];
+#pragma unroll 8
+    for (int p = 1; p < PARTS; ++p) total = Op::join(total, parts[p][lane]);
+    x[n] = total;
+  }
+}
 // ---- The program.

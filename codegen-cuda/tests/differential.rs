@@ -290,3 +290,18 @@ fn check_product(text: &str, symbols: &[i64], options: &Options) -> Result<(), S
     // Operands of 11 bits.
     compare_with(&program, &inputs, symbols, if options.tf32 { 2000.0 } else { 8.0 }, options)
 }
+
+/// Shapes that are mapped in other ways than those of the file tests: long sums down columns and over several
+/// axes, padded and transposed arrays, several results of a loop.
+#[test]
+fn shapes() {
+    const GRAPHS: &str = include_str!("shapes.ttir");
+    let mut failures = Vec::new();
+    for graph in graphs(GRAPHS) {
+        let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 37 + i).collect();
+        if let Err(e) = check_graph(&graph, &symbols) {
+            failures.push(format!("@{}: {e}", graph.name));
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}

@@ -5,6 +5,7 @@ use super::{Body, Context, Stop};
 use crate::access::{Access, Motion, accesses_of, defined, motion};
 use crate::hazard::{Touch, Who};
 use crate::index::{BASE, divisible};
+use crate::names;
 use crate::scalar;
 use crate::vector::at_begin;
 use std::collections::HashSet;
@@ -30,7 +31,8 @@ impl Body<'_> {
         body: &[Stmt],
     ) -> Result<(), Stop> {
         let l = Loop { var, begin, end, body, inside: defined(body) };
-        let (width, lanes) = (self.mapping.width, self.mapping.lanes());
+        let width = self.mapping.width;
+        let (lanes, lane) = if self.warps { (32, "(lane % 32)") } else { (self.mapping.lanes(), "lane") };
         let length = simplify(&end.sub(begin), &self.ranges);
         let whole = divisible(&length, width);
         let wholes = self.read_before(body)?;
@@ -51,12 +53,11 @@ impl Body<'_> {
                 let exact = length.as_const() == Some(n * lanes * width);
                 let (at, slot) = if n == 1 {
                     self.code.open("");
-                    (times(width, "lane"), if width == 1 { "0" } else { "e" }.to_string())
+                    (times(width, lane), if width == 1 { "0" } else { "e" }.to_string())
                 } else {
                     self.code.pragma("unroll");
                     self.code.open(format!("for (int k{var} = 0; k{var} < {n}; ++k{var})"));
-                    let k =
-                        format!("{} + {}", times(width, "lane"), times(lanes * width, &format!("k{var}")));
+                    let k = format!("{} + {}", times(width, lane), times(lanes * width, &format!("k{var}")));
                     (k, if width == 1 { format!("k{var}") } else { format!("{width} * k{var} + e") })
                 };
                 self.code.line(format!("const {c} {i} = {};", start(&first, at)));
@@ -70,7 +71,7 @@ impl Body<'_> {
                 self.code.close();
             }
             None => {
-                let at = start(&first, times(width, "lane"));
+                let at = start(&first, times(width, lane));
                 let more = if whole { format!("{i} < {last}") } else { format!("{i} <= {last} - {width}") };
                 self.code.pragma("unroll 4");
                 self.code.open(format!("for ({c} {i} = {at}; {more}; {i} += {})", lanes * width));
@@ -79,7 +80,7 @@ impl Body<'_> {
                 if !whole {
                     // What is left of a length that is no multiple.
                     let done = format!("({}) / {width} * {width}", self.expr(&length));
-                    let at = start(&first, format!("{done} + lane"));
+                    let at = start(&first, format!("{done} + {lane}"));
                     self.code.open(format!("for ({c} i{var} = {at}; i{var} < {last}; i{var} += {lanes})"));
                     self.lane_body(&l, 1, None)?;
                     self.code.close();
@@ -167,8 +168,8 @@ impl Body<'_> {
                 continue;
             }
             // Shared memory is accessed element by element: its arrays are not aligned for more.
-            let BufferRef::Param(p) = *buffer else { continue };
-            let (name, at) = (super::param_name(self.kernel, p), self.expr(&base(index)));
+            let BufferRef::Param(_) = *buffer else { continue };
+            let (name, at) = (names::buffer(self.kernel, *buffer), self.expr(&base(index)));
             let c = scalar::memory(self.dtype(*buffer));
             packed.insert(n);
             match loaded {
@@ -183,7 +184,9 @@ impl Body<'_> {
         }
         self.code.pragma("unroll");
         self.code.open(format!("for (int e = 0; e < {width}; ++e)"));
-        self.code.line(format!("const {} i{} = j{} + e;", self.width.c_type(), l.var, l.var));
+        if l.body.iter().enumerate().any(|(n, s)| !packed.contains(&n) && mentions(s, l.var)) {
+            self.code.line(format!("const {} i{} = j{} + e;", self.width.c_type(), l.var, l.var));
+        }
         let mark = self.ranges.mark();
         let mut stored = 0;
         for (n, stmt) in l.body.iter().enumerate() {
@@ -206,8 +209,23 @@ impl Body<'_> {
         self.ranges.reset(mark);
         self.code.close();
         for store in stores {
-            self.code.line(store);
+            let only = if self.one_stores() { "if (part == 0) " } else { "" };
+            self.code.line(format!("{only}{store}"));
         }
         Ok(())
+    }
+}
+
+/// Whether a statement of a vector loop has its variable in an expression.
+fn mentions(stmt: &Stmt, var: u32) -> bool {
+    let has = |e: &Expr| e.mentions(&Atom::Var(var));
+    match stmt {
+        Stmt::Let { inst, .. } => match inst {
+            Inst::Load { index: e, .. } | Inst::Index(e) | Inst::CheckedIndex { extent: e, .. } => has(e),
+            Inst::Const(_) | Inst::Read(_) | Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) => false,
+            Inst::Cmp(..) | Inst::Select(..) | Inst::Cast(_) | Inst::Bitcast(_) => false,
+        },
+        Stmt::Store { index, .. } | Stmt::Update { index, .. } => has(index),
+        Stmt::For { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } | Stmt::If { .. } => false,
     }
 }

@@ -3,7 +3,7 @@
 use super::{Body, Context, Scratch, Stop};
 use crate::access::{Motion, accesses_of, defined, for_each_loop, motion, trips};
 use crate::mapping::Group;
-use crate::names::identifier;
+use crate::names;
 use crate::scalar;
 use crate::vector::at_begin;
 use ttk_ir::Expr;
@@ -31,7 +31,7 @@ impl Body<'_> {
     pub(super) fn locals(&mut self) -> Result<(), Stop> {
         let mut shared = 0;
         for (l, local) in self.kernel.locals.iter().enumerate() {
-            let name = identifier(&local.name);
+            let name = names::buffer(self.kernel, BufferRef::Local(l as u32));
             let c = scalar::memory(local.dtype);
             let size = local.dtype.size() as i64;
             if let Some(n) = self.registers(l as u32) {
@@ -110,10 +110,7 @@ impl Body<'_> {
 
     /// The place of an element as C.
     pub(super) fn element(&self, buffer: BufferRef, index: &Expr) -> Result<String, Stop> {
-        let name = match buffer {
-            BufferRef::Param(p) => super::param_name(self.kernel, p),
-            BufferRef::Local(l) => identifier(&self.kernel.locals[l as usize].name),
-        };
+        let name = names::buffer(self.kernel, buffer);
         if self.in_registers(buffer) {
             return match &self.context {
                 Context::Lane { slot: Some(slot) } => Ok(format!("{name}[{slot}]")),
