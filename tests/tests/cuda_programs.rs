@@ -7,7 +7,7 @@ use std::path::Path;
 use ttk_codegen_cuda::{Options, emit};
 use ttk_ir::eval::Tensor;
 use ttk_ir::program::eval::eval;
-use ttk_ir::testing::{Values, random_inputs};
+use ttk_ir::testing::{GraphOptions, Values, random_graph, random_inputs};
 use ttk_ir::{DType, Graph};
 use ttk_passes::{LowerOptions, lower};
 use ttk_runtime::cuda::{CudaPlan, Device, DeviceBuffer, release_devices};
@@ -98,6 +98,35 @@ fn graphs_of_the_file_tests_run_on_a_device() {
         }
         device.set_caching(true).unwrap();
         eprintln!("{count} programs, {recorded} recordings");
+        assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
+    }
+    release_devices();
+    assert_eq!(standin.report(), "");
+}
+
+/// Graphs of any shape, with memory laid out by the planner and every intermediate apart.
+#[test]
+fn random_graphs_run_on_a_device() {
+    let mut standin = Standin::open();
+    {
+        let device = &devices(1)[0];
+        let number = |name: &str, default: u64| {
+            std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+        };
+        let (first, count) = (number("TTK_SEED", 0), number("TTK_SEEDS", 12));
+        let mut failures = Vec::new();
+        let shape =
+            GraphOptions { effects: false, discontinuous: false, nodes: 16, ..GraphOptions::default() };
+        for seed in first..first + count {
+            let graph = random_graph(seed, &shape);
+            let apart = seed % 2 == 1;
+            device.set_caching(!apart).unwrap();
+            standin.set("twice", i32::from(apart));
+            if let Err(e) = check(&graph, device) {
+                failures.push(format!("seed {seed}: {e}: {}\n{graph}", standin.last_message()));
+            }
+        }
+        device.set_caching(true).unwrap();
         assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
     }
     release_devices();
