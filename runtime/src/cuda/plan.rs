@@ -159,9 +159,10 @@ impl CudaPlan {
         let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
         let (places, temporary) = self.place(bound, inputs, &fresh)?;
 
-        let one_by_one =
-            self.host.iter().any(Option::is_some) || self.device.is_blocking() || times.is_some();
-        if one_by_one || !self.device.is_caching() {
+        let waits = self.host.iter().any(Option::is_some) || self.device.is_blocking() || times.is_some();
+        // A single operation is no dearer than the launch of a recording.
+        let plain = waits || !self.device.is_caching() || bound.operations() < 2;
+        if plain {
             self.issue(bound, &places, self.device.stream(), times)?;
         } else {
             let issue = |stream: &Stream| self.issue(bound, &places, stream, None);
@@ -395,8 +396,10 @@ const _: () = assert!(ALIGNMENT.is_multiple_of(crate::memory::ALIGNMENT));
 
 impl Drop for CudaPlan {
     fn drop(&mut self) {
-        // The module must stay until its functions have run; an error comes up where results are read.
-        let _ = self.device.synchronize();
+        // The module must stay until its functions have run.
+        if let Err(error) = self.device.synchronize() {
+            self.device.keep(error);
+        }
     }
 }
 
