@@ -93,6 +93,8 @@ pub(crate) struct Body<'a> {
     /// Memory that is written.
     written: HashSet<usize>,
     hazards: Hazards,
+    /// The variables of serial loops around the statement.
+    open: Vec<u32>,
     under: Vec<(u32, bool)>,
     places: Vec<Place>,
     context: Context,
@@ -133,6 +135,7 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         memory,
         written,
         hazards: Hazards::default(),
+        open: Vec::new(),
         under: Vec::new(),
         places: Vec::new(),
         context: if alone { Context::Alone } else { Context::Group },
@@ -378,6 +381,7 @@ impl Body<'_> {
                 self.in_registers(b)
             });
         self.ranges.push_var(var, begin, end);
+        self.open.push(var);
         let head = format!("for ({c} i{var} = {begin_text}; i{var} < {end_text}; ++i{var})");
         let shared = self.sums.get(&var).cloned().filter(|_| self.context == Context::Group);
         let by_warps = self.mapping.group == Group::Block
@@ -416,8 +420,10 @@ impl Body<'_> {
             self.code.close();
             self.hazards.join(&before);
         } else {
-            self.with_carried(&head, body)?;
+            self.with_carried(&head, (var, begin, end), body)?;
         }
+        self.open.pop();
+        self.hazards.leave(var, begin, &end.offset(-1));
         if single {
             self.code.close();
             self.context = Context::Group;
@@ -442,7 +448,12 @@ impl Body<'_> {
     }
 
     /// A loop that the whole group goes through: what one iteration leaves behind, the next one meets.
-    fn with_carried(&mut self, head: &str, body: &[Stmt]) -> Result<(), Stop> {
+    fn with_carried(
+        &mut self,
+        head: &str,
+        (var, begin, end): (u32, &Expr, &Expr),
+        body: &[Stmt],
+    ) -> Result<(), Stop> {
         let known: HashSet<u32> = self.vals.keys().copied().collect();
         let (code, mut start) = (self.code.clone(), self.hazards.clone());
         loop {
@@ -451,8 +462,9 @@ impl Body<'_> {
             self.code.open(head);
             self.block(body)?;
             self.code.close();
-            // Conditions of one iteration say nothing about another.
+            // Conditions of one iteration say nothing about another, and positions are other ones.
             self.hazards.forget_conditions(&known);
+            self.hazards.leave(var, begin, &end.offset(-1));
             let mut joined = start.clone();
             joined.join(&self.hazards);
             if joined == start {
@@ -523,7 +535,7 @@ impl Body<'_> {
         if !self.written.contains(&memory) || self.in_registers(access.buffer) {
             return None;
         }
-        let stretch = self.fixed(&access.index).then(|| (access.index.clone(), access.index.clone()));
+        let stretch = self.at_hand(&access.index).then(|| (access.index.clone(), access.index.clone()));
         Some(Touch { memory, who, write: access.write, stretch, under: self.under.clone() })
     }
 
@@ -540,9 +552,22 @@ impl Body<'_> {
         fixed
     }
 
+    /// Whether an expression has one value at this place of an item: that of loops that are open.
+    fn at_hand(&self, e: &Expr) -> bool {
+        let mut known = true;
+        e.for_each_leaf(&mut |a| {
+            known &= match a {
+                Atom::Symbol(_) => true,
+                Atom::Var(v) => self.open.contains(v) || self.mapping.items.iter().any(|l| l.var == *v),
+                Atom::Value(_) | Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => false,
+            }
+        });
+        known
+    }
+
     /// A barrier, if one of the accesses needs it.
     fn wait_for(&mut self, touches: Vec<Touch>) -> Result<(), Stop> {
-        if self.hazards.conflict(&touches) {
+        if self.hazards.conflict(&touches, &self.ranges) {
             match self.mapping.group {
                 Group::Warp => self.code.line("__syncwarp();"),
                 Group::Block => self.code.line("__syncthreads();"),

@@ -1,7 +1,8 @@
 //! Where threads of a group must wait for each other: what has been touched since the last barrier.
 
 use std::collections::HashSet;
-use ttk_ir::Expr;
+use ttk_ir::expr::range::{Ranges, prove_less};
+use ttk_ir::{Atom, Expr};
 
 /// Which thread makes an access.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Touch {
 
 impl Touch {
     /// Whether the two must not be reordered.
-    fn conflicts(&self, other: &Touch) -> bool {
+    fn conflicts(&self, other: &Touch, ranges: &Ranges) -> bool {
         if self.memory != other.memory || !(self.write || other.write) {
             return false;
         }
@@ -44,10 +45,7 @@ impl Touch {
         };
         let excluded = self.under.iter().any(|(c, yes)| other.under.contains(&(*c, !yes)));
         let apart = match (&self.stretch, &other.stretch) {
-            (Some((a0, a1)), Some((b0, b1))) => {
-                let less = |x: &Expr, y: &Expr| y.sub(x).as_const().is_some_and(|d| d > 0);
-                less(a1, b0) || less(b1, a0)
-            }
+            (Some((a0, a1)), Some((b0, b1))) => prove_less(a1, b0, ranges) || prove_less(b1, a0, ranges),
             _ => false,
         };
         !(same_thread || excluded || apart)
@@ -60,8 +58,22 @@ pub(crate) struct Hazards {
 }
 
 impl Hazards {
-    pub(crate) fn conflict(&self, touches: &[Touch]) -> bool {
-        touches.iter().any(|t| self.touched.iter().any(|old| old.conflicts(t)))
+    pub(crate) fn conflict(&self, touches: &[Touch], ranges: &Ranges) -> bool {
+        touches.iter().any(|t| self.touched.iter().any(|old| old.conflicts(t, ranges)))
+    }
+
+    /// Leaves a loop: a stretch that moved with its variable, from `first` to `last`, becomes all it went over.
+    pub(crate) fn leave(&mut self, var: u32, first: &Expr, last: &Expr) {
+        let at =
+            |e: &Expr, value: &Expr| e.substitute(&mut |a| (*a == Atom::Var(var)).then(|| value.clone()));
+        for touch in &mut self.touched {
+            let Some((low, high)) = touch.stretch.take() else { continue };
+            let forward =
+                |e: &Expr| e.affine_in(var).is_some_and(|(step, _)| step.as_const().is_some_and(|c| c >= 0));
+            if forward(&low) && forward(&high) {
+                touch.stretch = Some((at(&low, first), at(&high, last)));
+            }
+        }
     }
 
     pub(crate) fn add(&mut self, touches: impl IntoIterator<Item = Touch>) {

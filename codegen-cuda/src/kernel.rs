@@ -7,6 +7,7 @@ use crate::index::{self, Width, fits};
 use crate::mapping::{Group, Mapping, candidates};
 use crate::names::{self, Code, places};
 use crate::scalar;
+use crate::traffic::{Traffic, traffic};
 use std::collections::HashSet;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
@@ -48,6 +49,9 @@ fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printe
     let lines = places(&kernel.locs);
     let from = if lines.is_empty() { String::new() } else { format!(", from {lines}") };
     code.line(format!("// {}{from}: {}.", kernel.name, shape(mapping)));
+    if let Some(Traffic { asked, fewest }) = traffic(kernel, mapping) {
+        code.line(format!("// Moves {asked} bytes; the fewest are {fewest}."));
+    }
     let mut params: Vec<String> = (0..kernel.params.len() as u32).map(|p| parameter(kernel, p)).collect();
     params.extend(symbols.iter().map(|s| format!("long long s{s}")));
     params.extend(
@@ -82,7 +86,7 @@ fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printe
 /// How items and threads meet, in words.
 fn shape(mapping: &Mapping) -> String {
     let items = mapping.count();
-    let items = if mapping.items.is_empty() { "one item".to_string() } else { format!("{items} items") };
+    let items = if items.is_one() { "one item".to_string() } else { format!("{items} items") };
     let group = match mapping.group {
         Group::Thread => "a thread each".to_string(),
         Group::Lanes(1) => "a thread each".to_string(),

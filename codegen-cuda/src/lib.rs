@@ -37,6 +37,7 @@ mod random;
 mod scalar;
 mod sort;
 mod special;
+mod traffic;
 mod vector;
 
 use thiserror::Error;

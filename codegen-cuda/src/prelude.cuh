@@ -184,18 +184,37 @@ template <int N, class T> __device__ __forceinline__ tt_pack<T, N> tt_load(const
   }
   return x;
 }
+// Stores a pack. The compiler would often make four stores of one of 16 bytes; it cannot here.
 template <int N, class T> __device__ __forceinline__ void tt_store(T* p, const tt_pack<T, N>& x) {
   constexpr int bytes = tt_pack<T, N>::bytes;
   if constexpr (bytes >= 16) {
 #pragma unroll
-    for (int q = 0; q < bytes / 16; ++q) ((uint4*)p)[q] = x.quads[q];
+    for (int q = 0; q < bytes / 16; ++q) __stwb((uint4*)p + q, x.quads[q]);
   } else if constexpr (bytes == 8) {
-    *(unsigned long long*)p = x.pair;
+    __stwb((unsigned long long*)p, x.pair);
   } else if constexpr (bytes == 4) {
     *(unsigned*)p = x.word;
   } else {
     *(unsigned short*)p = x.half;
   }
+}
+// Stores a pack to memory that the kernel touches nowhere else: loads that follow need not wait for it.
+template <int N, class T> __device__ __forceinline__ void tt_store_only(T* p, const tt_pack<T, N>& x) {
+#ifndef TT_STANDIN
+  constexpr int bytes = tt_pack<T, N>::bytes;
+  if constexpr (bytes >= 16) {
+#pragma unroll
+    for (int q = 0; q < bytes / 16; ++q) {
+      const uint4 v = x.quads[q];
+      asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"((uint4*)p + q), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w));
+    }
+    return;
+  } else if constexpr (bytes == 8) {
+    asm volatile("st.global.u64 [%0], %1;" ::"l"(p), "l"(x.pair));
+    return;
+  }
+#endif
+  tt_store(p, x);
 }
 
 // How partial results of a reduction are joined. Those of 16 bits are rounded in between.

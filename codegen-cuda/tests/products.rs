@@ -186,7 +186,8 @@ fn check(case: Case, seed: u64) -> Result<(), String> {
     }
     let inputs = random_inputs(&program.inputs, &[], seed, Values::Tame);
     let want = eval(&program, &inputs, &symbols).map_err(|e| format!("{e}\n{program}"))?;
-    let got = device::run(&program, &printed, &inputs, &symbols).map_err(|e| format!("{e}\n{program}"))?;
+    let got =
+        device::run(&program, &printed, &inputs, &symbols, true).map_err(|e| format!("{e}\n{program}"))?;
     let got = got.ok_or("a step for the host")?.map_err(|e| format!("index {e:?}"))?;
     let rounding = match case.dtype {
         DType::F32 if case.tf32 => 2e-3,

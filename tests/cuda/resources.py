@@ -3,11 +3,10 @@
     python tests/cuda/resources.py FOLDER [--arch sm_80 sm_90 sm_100] [--strict]
 
 Compiles every `.cu` file of a folder with NVRTC, which needs no GPU and no driver, and reads the machine code
-with `cuobjdump`. Prints a row for each kernel. With `--strict` a spilled byte is a failure, and so is what a
-source line `// expect: ...` says and the code does not hold:
-
-    // expect: mul_0 LDG.128 STG.128
-    // expect: gemm HMMA
+with `cuobjdump`. Prints a row for each kernel: what it takes, which instructions it has, the bytes that it asks
+memory for, and how many times the fewest possible that is (what is asked for more than once often comes from a
+cache). With `--strict` it is a failure if a kernel spills a byte, or has no wide load, wide store or tensor core
+instruction where its text asks for one.
 
 `pip install nvidia-cuda-nvrtc nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm` brings both tools.
 """
@@ -100,11 +99,44 @@ def examine(folder: str, code: bytes) -> dict[str, dict[str, int]]:
     return kernels
 
 
-def expectations(source: str) -> dict[str, list[str]]:
-    out: dict[str, list[str]] = {}
-    for name, words in re.findall(r"^// expect: (\w+) (.*)$", source, re.M):
-        out.setdefault(name, []).extend(words.split())
+#: Bytes of an element in memory, by its C type.
+SIZES = {"unsigned char": 1, "signed char": 1, "short": 2, "tt_f16": 2, "tt_bf16": 2, "int": 4, "float": 4,
+         "long long": 8, "double": 8}
+
+
+def functions(source: str) -> dict[str, str]:
+    """The text of each kernel with the comment above it, by name."""
+    out = {}
+    program = source.split("// ---- The program.\n", 1)[-1]
+    for part in program.split("TT_KERNEL(")[:-1]:
+        name = re.findall(r"__launch_bounds__\(\d+\) (\w+)\(", part)
+        if name:
+            out[name[-1]] = part
     return out
+
+
+def expectations(text: str) -> list[str]:
+    """The instructions that a kernel's text asks for."""
+    wanted = []
+    loads = {(SIZES[t] * int(n)) for t, n in re.findall(r"const tt_pack<([\w ]+), (\d+)> x", text)}
+    stores = {(SIZES[t] * int(n)) for t, n in re.findall(r" tt_pack<([\w ]+), (\d+)> y\d", text)}
+    for kind, sizes in (("LDG", loads), ("STG", stores)):
+        if any(size >= 16 for size in sizes):
+            wanted.append(f"{kind}.128")
+        elif 8 in sizes:
+            wanted.append(f"{kind}.64")
+    if "on tensor cores" in text:
+        wanted.append("HMMA")
+    return wanted
+
+
+def moved(text: str) -> tuple[str, str]:
+    """The bytes that a kernel moves and how many times the fewest that is; blank where they depend on sizes."""
+    found = re.search(r"^// Moves (\d+) bytes; the fewest are (\d+)\.", text, re.M)
+    if not found:
+        return "", ""
+    asked, fewest = int(found[1]), int(found[2])
+    return str(asked), f"{asked / fewest:.2f}" if fewest else ""
 
 
 def main() -> int:
@@ -119,7 +151,7 @@ def main() -> int:
     columns = ["REG", "SHARED", "STACK", "spills", *COUNTED]
     failures = 0
     if not args.quiet:
-        print(f"{'arch':8}{'kernel':34}" + "".join(f"{c:>9}" for c in columns))
+        print(f"{'arch':8}{'kernel':34}" + "".join(f"{c:>9}" for c in columns) + f"{'bytes':>12}{'/ fewest':>12}")
 
     def job(item: tuple[str, str]):
         path, arch = item
@@ -140,11 +172,13 @@ def main() -> int:
                 continue
             if not args.quiet:
                 print(f"# {title}")
-            wanted = expectations(source)
+            texts = functions(source)
             for name, row in kernels.items():
+                text = texts.get(name, "")
                 if not args.quiet:
-                    print(f"{arch:8}{name:34}" + "".join(f"{row.get(c, 0):>9}" for c in columns))
-                missing = [w for w in wanted.get(name, []) if not row.get(w, 0)]
+                    counts = "".join(f"{row.get(c, 0):>9}" for c in columns)
+                    print(f"{arch:8}{name:34}{counts}" + "".join(f"{m:>12}" for m in moved(text)))
+                missing = [w for w in expectations(text) if not row.get(w, 0)]
                 if row.get("spills", 0):
                     missing.append("no spills")
                 if missing:

@@ -2,7 +2,7 @@
 
 use super::locals::apart;
 use super::{Body, Context, Stop};
-use crate::access::{Access, Motion, accesses_of, defined, motion};
+use crate::access::{Access, Motion, accesses_of, defined, motion, slot};
 use crate::hazard::{Touch, Who};
 use crate::index::{BASE, divisible};
 use crate::names;
@@ -134,7 +134,7 @@ impl Body<'_> {
             Motion::Strided | Motion::Free => false,
         };
         let mut touch = self.touch_of(access, who)?;
-        touch.stretch = (contiguous && fixed && self.fixed(&last)).then_some((first, last));
+        touch.stretch = (contiguous && self.at_hand(&first) && self.at_hand(&last)).then_some((first, last));
         Some(touch)
     }
 
@@ -178,7 +178,8 @@ impl Body<'_> {
                     .line(format!("const tt_pack<{c}, {width}> x{dst} = tt_load<{width}>({name} + {at});")),
                 None => {
                     self.code.line(format!("tt_pack<{c}, {width}> y{};", stores.len()));
-                    stores.push(format!("tt_store({name} + {at}, y{});", stores.len()));
+                    let store = if self.written_once(*buffer) { "tt_store_only" } else { "tt_store" };
+                    stores.push(format!("{store}({name} + {at}, y{});", stores.len()));
                 }
             }
         }
@@ -213,6 +214,15 @@ impl Body<'_> {
             self.code.line(format!("{only}{store}"));
         }
         Ok(())
+    }
+}
+
+impl Body<'_> {
+    /// Whether a buffer's memory is touched by one statement alone.
+    fn written_once(&self, buffer: BufferRef) -> bool {
+        let memory = self.memory[slot(self.kernel, buffer)];
+        let here = |a: &&Access| self.memory[slot(self.kernel, a.buffer)] == memory;
+        accesses_of(&self.mapping.body).iter().filter(here).count() == 1
     }
 }
 

@@ -51,6 +51,7 @@ struct Driver {
     set_context: unsafe extern "C" fn(Handle) -> c_int,
     context: usize,
     message: Option<unsafe extern "C" fn(*mut c_char, usize) -> usize>,
+    configure: Option<unsafe extern "C" fn(*const c_char, *const c_char) -> c_int>,
 }
 
 static DRIVER: OnceLock<Driver> = OnceLock::new();
@@ -101,6 +102,7 @@ fn driver() -> &'static Driver {
             let mut context = std::ptr::null_mut();
             assert_eq!(retain(&mut context, 0), 0, "cuDevicePrimaryCtxRetain");
             let message = libc::dlsym(cuda, c"standin_last_message".as_ptr());
+            let configure = libc::dlsym(cuda, c"standin_configure".as_ptr());
             Driver {
                 compile_create: std::mem::transmute::<Handle, _>(symbol(compiler, c"nvrtcCreateProgram")),
                 compile: std::mem::transmute::<Handle, _>(symbol(compiler, c"nvrtcCompileProgram")),
@@ -120,6 +122,7 @@ fn driver() -> &'static Driver {
                 set_context: std::mem::transmute::<Handle, _>(symbol(cuda, c"cuCtxSetCurrent")),
                 context: context as usize,
                 message: (!message.is_null()).then(|| std::mem::transmute::<Handle, _>(message)),
+                configure: (!configure.is_null()).then(|| std::mem::transmute::<Handle, _>(configure)),
             }
         }
     })
@@ -136,12 +139,14 @@ fn symbol(library: Handle, name: &CStr) -> Handle {
 pub(crate) type Outcome = Result<Vec<Tensor>, (i64, i64)>;
 
 /// Compiles and runs a program. `Err` is a failure that is not the program's meaning. `None` stands for a
-/// program with a step for the host.
+/// program with a step for the host. `twice`: the stand-in runs each launch in two orders of threads and blocks,
+/// which must agree, so that a missing barrier shows.
 pub(crate) fn run(
     program: &Program,
     device: &DeviceProgram,
     inputs: &[Tensor],
     symbols: &[i64],
+    twice: bool,
 ) -> Result<Option<Outcome>, String> {
     if device.steps.iter().any(|s| matches!(s, DeviceStep::Host)) {
         return Ok(None);
@@ -150,6 +155,11 @@ pub(crate) fn run(
     let d = driver();
     // SAFETY: a context of the device that is never released.
     check(unsafe { (d.set_context)(d.context as Handle) }, "cuCtxSetCurrent")?;
+    if let Some(configure) = d.configure {
+        let value = if twice { c"1" } else { c"0" };
+        // SAFETY: two strings, which are not kept.
+        check(unsafe { configure(c"twice".as_ptr(), value.as_ptr()) }, "twice")?;
+    }
     let mut machine = Machine { d, module: std::ptr::null_mut(), memory: Vec::new() };
     machine.compile(&device.source)?;
     machine.run(program, device, inputs, symbols).map(Some)
