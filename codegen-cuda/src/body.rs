@@ -2,6 +2,7 @@
 
 mod lanes;
 mod locals;
+mod transposed;
 
 use crate::Error;
 use crate::access::{Access, accesses_of, has_vector_loop, memories, slot};
@@ -13,6 +14,7 @@ use crate::order;
 use crate::scalar;
 use locals::Place;
 use std::collections::{BTreeSet, HashMap, HashSet};
+pub(crate) use transposed::axis as transposed_axis;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{AccId, Access as Mode, BufferRef, Inst, Kernel, LoopKind, Stmt, Val};
 use ttk_ir::{Atom, DType, Expr, ReduceOp, Scalar, Unary};
@@ -98,6 +100,8 @@ pub(crate) struct Body<'a> {
     under: Vec<(u32, bool)>,
     places: Vec<Place>,
     context: Context,
+    /// Loads whose results are in shared memory.
+    staged: HashSet<u32>,
     fault: bool,
     /// Types of which the threads of the block exchange parts of accumulators.
     parts: BTreeSet<&'static str>,
@@ -127,7 +131,7 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         accs: HashMap::new(),
         sums: match mapping.group {
             Group::Lanes(_) if mapping.spread > 1 => shared_sums(kernel, mapping),
-            Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block => HashMap::new(),
+            Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block | Group::Tile(_) => HashMap::new(),
         },
         spread: false,
         warps: false,
@@ -139,13 +143,17 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         under: Vec::new(),
         places: Vec::new(),
         context: if alone { Context::Alone } else { Context::Group },
+        staged: HashSet::new(),
         fault: false,
         parts: BTreeSet::new(),
         spread_parts: BTreeSet::new(),
         scratch: Vec::new(),
     };
     body.locals()?;
-    body.block(&mapping.body)?;
+    match mapping.group {
+        Group::Tile(item) => body.tile(item)?,
+        Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block => body.block(&mapping.body)?,
+    }
     let mut code = Code::at(1);
     for c in &body.parts {
         code.line(format!("__shared__ {c} {}[{}];", parts_name(c), mapping.block / 32));
@@ -309,11 +317,14 @@ impl Body<'_> {
         let val = |v: &Val| self.val(*v).map(|(name, _)| name);
         let text = match inst {
             Inst::Const(value) => scalar::constant(*value),
-            Inst::Load { buffer, index } => {
-                self.touch(*buffer, index, false)?;
-                let place = self.element(*buffer, index)?;
-                scalar::from_memory(self.dtype(*buffer), &place)
-            }
+            Inst::Load { buffer, index } => match self.in_tile(dst.0, *buffer) {
+                Some(text) => text,
+                None => {
+                    self.touch(*buffer, index, false)?;
+                    let place = self.element(*buffer, index)?;
+                    scalar::from_memory(self.dtype(*buffer), &place)
+                }
+            },
             Inst::Read(acc) => self.read(*acc)?,
             Inst::Index(e) => format!("({})({})", scalar::register(dtype), self.expr(e)),
             Inst::CheckedIndex { value, extent } => {
@@ -359,7 +370,7 @@ impl Body<'_> {
             }
             // Read before the loop; see `vector_loop`.
             (Group::Warp | Group::Block, Context::Lane { .. }) => Ok(format!("all{}", acc.0)),
-            (Group::Thread | Group::Lanes(_), _) | (_, Context::Alone | Context::First) => {
+            (Group::Thread | Group::Lanes(_) | Group::Tile(_), _) | (_, Context::Alone | Context::First) => {
                 Err(Stop::Exchange)
             }
         }
@@ -571,7 +582,7 @@ impl Body<'_> {
             match self.mapping.group {
                 Group::Warp => self.code.line("__syncwarp();"),
                 Group::Block => self.code.line("__syncthreads();"),
-                Group::Thread | Group::Lanes(_) => return Err(Stop::Exchange),
+                Group::Thread | Group::Lanes(_) | Group::Tile(_) => return Err(Stop::Exchange),
             }
             self.hazards.clear();
         }

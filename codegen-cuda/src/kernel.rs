@@ -4,7 +4,7 @@ use crate::Error;
 use crate::access::for_each_loop;
 use crate::body::{self, Printed, Stop};
 use crate::index::{self, Width, fits};
-use crate::mapping::{Group, Mapping, candidates};
+use crate::mapping::{Group, Mapping, TILE, candidates};
 use crate::names::{self, Code, places};
 use crate::scalar;
 use crate::traffic::{Traffic, traffic};
@@ -93,6 +93,7 @@ fn shape(mapping: &Mapping) -> String {
         Group::Lanes(n) => format!("{n} threads each"),
         Group::Warp => "a warp each".to_string(),
         Group::Block => "a block each".to_string(),
+        Group::Tile(_) => format!("a block for tiles of {TILE} by {TILE}"),
     };
     let group = if mapping.spread > 1 && matches!(mapping.group, Group::Lanes(_)) {
         format!("{group} and {} for the sums of each", mapping.spread)
@@ -116,6 +117,9 @@ fn parameter(kernel: &Kernel, p: u32) -> String {
 /// Which item this thread has, and which lane of it.
 fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
     let ranges = Ranges::new();
+    if let Group::Tile(item) = mapping.group {
+        return tile_prologue(code, mapping, width, item);
+    }
     let c = width.c_type();
     let count = mapping.count();
     let (block, lanes) = (mapping.block, mapping.lanes());
@@ -149,6 +153,7 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
             code.line(format!("const {c} item = {wide}blockIdx.x * {} + (int)threadIdx.x / 32;", block / 32));
             code.line("const int lane = (int)threadIdx.x % 32;");
         }
+        Group::Tile(_) => {}
         Group::Block => {
             code.line(format!("const {c} item = {wide}blockIdx.x;"));
             code.line("const int lane = (int)threadIdx.x;");
@@ -165,6 +170,31 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
         let begin = index::sum(&l.begin, width, &ranges);
         let begin = if l.begin.is_zero() { String::new() } else { format!("{begin} + ") };
         code.line(format!("const {c} i{} = {begin}{at};", l.var));
+        rest = format!("{rest} / {length}");
+    }
+}
+
+/// Where the tile of this block begins, along the lanes and along one of the items' loops; and the other ones.
+fn tile_prologue(code: &mut Code, mapping: &Mapping, width: Width, item: u32) {
+    let ranges = Ranges::new();
+    let (along, lanes, _) = mapping.tiles(item);
+    let c = width.c_type();
+    let begin = |e: &Expr| {
+        if e.is_zero() { String::new() } else { format!("{} + ", index::sum(e, width, &ranges)) }
+    };
+    code.line(format!("const {c} block = ({c})blockIdx.x;"));
+    let (lanes, along) = (index::operand(&lanes, width, &ranges), index::operand(&along, width, &ranges));
+    if let Some((_, first, _, _)) = mapping.lane_loop() {
+        code.line(format!("const {c} lane0 = {}block % {lanes} * {TILE};", begin(first)));
+    }
+    let mut rest = format!("block / {lanes} / {along}");
+    for l in mapping.items.iter().rev() {
+        if l.var == item {
+            code.line(format!("const {c} item0 = {}block / {lanes} % {along} * {TILE};", begin(&l.begin)));
+            continue;
+        }
+        let length = index::operand(&l.length(), width, &ranges);
+        code.line(format!("const {c} i{} = {}{rest} % {length};", l.var, begin(&l.begin)));
         rest = format!("{rest} / {length}");
     }
 }

@@ -17,7 +17,12 @@ pub(crate) enum Group {
     Warp,
     /// All threads of a block.
     Block,
+    /// None: a block takes a square tile of items along this variable and of lanes.
+    Tile(u32),
 }
+
+/// Items and lanes of a tile.
+pub(crate) const TILE: i64 = 32;
 
 /// A loop whose iterations are items.
 #[derive(Clone, Debug)]
@@ -63,19 +68,49 @@ impl Mapping {
             Group::Lanes(n) => n,
             Group::Warp => 32,
             Group::Block => self.block,
+            Group::Tile(_) => 1,
         }
+    }
+
+    /// The vector loop that is all an item has beside scalars: its variable, begin, end and body.
+    pub(crate) fn lane_loop(&self) -> Option<(u32, &Expr, &Expr, &[Stmt])> {
+        let (Stmt::For { var, begin, end, kind: LoopKind::Vector, body }, before) = self.body.split_last()?
+        else {
+            return None;
+        };
+        let scalars = before.iter().all(|s| matches!(s, Stmt::Let { .. }));
+        (scalars && outer_accumulators(body).is_empty()).then_some((var.0, begin, end, body))
+    }
+
+    /// Tiles along the items' variable and along the lanes, and how many items there are beside.
+    pub(crate) fn tiles(&self, item: u32) -> (Expr, Expr, Expr) {
+        let tiles = |n: &Expr| n.offset(TILE - 1).floor_div(&Expr::constant(TILE));
+        let (mut along, mut others) = (Expr::constant(1), Expr::constant(1));
+        for l in &self.items {
+            if l.var == item {
+                along = tiles(&l.length());
+            } else {
+                others = others.mul(&l.length());
+            }
+        }
+        let lanes = self.lane_loop().map_or(Expr::constant(1), |(_, begin, end, _)| tiles(&end.sub(begin)));
+        (along, lanes, others)
     }
 
     /// Threads of a block that have different lanes or items.
     pub(crate) fn across(&self) -> i64 {
         match self.group {
             Group::Lanes(_) => self.block / self.spread,
-            Group::Thread | Group::Warp | Group::Block => self.block,
+            Group::Thread | Group::Warp | Group::Block | Group::Tile(_) => self.block,
         }
     }
 
     /// Blocks of a launch.
     pub(crate) fn grid(&self) -> Expr {
+        if let Group::Tile(item) = self.group {
+            let (along, lanes, others) = self.tiles(item);
+            return along.mul(&lanes).mul(&others);
+        }
         let (threads, across) = (self.count().scale(self.lanes()), self.across());
         threads.offset(across - 1).floor_div(&Expr::constant(across))
     }
@@ -95,7 +130,7 @@ const BLOCK: i64 = 256;
 /// A vector loop of this many iterations at most is no work for several threads that have to join results.
 const SHORT: i64 = 4;
 /// Up to this many vectors a row is left to a group made to measure.
-const MEASURED: i64 = 128;
+const MEASURED: i64 = 511;
 
 /// Ways to map a kernel, the best first. The first that needs no barrier it cannot have is taken; the last
 /// one, a thread for each item, needs none.
@@ -137,6 +172,9 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
             None => with(Group::Block, BLOCK, width),
         }
     } else {
+        if let Some(item) = crate::body::transposed_axis(kernel, &thread) {
+            out.push(with(Group::Tile(item), BLOCK, 1));
+        }
         if facts.strided_lanes {
             out.push(with(Group::Thread, BLOCK, 1));
         }

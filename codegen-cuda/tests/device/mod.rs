@@ -4,6 +4,9 @@
 //! `TTK_CUDA_LIBRARIES` names a directory with `libcuda.so.1` and `libnvrtc.so`; without it the stand-in is
 //! built.
 
+// The types are those of the fields, a few lines above.
+#![allow(clippy::missing_transmute_annotations)]
+
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::path::{Path, PathBuf};
