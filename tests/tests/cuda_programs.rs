@@ -2,7 +2,7 @@
 
 mod standin;
 
-use standin::{Standin, devices};
+use standin::{Standin, devices, prepare};
 use std::path::Path;
 use ttk_codegen_cuda::{Options, emit};
 use ttk_ir::eval::Tensor;
@@ -10,7 +10,7 @@ use ttk_ir::program::eval::eval;
 use ttk_ir::testing::{GraphOptions, Values, random_graph, random_inputs};
 use ttk_ir::{DType, Graph};
 use ttk_passes::{LowerOptions, lower};
-use ttk_runtime::cuda::{CudaPlan, Device, DeviceBuffer, release_devices};
+use ttk_runtime::cuda::{Device, DeviceBuffer, release_devices};
 
 fn close(got: &Tensor, want: &Tensor) -> Result<(), String> {
     let near = match want.dtype {
@@ -29,7 +29,7 @@ fn check(graph: &Graph, device: &Device) -> Result<usize, String> {
     let program = lower(graph, &options).map_err(|e| e.to_string())?;
     let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 3 + i).collect();
     let on_device = emit(&program, &Options::default()).map_err(|e| e.to_string())?;
-    let plan = CudaPlan::new(program.clone(), on_device, device).map_err(|e| e.to_string())?;
+    let plan = prepare(program.clone(), on_device, device).map_err(|e| e.to_string())?;
     for round in 0..4 {
         let inputs = random_inputs(&program.inputs, &symbols, round, Values::Tame);
         let Ok(want) = eval(&program, &inputs, &symbols) else { continue };
