@@ -2,17 +2,19 @@
 
 mod lanes;
 mod locals;
+mod transposed;
 
 use crate::Error;
 use crate::access::{Access, accesses_of, has_vector_loop, memories, slot};
 use crate::hazard::{Hazards, Touch, Who};
 use crate::index::{self, Width};
-use crate::mapping::{Group, Mapping, outer_accumulators, shared_sums};
+use crate::mapping::{Group, Mapping, Phase, outer_accumulators, shared_sums};
 use crate::names::{self, Code};
 use crate::order;
 use crate::scalar;
 use locals::Place;
 use std::collections::{BTreeSet, HashMap, HashSet};
+pub(crate) use transposed::axis as transposed_axis;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{AccId, Access as Mode, BufferRef, Inst, Kernel, LoopKind, Stmt, Val};
 use ttk_ir::{Atom, DType, Expr, ReduceOp, Scalar, Unary};
@@ -98,6 +100,10 @@ pub(crate) struct Body<'a> {
     under: Vec<(u32, bool)>,
     places: Vec<Place>,
     context: Context,
+    /// The parts of sums are stored: nothing is left to do.
+    done: bool,
+    /// Loads whose results are in shared memory.
+    staged: HashSet<u32>,
     fault: bool,
     /// Types of which the threads of the block exchange parts of accumulators.
     parts: BTreeSet<&'static str>,
@@ -126,8 +132,10 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         vals: HashMap::new(),
         accs: HashMap::new(),
         sums: match mapping.group {
-            Group::Lanes(_) if mapping.spread > 1 => shared_sums(kernel, mapping),
-            Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block => HashMap::new(),
+            Group::Lanes(_) if mapping.spread > 1 || mapping.phase != Phase::Whole => {
+                shared_sums(kernel, mapping)
+            }
+            Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block | Group::Tile(_) => HashMap::new(),
         },
         spread: false,
         warps: false,
@@ -139,13 +147,18 @@ pub(crate) fn print(kernel: &Kernel, mapping: &Mapping, width: Width) -> Result<
         under: Vec::new(),
         places: Vec::new(),
         context: if alone { Context::Alone } else { Context::Group },
+        done: false,
+        staged: HashSet::new(),
         fault: false,
         parts: BTreeSet::new(),
         spread_parts: BTreeSet::new(),
         scratch: Vec::new(),
     };
     body.locals()?;
-    body.block(&mapping.body)?;
+    match mapping.group {
+        Group::Tile(item) => body.tile(item)?,
+        Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block => body.block(&mapping.body)?,
+    }
     let mut code = Code::at(1);
     for c in &body.parts {
         code.line(format!("__shared__ {c} {}[{}];", parts_name(c), mapping.block / 32));
@@ -194,7 +207,12 @@ fn joined(stmts: &[Stmt]) -> Result<HashMap<u32, ReduceOp>, Stop> {
 impl Body<'_> {
     fn block(&mut self, stmts: &[Stmt]) -> Result<(), Stop> {
         let mark = self.ranges.mark();
-        stmts.iter().try_for_each(|s| self.stmt(s))?;
+        for stmt in stmts {
+            // What follows the sums is another function's.
+            if !self.done {
+                self.stmt(stmt)?;
+            }
+        }
         self.ranges.reset(mark);
         Ok(())
     }
@@ -309,11 +327,14 @@ impl Body<'_> {
         let val = |v: &Val| self.val(*v).map(|(name, _)| name);
         let text = match inst {
             Inst::Const(value) => scalar::constant(*value),
-            Inst::Load { buffer, index } => {
-                self.touch(*buffer, index, false)?;
-                let place = self.element(*buffer, index)?;
-                scalar::from_memory(self.dtype(*buffer), &place)
-            }
+            Inst::Load { buffer, index } => match self.in_tile(dst.0, *buffer) {
+                Some(text) => text,
+                None => {
+                    self.touch(*buffer, index, false)?;
+                    let place = self.element(*buffer, index)?;
+                    scalar::from_memory(self.dtype(*buffer), &place)
+                }
+            },
             Inst::Read(acc) => self.read(*acc)?,
             Inst::Index(e) => format!("({})({})", scalar::register(dtype), self.expr(e)),
             Inst::CheckedIndex { value, extent } => {
@@ -359,7 +380,7 @@ impl Body<'_> {
             }
             // Read before the loop; see `vector_loop`.
             (Group::Warp | Group::Block, Context::Lane { .. }) => Ok(format!("all{}", acc.0)),
-            (Group::Thread | Group::Lanes(_), _) | (_, Context::Alone | Context::First) => {
+            (Group::Thread | Group::Lanes(_) | Group::Tile(_), _) | (_, Context::Alone | Context::First) => {
                 Err(Stop::Exchange)
             }
         }
@@ -401,18 +422,35 @@ impl Body<'_> {
             self.block(body)?;
             self.code.close();
             self.warps = false;
+        } else if let (Some(sums), Phase::Join) = (&shared, self.mapping.phase) {
+            self.chunk_sums(sums);
         } else if let Some(sums) = shared {
             let parts = self.mapping.spread;
-            let first = if begin_text == "0" { "part".to_string() } else { format!("{begin_text} + part") };
+            let chunked = self.mapping.phase == Phase::Parts && !sums.is_empty();
+            let (mut first, mut last) = (begin_text.clone(), end_text.clone());
+            if chunked {
+                let chunks = self.mapping.chunks;
+                let length = self.expr(&end.sub(begin));
+                self.code.line(format!("const {c} each = ({length} + {}) / {chunks};", chunks - 1));
+                let from = if first == "0" { String::new() } else { format!("{first} + ") };
+                self.code.line(format!("const {c} first = {from}chunk * each;"));
+                self.code.line(format!("const {c} last = first + each < {last} ? first + each : {last};"));
+                (first, last) = ("first".to_string(), "last".to_string());
+            }
+            let first = if first == "0" { "part".to_string() } else { format!("{first} + part") };
             self.spread = true;
             self.code.pragma("unroll 4");
-            self.code.open(format!("for ({c} i{var} = {first}; i{var} < {end_text}; i{var} += {parts})"));
+            self.code.open(format!("for ({c} i{var} = {first}; i{var} < {last}; i{var} += {parts})"));
             let before = self.hazards.clone();
             self.block(body)?;
             self.hazards.join(&before);
             self.code.close();
             self.spread = false;
             self.join_parts(&sums);
+            if chunked {
+                self.chunk_sums(&sums);
+                self.done = true;
+            }
         } else if self.context != Context::Group || apart {
             let before = self.hazards.clone();
             self.code.open(head);
@@ -444,6 +482,32 @@ impl Body<'_> {
                 self.mapping.across(),
                 spread_name(c)
             ));
+        }
+    }
+
+    /// Stores the sums of a chunk to scratch, or adds up those of all chunks.
+    fn chunk_sums(&mut self, sums: &[(u32, ReduceOp)]) {
+        let mapping = self.mapping;
+        let threads = mapping.count().scale(mapping.lanes());
+        let all = self.expr(&threads);
+        for (l, op) in sums {
+            let dtype = self.kernel.locals[*l as usize].dtype;
+            let name = names::buffer(self.kernel, BufferRef::Local(*l));
+            // One lane is one element: see `columns` in `mapping`.
+            let place = |chunk: &str| format!("{name}_parts[(long long){chunk} * ({all}) + thread]");
+            if mapping.phase == Phase::Parts {
+                self.code.line(format!("if (part == 0) {} = {name}[0];", place("chunk")));
+            } else {
+                let join = scalar::joiner(*op, dtype);
+                self.code.pragma("unroll 8");
+                self.code.line(format!(
+                    "for (int chunk = 0; chunk < {}; ++chunk) {name}[0] = {join}::join({name}[0], {});",
+                    mapping.chunks,
+                    place("chunk")
+                ));
+            }
+            let len = threads.scale(mapping.chunks);
+            self.scratch.push(Scratch { name: format!("{name}_parts"), dtype, len });
         }
     }
 
@@ -571,7 +635,7 @@ impl Body<'_> {
             match self.mapping.group {
                 Group::Warp => self.code.line("__syncwarp();"),
                 Group::Block => self.code.line("__syncthreads();"),
-                Group::Thread | Group::Lanes(_) => return Err(Stop::Exchange),
+                Group::Thread | Group::Lanes(_) | Group::Tile(_) => return Err(Stop::Exchange),
             }
             self.hazards.clear();
         }

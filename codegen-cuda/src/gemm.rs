@@ -107,7 +107,8 @@ pub(crate) fn print(p: &Product<'_>, name: &str, sizes: &mut Arguments) -> Optio
     code.line(format!("const long long col0 = blockIdx.x % {tn} * {}ll;", tile.n));
     code.line(format!("const long long row0 = blockIdx.x / {tn} % {tm} * {}ll;", tile.m));
     for (name, view) in [("a", &p.a), ("b", &p.b), ("c", &p.c)] {
-        if !view.offset.is_zero() && !(name == "c" && parts > 1) {
+        let kept_apart = name == "c" && parts > 1;
+        if !view.offset.is_zero() && !kept_apart {
             code.line(format!("{name} += {};", sizes.number(&view.offset)));
         }
     }

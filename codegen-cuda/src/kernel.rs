@@ -4,8 +4,8 @@ use crate::Error;
 use crate::access::for_each_loop;
 use crate::body::{self, Printed, Stop};
 use crate::index::{self, Width, fits};
-use crate::mapping::{Group, Mapping, candidates};
-use crate::names::{self, Code, places};
+use crate::mapping::{Group, Mapping, Phase, TILE, candidates};
+use crate::names::{self, Code, Names, places};
 use crate::scalar;
 use crate::traffic::{Traffic, traffic};
 use std::collections::HashSet;
@@ -16,6 +16,7 @@ use ttk_ir::{Atom, DType, Expr};
 /// A printed function and how it is launched. Expressions are over the kernel's symbols.
 #[derive(Debug)]
 pub(crate) struct Function {
+    pub(crate) name: String,
     pub(crate) text: String,
     pub(crate) block: u32,
     pub(crate) grid: Expr,
@@ -27,13 +28,29 @@ pub(crate) struct Function {
     pub(crate) fault: bool,
 }
 
-/// Prints a kernel under a name, by the best mapping that fits.
-pub(crate) fn print(kernel: &Kernel, name: &str) -> Result<Function, Error> {
+/// Prints a kernel, by the best mapping that fits: one function, or two that are launched one after the other
+/// with the same arguments.
+pub(crate) fn print(kernel: &Kernel, names: &mut Names) -> Result<Vec<Function>, Error> {
     let mut last = None;
     for mapping in candidates(kernel) {
         let width = width(kernel, &mapping);
         match body::print(kernel, &mapping, width) {
-            Ok(printed) => return Ok(function(kernel, name, &mapping, width, printed)),
+            Ok(printed) if mapping.phase == Phase::Whole => {
+                return Ok(vec![function(kernel, &names.fresh(&kernel.name), &mapping, width, printed)]);
+            }
+            Ok(printed) => {
+                let parts = names.fresh(&format!("{}_parts", kernel.name));
+                let parts = function(kernel, &parts, &mapping, width, printed);
+                let mapping = mapping.joining();
+                match body::print(kernel, &mapping, width) {
+                    Ok(printed) => {
+                        let joined = function(kernel, &names.fresh(&kernel.name), &mapping, width, printed);
+                        return Ok(vec![parts, joined]);
+                    }
+                    Err(Stop::Exchange) => last = Some(mapping),
+                    Err(Stop::Bad(error)) => return Err(error),
+                }
+            }
             Err(Stop::Exchange) => last = Some(mapping),
             Err(Stop::Bad(error)) => return Err(error),
         }
@@ -49,7 +66,9 @@ fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printe
     let lines = places(&kernel.locs);
     let from = if lines.is_empty() { String::new() } else { format!(", from {lines}") };
     code.line(format!("// {}{from}: {}.", kernel.name, shape(mapping)));
-    if let Some(Traffic { asked, fewest }) = traffic(kernel, mapping) {
+    if mapping.phase != Phase::Join
+        && let Some(Traffic { asked, fewest }) = traffic(kernel, mapping)
+    {
         code.line(format!("// Moves {asked} bytes; the fewest are {fewest}."));
     }
     let mut params: Vec<String> = (0..kernel.params.len() as u32).map(|p| parameter(kernel, p)).collect();
@@ -74,6 +93,7 @@ fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printe
         s.len.scale(size).offset(15).floor_div(&Expr::constant(16)).scale(16)
     };
     Function {
+        name: name.to_string(),
         text: code.text,
         block: mapping.block as u32,
         grid: mapping.grid(),
@@ -93,6 +113,7 @@ fn shape(mapping: &Mapping) -> String {
         Group::Lanes(n) => format!("{n} threads each"),
         Group::Warp => "a warp each".to_string(),
         Group::Block => "a block each".to_string(),
+        Group::Tile(_) => format!("a block for tiles of {TILE} by {TILE}"),
     };
     let group = if mapping.spread > 1 && matches!(mapping.group, Group::Lanes(_)) {
         format!("{group} and {} for the sums of each", mapping.spread)
@@ -101,7 +122,12 @@ fn shape(mapping: &Mapping) -> String {
     };
     let width =
         if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
-    format!("{items}, {group}{width}")
+    let phase = match mapping.phase {
+        Phase::Whole => String::new(),
+        Phase::Parts => format!(", sums in {} chunks", mapping.chunks),
+        Phase::Join => format!(", sums of {} chunks", mapping.chunks),
+    };
+    format!("{items}, {group}{width}{phase}")
 }
 
 fn parameter(kernel: &Kernel, p: u32) -> String {
@@ -116,6 +142,9 @@ fn parameter(kernel: &Kernel, p: u32) -> String {
 /// Which item this thread has, and which lane of it.
 fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
     let ranges = Ranges::new();
+    if let Group::Tile(item) = mapping.group {
+        return tile_prologue(code, mapping, width, item);
+    }
     let c = width.c_type();
     let count = mapping.count();
     let (block, lanes) = (mapping.block, mapping.lanes());
@@ -130,9 +159,13 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
         Group::Lanes(n) => {
             let across = mapping.across();
             if mapping.spread > 1 {
-                code.line(format!(
-                    "const {c} thread = {wide}blockIdx.x * {across} + (int)threadIdx.x % {across};"
-                ));
+                let mut block = format!("{wide}blockIdx.x");
+                if mapping.phase == Phase::Parts {
+                    let blocks = index::operand(&mapping.blocks_of_chunk(), width, &ranges);
+                    code.line(format!("const {c} chunk = {wide}blockIdx.x / {blocks};"));
+                    block = format!("{wide}blockIdx.x % {blocks}");
+                }
+                code.line(format!("const {c} thread = {block} * {across} + (int)threadIdx.x % {across};"));
                 code.line(format!("const int part = (int)threadIdx.x / {across};"));
             } else {
                 code.line(format!("const {c} thread = {wide}blockIdx.x * {block} + (int)threadIdx.x;"));
@@ -149,6 +182,7 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
             code.line(format!("const {c} item = {wide}blockIdx.x * {} + (int)threadIdx.x / 32;", block / 32));
             code.line("const int lane = (int)threadIdx.x % 32;");
         }
+        Group::Tile(_) => {}
         Group::Block => {
             code.line(format!("const {c} item = {wide}blockIdx.x;"));
             code.line("const int lane = (int)threadIdx.x;");
@@ -165,6 +199,31 @@ fn prologue(code: &mut Code, mapping: &Mapping, width: Width) {
         let begin = index::sum(&l.begin, width, &ranges);
         let begin = if l.begin.is_zero() { String::new() } else { format!("{begin} + ") };
         code.line(format!("const {c} i{} = {begin}{at};", l.var));
+        rest = format!("{rest} / {length}");
+    }
+}
+
+/// Where the tile of this block begins, along the lanes and along one of the items' loops; and the other ones.
+fn tile_prologue(code: &mut Code, mapping: &Mapping, width: Width, item: u32) {
+    let ranges = Ranges::new();
+    let (along, lanes, _) = mapping.tiles(item);
+    let c = width.c_type();
+    let begin = |e: &Expr| {
+        if e.is_zero() { String::new() } else { format!("{} + ", index::sum(e, width, &ranges)) }
+    };
+    code.line(format!("const {c} block = ({c})blockIdx.x;"));
+    let (lanes, along) = (index::operand(&lanes, width, &ranges), index::operand(&along, width, &ranges));
+    if let Some((_, first, _, _)) = mapping.lane_loop() {
+        code.line(format!("const {c} lane0 = {}block % {lanes} * {TILE};", begin(first)));
+    }
+    let mut rest = format!("block / {lanes} / {along}");
+    for l in mapping.items.iter().rev() {
+        if l.var == item {
+            code.line(format!("const {c} item0 = {}block / {lanes} % {along} * {TILE};", begin(&l.begin)));
+            continue;
+        }
+        let length = index::operand(&l.length(), width, &ranges);
+        code.line(format!("const {c} i{} = {}{rest} % {length};", l.var, begin(&l.begin)));
         rest = format!("{rest} / {length}");
     }
 }

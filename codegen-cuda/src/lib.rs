@@ -21,7 +21,13 @@
 //!   shared memory, or in scratch memory if it is large;
 //! - between a write and a read of the same memory by different threads stands a barrier.
 //!
-//! `mapping` chooses the group, `body` prints the statements.
+//! Where the same elements are read along one axis and written along another, a block takes a tile of items and
+//! lanes through shared memory. Long sums down columns are shared by the threads of a block, and by several
+//! blocks whose parts a second function joins. No result depends on the order in which threads run: there are no
+//! atomic operations but for the report of an index out of range.
+//!
+//! `mapping` chooses the group, `body` prints the statements. Products of matrices (`gemm`), sorting (`sort`) and
+//! random words (`random`) have functions of their own.
 
 mod access;
 mod body;

@@ -17,7 +17,12 @@ pub(crate) enum Group {
     Warp,
     /// All threads of a block.
     Block,
+    /// None: a block takes a square tile of items along this variable and of lanes.
+    Tile(u32),
 }
+
+/// Items and lanes of a tile.
+pub(crate) const TILE: i64 = 32;
 
 /// A loop whose iterations are items.
 #[derive(Clone, Debug)]
@@ -48,6 +53,20 @@ pub(crate) struct Mapping {
     /// How many threads share the serial sums of a lane, each with some of the terms. More than one only
     /// for [`Group::Lanes`] and [`Group::Block`].
     pub(crate) spread: i64,
+    /// How many blocks share the terms of a sum down columns, whose parts a second function joins.
+    pub(crate) chunks: i64,
+    /// Which of the two functions this is for.
+    pub(crate) phase: Phase,
+}
+
+/// What a function computes of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    Whole,
+    /// Parts of sums, up to and with the loop that makes them.
+    Parts,
+    /// The rest, where that loop is the sum of the parts.
+    Join,
 }
 
 impl Mapping {
@@ -63,21 +82,62 @@ impl Mapping {
             Group::Lanes(n) => n,
             Group::Warp => 32,
             Group::Block => self.block,
+            Group::Tile(_) => 1,
         }
+    }
+
+    /// The vector loop that is all an item has beside scalars: its variable, begin, end and body.
+    pub(crate) fn lane_loop(&self) -> Option<(u32, &Expr, &Expr, &[Stmt])> {
+        let (Stmt::For { var, begin, end, kind: LoopKind::Vector, body }, before) = self.body.split_last()?
+        else {
+            return None;
+        };
+        let scalars = before.iter().all(|s| matches!(s, Stmt::Let { .. }));
+        (scalars && outer_accumulators(body).is_empty()).then_some((var.0, begin, end, body))
+    }
+
+    /// Tiles along the items' variable and along the lanes, and how many items there are beside.
+    pub(crate) fn tiles(&self, item: u32) -> (Expr, Expr, Expr) {
+        let tiles = |n: &Expr| n.offset(TILE - 1).floor_div(&Expr::constant(TILE));
+        let (mut along, mut others) = (Expr::constant(1), Expr::constant(1));
+        for l in &self.items {
+            if l.var == item {
+                along = tiles(&l.length());
+            } else {
+                others = others.mul(&l.length());
+            }
+        }
+        let lanes = self.lane_loop().map_or(Expr::constant(1), |(_, begin, end, _)| tiles(&end.sub(begin)));
+        (along, lanes, others)
     }
 
     /// Threads of a block that have different lanes or items.
     pub(crate) fn across(&self) -> i64 {
         match self.group {
             Group::Lanes(_) => self.block / self.spread,
-            Group::Thread | Group::Warp | Group::Block => self.block,
+            Group::Thread | Group::Warp | Group::Block | Group::Tile(_) => self.block,
         }
     }
 
     /// Blocks of a launch.
     pub(crate) fn grid(&self) -> Expr {
+        if let Group::Tile(item) = self.group {
+            let (along, lanes, others) = self.tiles(item);
+            return along.mul(&lanes).mul(&others);
+        }
+        let chunks = if self.phase == Phase::Parts { self.chunks } else { 1 };
+        self.blocks_of_chunk().scale(chunks)
+    }
+
+    /// Blocks that have different items or lanes.
+    pub(crate) fn blocks_of_chunk(&self) -> Expr {
         let (threads, across) = (self.count().scale(self.lanes()), self.across());
         threads.offset(across - 1).floor_div(&Expr::constant(across))
+    }
+
+    /// The mapping of the function that joins the parts of this one's.
+    pub(crate) fn joining(&self) -> Mapping {
+        Mapping { phase: Phase::Join, spread: 1, block: BLOCK, ..self.clone() }
     }
 
     /// What is known in an item.
@@ -95,7 +155,7 @@ const BLOCK: i64 = 256;
 /// A vector loop of this many iterations at most is no work for several threads that have to join results.
 const SHORT: i64 = 4;
 /// Up to this many vectors a row is left to a group made to measure.
-const MEASURED: i64 = 128;
+const MEASURED: i64 = 511;
 
 /// Ways to map a kernel, the best first. The first that needs no barrier it cannot have is taken; the last
 /// one, a thread for each item, needs none.
@@ -110,7 +170,16 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
     if has_vector_loop(&body) {
         order::collapse(kernel, &mut items, &mut body);
     }
-    let thread = Mapping { items, body, group: Group::Thread, block: 128, width: 1, spread: 1 };
+    let thread = Mapping {
+        items,
+        body,
+        group: Group::Thread,
+        block: 128,
+        width: 1,
+        spread: 1,
+        chunks: 1,
+        phase: Phase::Whole,
+    };
     if !has_vector_loop(&thread.body) {
         return vec![thread];
     }
@@ -137,6 +206,9 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
             None => with(Group::Block, BLOCK, width),
         }
     } else {
+        if let Some(item) = crate::body::transposed_axis(kernel, &thread) {
+            out.push(with(Group::Tile(item), BLOCK, 1));
+        }
         if facts.strided_lanes {
             out.push(with(Group::Thread, BLOCK, 1));
         }
@@ -178,7 +250,35 @@ fn columns(kernel: &Kernel, thread: &Mapping, trips: i64) -> Option<Mapping> {
     }
     let spread = if longest >= 128 { 32 } else { 8 };
     let group = Group::Lanes(trips);
-    Some(Mapping { group, block: ACROSS * spread, width: 1, spread, ..thread.clone() })
+    let blocks = threads.as_const().map(|n| n / ACROSS);
+    let chunks = if in_chunks(thread, &sums) { chunks(blocks, longest, spread) } else { 1 };
+    let phase = if chunks > 1 { Phase::Parts } else { Phase::Whole };
+    Some(Mapping { group, block: ACROSS * spread, width: 1, spread, chunks, phase, ..thread.clone() })
+}
+
+/// Blocks that keep a large device busy.
+const BLOCKS: i64 = 132;
+/// Terms that a thread should have of a chunk at least.
+const TERMS: i64 = 8;
+
+/// How many blocks share the terms of sums that `blocks` blocks would make, each with `terms` terms.
+fn chunks(blocks: Option<i64>, terms: i64, spread: i64) -> i64 {
+    blocks.map_or(1, |b| (2 * BLOCKS / b.max(1)).min(terms / (spread * TERMS)).clamp(1, 64))
+}
+
+/// Whether a kernel can be cut after its sums: one loop makes them, nothing is stored before it, and the rest is
+/// little work.
+fn in_chunks(mapping: &Mapping, sums: &HashMap<u32, Vec<(u32, ReduceOp)>>) -> bool {
+    let serial = |s: &&Stmt| matches!(s, Stmt::For { kind: LoopKind::Serial, .. });
+    let stores = |stmts: &[Stmt]| {
+        accesses_of(stmts).iter().any(|a| a.write && matches!(a.buffer, BufferRef::Param(_)))
+    };
+    let Some(at) = mapping.body.iter().position(|s| serial(&s)) else { return false };
+    let adds = match &mapping.body[at] {
+        Stmt::For { var, .. } => sums.get(&var.0).is_some_and(|s| !s.is_empty()),
+        _ => false,
+    };
+    adds && !stores(&mapping.body[..at]) && mapping.body.iter().filter(serial).count() == 1
 }
 
 /// Threads that keep a large device busy.

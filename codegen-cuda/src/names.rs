@@ -96,8 +96,9 @@ pub(crate) fn buffer(kernel: &Kernel, buffer: BufferRef) -> String {
     // Values, variables and the like are a letter and a number.
     let base = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let numbered =
-        base.len() < name.len() && ["x", "y", "v", "i", "j", "k", "s", "acc", "all"].contains(&base);
-    let known = ["item", "lane", "part", "thread", "fault", "e"].contains(&name.as_str());
+        base.len() < name.len() && ["x", "y", "v", "i", "j", "k", "s", "acc", "all", "tile"].contains(&base);
+    let known = ["item", "lane", "part", "thread", "fault", "e", "x", "y", "r", "block", "item0", "lane0"]
+        .contains(&name.as_str());
     let all = (0..kernel.params.len() as u32)
         .map(BufferRef::Param)
         .chain((0..kernel.locals.len() as u32).map(BufferRef::Local));

@@ -165,7 +165,7 @@ struct Emitter<'a> {
     text: String,
     /// Device functions that some of them need.
     helpers: Vec<&'static str>,
-    printed: HashMap<Version, (u32, kernel::Function)>,
+    printed: HashMap<Version, Vec<(u32, kernel::Function)>>,
     sizes: HashMap<u32, HashSet<Vec<Option<i64>>>>,
     step: usize,
     /// Pieces of scratch that the step has taken.
@@ -180,7 +180,7 @@ impl Emitter<'_> {
             // How much work a launch is says nothing about its result.
             Action::Launch { kernel, buffers, symbols, work: _ } => {
                 let buffers: Vec<Argument> = buffers.iter().map(|b| Argument::Buffer(*b)).collect();
-                Ok(DeviceStep::Launch(vec![self.launch(*kernel, buffers, symbols, false)?]))
+                Ok(DeviceStep::Launch(self.launch(*kernel, buffers, symbols, false)?))
             }
             Action::Gemm(gemm) => self.gemm(gemm),
             Action::RandomBits { stream: RandomStream::Philox, state, output } => {
@@ -199,14 +199,14 @@ impl Emitter<'_> {
         self.program.kernels.get(id as usize).ok_or(missing)
     }
 
-    /// A launch of a kernel on buffers, with the values of its symbols.
+    /// Launches of a kernel on buffers, with the values of its symbols.
     fn launch(
         &mut self,
         id: u32,
         buffers: Vec<Argument>,
         symbols: &[Expr],
         packs: bool,
-    ) -> Result<Launch, Error> {
+    ) -> Result<Vec<Launch>, Error> {
         let known: Vec<Option<i64>> = symbols.iter().map(Expr::as_const).collect();
         let few = self.sizes.get(&id).is_none_or(|s| s.len() <= SPECIAL);
         let sizes = if few { known } else { vec![None; symbols.len()] };
@@ -216,28 +216,41 @@ impl Emitter<'_> {
             if packs {
                 kernel = all_items(kernel);
             }
-            let name = self.names.fresh(&kernel.name);
-            let function = kernel::print(&kernel, &name)?;
-            let number = self.function(&name, &function.text, function.block);
-            self.printed.insert(version.clone(), (number, function));
+            let mut printed = Vec::new();
+            for function in kernel::print(&kernel, &mut self.names)? {
+                let number = self.function(&function.name, &function.text, function.block);
+                printed.push((number, function));
+            }
+            self.printed.insert(version.clone(), printed);
         }
-        // It has been put there above.
-        let (number, function) = &self.printed[&version];
-        let (number, scratch, fault) = (*number, function.scratch.clone(), function.fault);
         let bind = |e: &Expr| {
             e.substitute(&mut |a| match a {
                 Atom::Symbol(s) => symbols.get(*s as usize).cloned(),
                 Atom::Var(_) | Atom::Value(_) | Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => None,
             })
         };
-        let grid = bind(&function.grid);
-        let mut arguments = buffers;
-        arguments.extend(function.symbols.iter().map(|s| Argument::Integer(bind(&Expr::symbol(*s)))));
-        for bytes in scratch {
-            arguments.push(self.scratch(bind(&bytes)));
+        // It has been put there above. Functions of one kernel share their scratch.
+        let bytes: Vec<Expr> =
+            self.printed[&version].iter().flat_map(|(_, f)| &f.scratch).map(bind).collect();
+        let each = self.printed[&version].first().map_or(0, |(_, f)| f.scratch.len());
+        let scratch: Vec<Argument> = bytes.into_iter().take(each).map(|b| self.scratch(b)).collect();
+        let one = |(number, function): &(u32, kernel::Function)| {
+            let mut arguments = buffers.clone();
+            arguments.extend(function.symbols.iter().map(|s| Argument::Integer(bind(&Expr::symbol(*s)))));
+            arguments.extend(scratch.iter().cloned());
+            arguments.extend(function.fault.then_some(Argument::Fault));
+            launch(*number, bind(&function.grid), arguments)
+        };
+        Ok(self.printed[&version].iter().map(one).collect())
+    }
+
+    /// Adds a function that is this step's alone, with its source line.
+    fn function_of_step(&mut self, name: &str, text: &str, block: u32) -> u32 {
+        let lines = places(std::slice::from_ref(&self.program.steps[self.step].loc));
+        if lines.is_empty() {
+            return self.function(name, text, block);
         }
-        arguments.extend(fault.then_some(Argument::Fault));
-        Ok(launch(number, grid, arguments))
+        self.function(name, &format!("// From {lines}.\n{text}"), block)
     }
 
     /// Adds a function to the text.
@@ -282,7 +295,7 @@ impl Emitter<'_> {
         let mut sizes = Arguments::default();
         let name = self.names.fresh("argsort_chunks");
         let printed = sort::chunks(sort, &plan, dtype, &name, &mut sizes);
-        let function = self.function(&name, &printed.text, printed.block);
+        let function = self.function_of_step(&name, &printed.text, printed.block);
         let (input, output) = (Argument::Buffer(sort.input), Argument::Buffer(sort.output));
         if plan.passes == 0 {
             let arguments = [input, output].into_iter().chain(sizes.arguments()).collect();
@@ -302,7 +315,7 @@ impl Emitter<'_> {
         let mut sizes = Arguments::default();
         let name = self.names.fresh("argsort_merge");
         let text = sort::merge(sort, &plan, &name, &mut sizes);
-        let function = self.function(&name, &text, sort::MERGE_BLOCK as u32);
+        let function = self.function_of_step(&name, &text, sort::MERGE_BLOCK as u32);
         for pass in 0..plan.passes {
             // Of two merges the second takes place if the first does, so that the result is where it is
             // expected however long the rows are.
@@ -322,7 +335,7 @@ impl Emitter<'_> {
         let mut sizes = Arguments::default();
         let name = self.names.fresh("argsort_place");
         let text = sort::place(sort, &plan, &name, &mut sizes);
-        let function = self.function(&name, &text, sort::MERGE_BLOCK as u32);
+        let function = self.function_of_step(&name, &text, sort::MERGE_BLOCK as u32);
         let blocks = total.offset(sort::MERGE_BLOCK - 1).floor_div(&Expr::constant(sort::MERGE_BLOCK));
         let arguments = [sorted.clone(), output].into_iter().chain(sizes.arguments()).collect();
         launches.push(launch(function, blocks, arguments));
@@ -333,7 +346,7 @@ impl Emitter<'_> {
         self.helper(random::PHILOX);
         let n = self.buffer(output)?.len.clone();
         let name = self.names.fresh("random_bits");
-        let function = self.function(&name, &random::print(&name), random::BLOCK as u32);
+        let function = self.function_of_step(&name, &random::print(&name), random::BLOCK as u32);
         let counters = n.floor_div(&Expr::constant(4)).offset(2);
         let grid = counters.offset(random::BLOCK - 1).floor_div(&Expr::constant(random::BLOCK));
         let arguments = vec![Argument::Buffer(state), Argument::Buffer(output), Argument::Integer(n)];
@@ -357,7 +370,7 @@ impl Emitter<'_> {
         let mut sizes = Arguments::default();
         let printed = gemm::print(&product, &name, &mut sizes)
             .ok_or(Error::Gemm { step: self.step, dtype: gemm.dtype })?;
-        let function = self.function(&name, &printed.text, printed.block);
+        let function = self.function_of_step(&name, &printed.text, printed.block);
         let c = Argument::Buffer(gemm.c.buffer);
         if let Some((parts, bytes)) = &printed.parts {
             let memory = self.scratch(bytes.offset(15).floor_div(&Expr::constant(16)).scale(16));
@@ -366,7 +379,7 @@ impl Emitter<'_> {
             let name = self.names.fresh("gemm_join");
             let mut sizes = Arguments::default();
             let text = gemm::join(&product, *parts, &name, &mut sizes);
-            let function = self.function(&name, &text, gemm::JOIN_BLOCK as u32);
+            let function = self.function_of_step(&name, &text, gemm::JOIN_BLOCK as u32);
             let arguments = [memory, c].into_iter().chain(sizes.arguments()).collect();
             launches.push(launch(function, gemm::join_grid(&product), arguments));
         } else {
@@ -375,7 +388,7 @@ impl Emitter<'_> {
         }
         if let Some(e) = &gemm.epilogue {
             let buffers = [gemm.c.buffer].iter().chain(&e.buffers).map(|b| Argument::Buffer(*b)).collect();
-            launches.push(self.launch(e.kernel, buffers, &e.symbols, false)?);
+            launches.extend(self.launch(e.kernel, buffers, &e.symbols, false)?);
         }
         Ok(DeviceStep::Launch(launches))
     }
@@ -398,7 +411,7 @@ impl Emitter<'_> {
                 let scratch = self.scratch(rounded);
                 let arguments =
                     [scratch.clone()].into_iter().chain(buffers.iter().map(|b| Argument::Buffer(*b)));
-                launches.push(self.launch(*kernel, arguments.collect(), symbols, true)?);
+                launches.extend(self.launch(*kernel, arguments.collect(), symbols, true)?);
                 let view = View {
                     offset: Expr::constant(0),
                     item_strides: item_strides.iter().map(|s| s.mul(len)).collect(),

@@ -9,7 +9,7 @@ use ttk_ir::kernel::Kernel;
 use ttk_ir::kernel::eval::IndexError;
 use ttk_ir::program::eval::{ProgramError, eval};
 use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step};
-use ttk_ir::testing::{KernelOptions, random_kernel};
+use ttk_ir::testing::{GraphOptions, KernelOptions, random_graph, random_kernel};
 use ttk_ir::testing::{Values, input_types, random_inputs};
 use ttk_ir::{DType, Expr, Graph};
 use ttk_passes::{LowerOptions, lower};
@@ -304,6 +304,25 @@ fn shapes() {
         let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 37 + i).collect();
         if let Err(e) = check_graph(&graph, &symbols) {
             failures.push(format!("@{}: {e}", graph.name));
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// Graphs of any shape.
+#[test]
+fn random_graphs() {
+    let mut failures = Vec::new();
+    let seeds = std::env::var("TTK_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(24);
+    let start = std::env::var("TTK_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    for seed in start..start + seeds {
+        let options = GraphOptions { discontinuous: false, effects: false, ..GraphOptions::default() };
+        let graph = random_graph(seed, &options);
+        let program = lowered(&graph, seed % 2 == 0);
+        let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 5 + 30 * i).collect();
+        let inputs = random_inputs(&program.inputs, &symbols, seed, Values::Tame);
+        if let Err(e) = compare(&program, &inputs, &symbols, 64.0) {
+            failures.push(format!("seed {seed}: {e}"));
         }
     }
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));

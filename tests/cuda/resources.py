@@ -8,6 +8,8 @@ memory for, and how many times the fewest possible that is (what is asked for mo
 cache). With `--strict` it is a failure if a kernel spills a byte, or has no wide load, wide store or tensor core
 instruction where its text asks for one.
 
+`TTK_CUDA_SOURCES=FOLDER cargo test -p ttk-codegen-cuda` writes the source of every program that the tests run.
+
 `pip install nvidia-cuda-nvrtc nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm` brings both tools.
 """
 

@@ -46,7 +46,7 @@ impl Body<'_> {
                     self.code.line(format!("{c} {name}[{}];", len.unwrap_or(1).max(1)));
                     continue;
                 }
-                Group::Lanes(_) => return Err(Stop::Exchange),
+                Group::Lanes(_) | Group::Tile(_) => return Err(Stop::Exchange),
                 Group::Thread | Group::Warp | Group::Block => {}
             }
             let groups = self.mapping.block / self.mapping.lanes();
@@ -62,7 +62,7 @@ impl Body<'_> {
                     shared += b;
                     self.code.line(format!("__shared__ {c} {name}[{}];", b / size));
                 }
-                (Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block, _) => {
+                (Group::Thread | Group::Lanes(_) | Group::Warp | Group::Block | Group::Tile(_), _) => {
                     let each = self.expr(&local.len);
                     self.code
                         .line(format!("{c}* const {name} = {name}_of_item + (long long)item * ({each});"));

@@ -86,6 +86,8 @@ pub(super) fn parts(tiles: &Expr, steps: &Expr) -> i64 {
         (Some(tiles), Some(steps)) if tiles < BUSY => {
             (2 * BUSY / tiles.max(1)).min(steps / SHARE).clamp(1, MOST_PARTS)
         }
+        // How many steps there will be is not known: enough parts that the device is not idle if it is many.
+        (Some(tiles), None) if tiles < BUSY / 2 => (BUSY / tiles.max(1)).clamp(1, MOST_PARTS / 2),
         _ => 1,
     }
 }

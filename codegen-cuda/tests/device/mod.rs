@@ -4,7 +4,11 @@
 //! `TTK_CUDA_LIBRARIES` names a directory with `libcuda.so.1` and `libnvrtc.so`; without it the stand-in is
 //! built.
 
+// The types are those of the fields, a few lines above.
+#![allow(clippy::missing_transmute_annotations)]
+
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -300,14 +304,14 @@ impl Machine {
                 DeviceStep::Launch(launches) => {
                     for launch in launches {
                         let f = &device.functions[launch.function as usize];
-                        if !functions.contains_key(&launch.function) {
+                        if let Entry::Vacant(place) = functions.entry(launch.function) {
                             let name = CString::new(f.name.as_str()).unwrap();
                             let mut handle = std::ptr::null_mut();
                             // SAFETY: a module that is loaded, and a name.
                             let status =
                                 unsafe { (self.d.module_function)(&mut handle, self.module, name.as_ptr()) };
                             check(status, &format!("function {}", f.name))?;
-                            functions.insert(launch.function, handle);
+                            place.insert(handle);
                         }
                         let grid = launch.grid.each_ref().map(value);
                         if grid.iter().any(|n| *n <= 0) {

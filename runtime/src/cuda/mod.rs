@@ -9,7 +9,7 @@
 //! reads results waits. A block that is dropped is reused by later work of the same stream, so nothing
 //! needs to wait before memory is freed.
 //!
-//! **Invariant:** only `library` and `driver` call foreign functions; all others see safe types.
+//! **Invariant:** only `library`, `driver` and `compile` call foreign functions; all others see safe types.
 
 mod bound;
 mod buffer;

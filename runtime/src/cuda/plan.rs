@@ -62,12 +62,13 @@ struct Temporary {
 impl CudaPlan {
     /// Checks both programs, compiles the source for the device (or finds it compiled) and loads it.
     ///
-    /// The functions must do what `device_program` says of them and nothing else, as the code generator
-    /// promises.
+    /// # Safety
+    /// `device_program` must be what a code generator made of `program`: its functions take the parameters
+    /// that launches give them, and use memory only within the buffers.
     ///
     /// # Errors
     /// Malformed programs, source that does not compile, the driver's errors.
-    pub fn new(
+    pub unsafe fn new(
         program: Program,
         device_program: DeviceProgram,
         device: &Device,
@@ -363,8 +364,7 @@ impl CudaPlan {
             })
             .collect();
         let function = &self.functions[l.function as usize];
-        // SAFETY: the code generator's functions take these parameters, and their accesses lie in the
-        // buffers, whose sizes were checked when the program was bound.
+        // SAFETY: promised to `new`; the buffers' sizes were checked when the program was bound.
         unsafe { stream.launch(function, l.grid, l.block, l.shared, &mut parameters) }?;
         if self.device.is_blocking() {
             stream.synchronize(&format!("running {}", function.name()))?;
