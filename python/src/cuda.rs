@@ -117,6 +117,40 @@ fn _set_default_device(device: Option<PyDevice>) -> PyResult<()> {
     guard(|| device::set_place(device))
 }
 
+/// A point in a GPU's work.
+#[pyclass(name = "_CudaEvent", module = "torch._C", frozen)]
+struct PyCudaEvent(cuda::DeviceEvent);
+
+#[pymethods]
+impl PyCudaEvent {
+    #[new]
+    fn new(ordinal: u32) -> PyResult<PyCudaEvent> {
+        guard(|| Ok(PyCudaEvent(cuda::DeviceEvent::new(&device::open(ordinal)?)?)))
+    }
+
+    /// Marks the end of all work that was recorded so far.
+    fn record(&self, py: Python<'_>) -> PyResult<()> {
+        guard_unlocked(py, || {
+            materialize::flush()?;
+            Ok(self.0.record()?)
+        })
+    }
+
+    fn is_reached(&self) -> PyResult<bool> {
+        guard(|| Ok(self.0.is_reached()?))
+    }
+
+    fn synchronize(&self, py: Python<'_>) -> PyResult<()> {
+        guard_unlocked(py, || Ok(self.0.synchronize()?))
+    }
+
+    /// Milliseconds of the GPU's time to a later event.
+    fn milliseconds_until(&self, py: Python<'_>, later: &Bound<'_, PyCudaEvent>) -> PyResult<f64> {
+        let later = later.get();
+        guard_unlocked(py, || Ok(self.0.time_until(&later.0)?.as_secs_f64() * 1e3))
+    }
+}
+
 /// Adds these functions to the module.
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_cuda_add_search_paths, m)?)?;
@@ -136,5 +170,6 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_cuda_manual_seed_all, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_initial_seed, m)?)?;
     m.add_function(wrap_pyfunction!(_set_default_device, m)?)?;
+    m.add_class::<PyCudaEvent>()?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::log;
 use parking_lot::Mutex;
 use std::hash::Hash;
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use ttk_codegen_cpu::{CompiledKernel, Compiler, CpuFeatures, Target, Width};
 use ttk_ir::eval::{self, EvalError};
 use ttk_ir::kernel::Kernel;
@@ -137,7 +137,8 @@ fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Res
     let fails = super::risk::can_fail(&program);
     let at_risk = vec![fails; program.inputs.len()];
     let kernels = program.kernels.len();
-    let plan = CudaPlan::new(program, device_program, &device::open(ordinal)?)?;
+    // SAFETY: the device's program was made of this program, just now.
+    let plan = unsafe { CudaPlan::new(program, device_program, &device::open(ordinal)?)? };
     counters::add(&counters::KERNELS_COMPILED, kernels as u64);
     counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
     Ok(Compiled { engine: Engine::Cuda(plan), at_risk, verify: VERIFY.then(|| graph.clone()) })
@@ -251,17 +252,16 @@ impl Compiled {
         let outputs = match &self.engine {
             Engine::Cpu(plan) => {
                 let mut buffers: Vec<Buffer> = inputs.drain(..).filter_map(host_memory).collect();
-                let outputs = if log::enabled("steps") {
-                    run_logged(plan, &mut buffers, symbols)
-                } else {
-                    plan.run_with(&mut buffers, symbols).map_err(run_error)
-                };
+                let outputs = logged(plan.program(), |times| {
+                    plan.run_timed(&mut buffers, symbols, times).map_err(run_error)
+                });
                 inputs.extend(buffers.into_iter().map(Memory::Host));
                 outputs?.into_iter().map(Memory::Host).collect::<Vec<_>>()
             }
             Engine::Cuda(plan) => {
                 let mut buffers: Vec<DeviceBuffer> = inputs.drain(..).filter_map(gpu_memory).collect();
-                let outputs = plan.run_with(&mut buffers, symbols);
+                let outputs =
+                    logged(plan.program(), |times| Ok(plan.run_timed(&mut buffers, symbols, times)?));
                 inputs.extend(buffers.into_iter().map(Memory::Cuda));
                 outputs?.into_iter().map(Memory::Cuda).collect()
             }
@@ -288,13 +288,15 @@ fn gpu_memory(m: Memory) -> Option<DeviceBuffer> {
     }
 }
 
-/// A run whose steps are listed with the time that each took.
-fn run_logged(plan: &Plan, inputs: &mut [Buffer], symbols: &[i64]) -> Result<Vec<Buffer>> {
+/// A run; its steps are listed with the time that each took, if that is asked for.
+fn logged<T>(program: &Program, run: impl FnOnce(Option<&mut Vec<Duration>>) -> Result<T>) -> Result<T> {
+    if !log::enabled("steps") {
+        return run(None);
+    }
     let mut times = Vec::new();
-    let outputs = plan.run_timed(inputs, symbols, Some(&mut times)).map_err(run_error)?;
-    let program = plan.program();
+    let outputs = run(Some(&mut times))?;
     log::say("steps", || {
-        let total: std::time::Duration = times.iter().sum();
+        let total: Duration = times.iter().sum();
         let mut text = format!("{} in {:.3} ms", program.name, total.as_secs_f64() * 1e3);
         for ((what, step), time) in program::text::steps(program).iter().zip(&program.steps).zip(&times) {
             let (ms, loc) = (time.as_secs_f64() * 1e3, &step.loc);

@@ -1,5 +1,5 @@
 """Streams and events. A device has one stream here, in which work runs in the order of the program."""
-import time
+from .. import _C
 
 
 class Stream:
@@ -13,8 +13,6 @@ class Stream:
 
     @property
     def device(self):
-        from .. import _C
-
         return _C.device("cuda", self.device_index)
 
     def synchronize(self):
@@ -24,9 +22,8 @@ class Stream:
         synchronize(self.device_index)
 
     def query(self):
-        """Whether the work is done; it is, because this waits for it."""
-        self.synchronize()
-        return True
+        """Whether the work is done."""
+        return self.record_event().query()
 
     def wait_event(self, event):
         """Nothing to do: work runs in order."""
@@ -51,33 +48,36 @@ class Stream:
 
 
 class Event:
-    """A place in a stream. Recording one waits for the work before it, so that times between two are right."""
+    """A point in a device's work, and when the device came to it."""
 
     def __init__(self, enable_timing=False, blocking=False, interprocess=False, external=False):
         from . import init
 
         init()
-        self._timing, self._at = enable_timing, None
+        self._timing, self._native = enable_timing, None
 
     def record(self, stream=None):
-        """Marks the place."""
-        (stream or current_stream()).synchronize()
-        self._at = time.perf_counter()
+        """Marks the end of the work so far."""
+        self._native = _C._CudaEvent((stream or current_stream()).device_index)
+        self._native.record()
 
     def elapsed_time(self, end_event):
-        """Milliseconds from this event to another."""
+        """Milliseconds of the device's time from this event to another; both must have been reached."""
         if not (self._timing and end_event._timing):
             raise ValueError("Both events must be created with argument 'enable_timing=True'.")
-        if self._at is None or end_event._at is None:
+        if self._native is None or end_event._native is None:
             raise ValueError("Both events must be recorded before calculating elapsed time.")
-        return (end_event._at - self._at) * 1e3
+        end_event.synchronize()
+        return self._native.milliseconds_until(end_event._native)
 
     def query(self):
-        """Whether the work before it is done."""
-        return True
+        """Whether the device has come to it."""
+        return self._native is None or self._native.is_reached()
 
     def synchronize(self):
-        """The work before it is done when it is recorded."""
+        """Waits until the device has come to it."""
+        if self._native is not None:
+            self._native.synchronize()
 
     def wait(self, stream=None):
         """Nothing to do: work runs in order."""
