@@ -217,7 +217,7 @@ impl Emitter<'_> {
                 kernel = all_items(kernel);
             }
             let mut printed = Vec::new();
-            for function in kernel::print(&kernel, &mut self.names)? {
+            for function in kernel::print(&kernel, &mut self.names, self.options.atomics)? {
                 let number = self.function(&function.name, &function.text, function.block);
                 printed.push((number, function));
             }

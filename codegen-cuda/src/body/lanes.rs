@@ -197,7 +197,7 @@ impl Body<'_> {
                     self.define(*dst, *dtype, inst, &text);
                 }
                 Stmt::Store { buffer, value, .. } if packed.contains(&n) => {
-                    let value = scalar::to_memory(self.dtype(*buffer), &self.val(*value)?.0);
+                    let value = self.stored(*buffer, *value)?;
                     self.code.line(format!("y{stored}.at[e] = {value};"));
                     stored += 1;
                 }
