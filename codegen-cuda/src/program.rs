@@ -41,6 +41,7 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
     let mut source = header(program, &emitter.out);
     source.push_str(PRELUDE);
     emitter.helpers.iter().for_each(|h| source.push_str(h));
+    source.push_str(crate::PROGRAM);
     source.push_str(&emitter.text);
     let mut out = emitter.out;
     out.scratch = emitter.numbers;
