@@ -125,6 +125,10 @@ fn a_model_is_run_and_shown() {
     for what in ["--kernels", "--clif", "--asm", "--dot"] {
         assert!(!accepted(&files.run(&["inspect", "graph.txt", what])).is_empty());
     }
+    let cuda = accepted(&files.run(&["inspect", "model.ttk", "--cuda"]));
+    for part in ["__global__", "// A product of 2 x 3 and 3 x 2 matrices", "// step 0: gemm<<<1, 256>>>"] {
+        assert!(cuda.contains(part), "{cuda}");
+    }
     for (arguments, part) in
         [(&["--help"][..], "Usage"), (&["run", "--help"], "--input"), (&["--version"], "ttk ")]
     {

@@ -242,8 +242,7 @@ impl Body<'_> {
             Stmt::Store { buffer, index, value } => {
                 self.touch(*buffer, index, true)?;
                 let place = self.element(*buffer, index)?;
-                let value = scalar::to_memory(self.dtype(*buffer), &self.val(*value)?.0);
-                let text = format!("{place} = {value};");
+                let text = format!("{place} = {};", self.stored(*buffer, *value)?);
                 if self.in_registers(*buffer) {
                     self.code.line(text);
                 } else {
@@ -273,6 +272,17 @@ impl Body<'_> {
                 self.touch(*buffer, index, true)?;
                 let place = self.element(*buffer, index)?;
                 let dtype = self.dtype(*buffer);
+                if self.mapping.phase == Phase::Atomic {
+                    let value = self.val(*value)?.0;
+                    // Additions of signed numbers wrap as those of unsigned ones do.
+                    self.code.line(match dtype {
+                        DType::I64 => {
+                            format!("atomicAdd((unsigned long long*)&{place}, (unsigned long long){value});")
+                        }
+                        _ => format!("atomicAdd(&{place}, {value});"),
+                    });
+                    return Ok(());
+                }
                 let old = match dtype {
                     DType::Bool => format!("({})", scalar::from_memory(dtype, &place)),
                     _ => scalar::from_memory(dtype, &place),
@@ -641,6 +651,19 @@ impl Body<'_> {
         }
         self.hazards.add(touches);
         Ok(())
+    }
+
+    /// A value as an element of a buffer. What is rounded to be stored is rounded once.
+    fn stored(&self, buffer: BufferRef, value: Val) -> Result<String, Stop> {
+        let dtype = self.dtype(buffer);
+        let source = match self.vals.get(&value.0) {
+            Some((_, Some(Inst::Cast(from)))) if dtype.compute() != dtype => match self.vals.get(&from.0) {
+                Some((DType::F32, _)) => *from,
+                _ => value,
+            },
+            _ => value,
+        };
+        Ok(scalar::to_memory(dtype, &self.val(source)?.0))
     }
 
     fn dtype(&self, buffer: BufferRef) -> DType {

@@ -7,6 +7,7 @@ use crate::index::{self, Width, fits};
 use crate::mapping::{Group, Mapping, Phase, TILE, candidates};
 use crate::names::{self, Code, Names, places};
 use crate::scalar;
+use crate::scatter::{Scatter, scatter};
 use crate::traffic::{Traffic, traffic};
 use std::collections::HashSet;
 use ttk_ir::expr::range::Ranges;
@@ -30,7 +31,23 @@ pub(crate) struct Function {
 
 /// Prints a kernel, by the best mapping that fits: one function, or two that are launched one after the other
 /// with the same arguments.
-pub(crate) fn print(kernel: &Kernel, names: &mut Names) -> Result<Vec<Function>, Error> {
+pub(crate) fn print(kernel: &Kernel, names: &mut Names, atomics: bool) -> Result<Vec<Function>, Error> {
+    if let Some(Scatter { start, additions }) = scatter(kernel).filter(|_| atomics) {
+        let mut out = match &start {
+            Some(start) => print(start, names, false)?,
+            None => Vec::new(),
+        };
+        let width = width(kernel, &additions);
+        match body::print(kernel, &additions, width) {
+            Ok(printed) => {
+                let name = names.fresh(&format!("{}_additions", kernel.name));
+                out.push(function(kernel, &name, &additions, width, printed));
+                return Ok(out);
+            }
+            Err(Stop::Exchange) => {}
+            Err(Stop::Bad(error)) => return Err(error),
+        }
+    }
     let mut last = None;
     for mapping in candidates(kernel) {
         let width = width(kernel, &mapping);
@@ -124,6 +141,7 @@ fn shape(mapping: &Mapping) -> String {
         if mapping.width > 1 { format!(", {} elements at once", mapping.width) } else { String::new() };
     let phase = match mapping.phase {
         Phase::Whole => String::new(),
+        Phase::Atomic => ", additions in any order".to_string(),
         Phase::Parts => format!(", sums in {} chunks", mapping.chunks),
         Phase::Join => format!(", sums of {} chunks", mapping.chunks),
     };

@@ -23,8 +23,8 @@
 //!
 //! Where the same elements are read along one axis and written along another, a block takes a tile of items and
 //! lanes through shared memory. Long sums down columns are shared by the threads of a block, and by several
-//! blocks whose parts a second function joins. No result depends on the order in which threads run: there are no
-//! atomic operations but for the report of an index out of range.
+//! blocks whose parts a second function joins. No result depends on the order in which threads run, unless
+//! [`Options::atomics`] allows it: there are no atomic operations but for the report of an index out of range.
 //!
 //! `mapping` chooses the group, `body` prints the statements. Products of matrices (`gemm`), sorting (`sort`) and
 //! random words (`random`) have functions of their own.
@@ -41,6 +41,7 @@ mod order;
 mod program;
 mod random;
 mod scalar;
+mod scatter;
 mod sort;
 mod special;
 mod traffic;
@@ -60,6 +61,9 @@ pub struct Options {
     /// Products of `f32` matrices on the tensor cores, their operands rounded to 11 bits (PyTorch's
     /// `allow_tf32`).
     pub tf32: bool,
+    /// Scatters of sums by atomic additions: all at once, but the order of floating-point additions, and so
+    /// their rounding, differs from run to run. Otherwise each is a loop in order.
+    pub atomics: bool,
 }
 
 /// Why a program cannot be printed: it breaks a rule of `ttk_ir::program::verify`.

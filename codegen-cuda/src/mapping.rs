@@ -67,6 +67,8 @@ pub(crate) enum Phase {
     Parts,
     /// The rest, where that loop is the sum of the parts.
     Join,
+    /// Additions in any order.
+    Atomic,
 }
 
 impl Mapping {

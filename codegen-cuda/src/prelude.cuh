@@ -184,6 +184,23 @@ template <int N, class T> __device__ __forceinline__ tt_pack<T, N> tt_load(const
   }
   return x;
 }
+// Loads a pack from memory that the kernel does not write.
+template <int N, class T> __device__ __forceinline__ tt_pack<T, N> tt_load_const(const T* p) {
+  tt_pack<T, N> x;
+  constexpr int bytes = tt_pack<T, N>::bytes;
+  if constexpr (bytes >= 16) {
+#pragma unroll
+    for (int q = 0; q < bytes / 16; ++q) x.quads[q] = __ldg((const uint4*)p + q);
+  } else if constexpr (bytes == 8) {
+    const uint2 v = __ldg((const uint2*)p);
+    x.pair = (unsigned long long)v.y << 32 | v.x;
+  } else if constexpr (bytes == 4) {
+    x.word = __ldg((const unsigned*)p);
+  } else {
+    x.half = __ldg((const unsigned short*)p);
+  }
+  return x;
+}
 // Stores a pack. The compiler would often make four stores of one of 16 bytes; it cannot here.
 template <int N, class T> __device__ __forceinline__ void tt_store(T* p, const tt_pack<T, N>& x) {
   constexpr int bytes = tt_pack<T, N>::bytes;
@@ -265,4 +282,3 @@ __device__ __forceinline__ void tt_parts_all(T (&x)[N], T (*parts)[ACROSS]) {
     x[n] = total;
   }
 }
-// ---- The program.

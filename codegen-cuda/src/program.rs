@@ -41,6 +41,7 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
     let mut source = header(program, &emitter.out);
     source.push_str(PRELUDE);
     emitter.helpers.iter().for_each(|h| source.push_str(h));
+    source.push_str(crate::PROGRAM);
     source.push_str(&emitter.text);
     let mut out = emitter.out;
     out.scratch = emitter.numbers;
@@ -217,7 +218,7 @@ impl Emitter<'_> {
                 kernel = all_items(kernel);
             }
             let mut printed = Vec::new();
-            for function in kernel::print(&kernel, &mut self.names)? {
+            for function in kernel::print(&kernel, &mut self.names, self.options.atomics)? {
                 let number = self.function(&function.name, &function.text, function.block);
                 printed.push((number, function));
             }

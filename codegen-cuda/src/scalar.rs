@@ -180,6 +180,8 @@ pub(crate) fn cast(from: DType, to: DType, x: &str) -> String {
         }
         DType::F16 | DType::BF16 if register(from) == "float" => rounded(to, x.to_string()),
         DType::F16 | DType::BF16 => rounded(to, format!("(float){x}")),
+        // Those of 16 bits are `float` already.
+        DType::F32 if register(from) == "float" => x.to_string(),
         DType::F32 | DType::F64 => format!("({}){x}", register(to)),
     }
 }

@@ -146,7 +146,7 @@ extern "C" __global__ void __launch_bounds__({threads}) {name}({params}) {{
     for (int step = size / 2; step > 0; step /= 2) {{
       __syncthreads();
       const int t = (int)threadIdx.x;
-      const int a = t / step * 2 * step + t % step, b = a + step;
+      const int a = 2 * t - (t & (step - 1)), b = a + step;
       const bool ascending = (a & size) == 0;
       if (tt_sort_less(key[b], at[b], key[a], at[a]) == ascending) {{
         const {k} other = key[a];

@@ -272,7 +272,8 @@ fn products() {
             );
             failures.extend(check_product(&text, &[], &Options::default()).err());
             if dtype == "f32" {
-                failures.extend(check_product(&text, &[], &Options { tf32: true }).err());
+                failures
+                    .extend(check_product(&text, &[], &Options { tf32: true, ..Options::default() }).err());
             }
         }
         let large = format!(
@@ -324,6 +325,40 @@ fn random_graphs() {
         if let Err(e) = compare(&program, &inputs, &symbols, 64.0) {
             failures.push(format!("seed {seed}: {e}"));
         }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// Scatters of sums whose order is given up.
+#[test]
+fn scatters_by_atomic_additions() {
+    let mut failures = Vec::new();
+    for (dtype, shape, updates, axis) in [
+        ("f32", "50,16", "40,16", 0),
+        ("f64", "3,40", "3,30", 1),
+        ("i32", "20", "90", 0),
+        ("i64", "7,2", "30,2", 0),
+        ("bf16", "7,2", "30,2", 0),
+    ] {
+        let text = format!(
+            "graph @scatter(%x: {dtype}[{shape}], %i: i64[{updates}], %v: {dtype}[{updates}]) -> ({dtype}[{shape}]) {{\n  %0 = scatter %x, %i, %v {{axis={axis}, mode=add}} : {dtype}[{shape}]\n  return %0\n}}\n"
+        );
+        let program = lowered(&ttk_ir::text::parse(&text).unwrap(), true);
+        let mut inputs = random_inputs(&program.inputs, &[], 5, Values::Tame);
+        let at: Vec<i64> = (0..inputs[1].len() as i64).map(|i| i * 7 % 5).collect();
+        inputs[1] = Tensor::from_i64(DType::I64, &inputs[1].dims, &at);
+        let options = Options { atomics: true, ..Options::default() };
+        let source = emit(&program, &options).unwrap().source;
+        let atomic = body(&source).contains("atomicAdd");
+        if atomic == (dtype == "bf16") {
+            failures.push(format!("{dtype}: {}", body(&source)));
+        }
+        // Whole numbers, of which no sum is rounded: the two orders that the stand-in tries must agree.
+        for i in [0, 2] {
+            let whole: Vec<f64> = (0..inputs[i].len()).map(|n| (n * 37 % 11) as f64 - 5.0).collect();
+            inputs[i] = Tensor::from_f64(inputs[i].dtype, &inputs[i].dims, &whole);
+        }
+        failures.extend(compare_with(&program, &inputs, &[], 0.0, &options).err());
     }
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
 }

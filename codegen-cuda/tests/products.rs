@@ -178,7 +178,8 @@ fn check(case: Case, seed: u64) -> Result<(), String> {
     let loc = Loc { file: "product.py".into(), line: 1 };
     make.program.steps.push(Step { action: Action::Gemm(Box::new(gemm)), loc });
     let program = make.program;
-    let printed = emit(&program, &Options { tf32: case.tf32 }).map_err(|e| e.to_string())?;
+    let printed =
+        emit(&program, &Options { tf32: case.tf32, ..Options::default() }).map_err(|e| e.to_string())?;
     if let Some(folder) = std::env::var_os("TTK_CUDA_SOURCES") {
         let name = format!("product_{}_{seed}.cu", case.dtype);
         std::fs::write(std::path::Path::new(&folder).join(name), &printed.source)

@@ -173,9 +173,13 @@ impl Body<'_> {
             let c = scalar::memory(self.dtype(*buffer));
             packed.insert(n);
             match loaded {
-                Some(dst) => self
-                    .code
-                    .line(format!("const tt_pack<{c}, {width}> x{dst} = tt_load<{width}>({name} + {at});")),
+                Some(dst) => {
+                    let written = self.written.contains(&self.memory[slot(self.kernel, *buffer)]);
+                    let load = if written { "tt_load" } else { "tt_load_const" };
+                    let text =
+                        format!("const tt_pack<{c}, {width}> x{dst} = {load}<{width}>({name} + {at});");
+                    self.code.line(text);
+                }
                 None => {
                     self.code.line(format!("tt_pack<{c}, {width}> y{};", stores.len()));
                     let store = if self.written_once(*buffer) { "tt_store_only" } else { "tt_store" };
@@ -197,7 +201,7 @@ impl Body<'_> {
                     self.define(*dst, *dtype, inst, &text);
                 }
                 Stmt::Store { buffer, value, .. } if packed.contains(&n) => {
-                    let value = scalar::to_memory(self.dtype(*buffer), &self.val(*value)?.0);
+                    let value = self.stored(*buffer, *value)?;
                     self.code.line(format!("y{stored}.at[e] = {value};"));
                     stored += 1;
                 }

@@ -11,6 +11,9 @@ use std::collections::HashSet;
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, LoopKind, Stmt};
 use ttk_ir::{Atom, Expr};
 
+/// Bytes of shared memory that tiles may take.
+const SHARED: i64 = 40 << 10;
+
 /// The axis of the items along which some loads of a mapping's one vector loop are contiguous while they are not
 /// along its lanes, which everything else is. `None` where there is no such thing.
 pub(crate) fn axis(kernel: &Kernel, mapping: &Mapping) -> Option<u32> {
@@ -37,6 +40,15 @@ pub(crate) fn axis(kernel: &Kernel, mapping: &Mapping) -> Option<u32> {
     // Tiles of a short side would be mostly empty.
     let item = found?;
     let long = |e: &Expr| e.as_const().is_none_or(|n| n >= TILE / 2);
+    let strided =
+        accesses_of(body).into_iter().filter(|a| motion(&a.index, lane, &inside) == Motion::Strided);
+    let bytes = |a: crate::access::Access| match a.buffer {
+        BufferRef::Param(p) => kernel.params[p as usize].dtype.size() as i64 * TILE * (TILE + 1),
+        BufferRef::Local(_) => 0,
+    };
+    if strided.map(bytes).sum::<i64>() > SHARED {
+        return None;
+    }
     let (_, begin, end, _) = mapping.lane_loop()?;
     let side = mapping.items.iter().find(|l| l.var == item)?;
     (long(&side.length()) && long(&end.sub(begin)) && kernel.locals.is_empty()).then_some(item)

@@ -219,7 +219,7 @@ impl Fetch<'_> {
         if self.aligned(side) {
             code.line(format!("{name}_next[q] = {{}};"));
             code.line(format!(
-                "if (at < {limit} && depth < {k}) {name}_next[q] = tt_load<{chunk}>({from} + at * {stride} + depth * {depth});"
+                "if (at < {limit} && depth < {k}) {name}_next[q] = tt_load_const<{chunk}>({from} + at * {stride} + depth * {depth});"
             ));
         } else {
             let (more_at, more_depth) = if self.along_k(side) { ("", " + j") } else { (" + j", "") };
