@@ -2,13 +2,13 @@
 
 mod standin;
 
-use standin::{Standin, devices};
+use standin::{Standin, devices, prepare};
 use std::fs;
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::graph::Loc;
 use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step};
 use ttk_ir::{DType, Expr, Type, kernel};
-use ttk_runtime::cuda::{self, CudaError, CudaPlan, Device, DeviceBuffer, release_devices};
+use ttk_runtime::cuda::{self, CudaError, Device, DeviceBuffer, DeviceEvent, release_devices};
 
 /// Nothing is left behind by a test.
 fn close(standin: &Standin) {
@@ -67,6 +67,26 @@ fn parts_are_read_and_buffers_overwritten() {
         a.clone().overwrite(&b).unwrap();
         assert_eq!(a.to_buffer().unwrap().to_vec::<i32>(), [7, 8, 9]);
         assert!(matches!(a.overwrite(&b.to_device(&both[1]).unwrap()), Err(CudaError::WrongDevice { .. })));
+    }
+    close(&standin);
+}
+
+#[test]
+fn events_are_reached_in_order_and_measure_time() {
+    let standin = Standin::open();
+    {
+        let both = devices(2);
+        let (start, end) = (DeviceEvent::new(&both[0]).unwrap(), DeviceEvent::new(&both[0]).unwrap());
+        assert!(start.time_until(&end).is_err(), "nothing has been recorded");
+        start.record().unwrap();
+        let _work = DeviceBuffer::from_bytes(&both[0], &[1; 1 << 20]).unwrap();
+        end.record().unwrap();
+        assert!(!end.is_reached().unwrap());
+        end.synchronize().unwrap();
+        assert!(start.is_reached().unwrap() && end.is_reached().unwrap());
+        assert!(start.time_until(&end).unwrap().as_secs() < 60);
+        let other = DeviceEvent::new(&both[1]).unwrap();
+        assert!(matches!(start.time_until(&other), Err(CudaError::WrongDevice { .. })));
     }
     close(&standin);
 }
@@ -177,7 +197,7 @@ fn twice(body: &str) -> (Program, DeviceProgram) {
 
 fn run(device: &Device, body: &str) -> Result<Vec<f32>, CudaError> {
     let (program, on_device) = twice(body);
-    let plan = CudaPlan::new(program, on_device, device)?;
+    let plan = prepare(program, on_device, device)?;
     let x = DeviceBuffer::from_slice(device, &[1.5f32; 64])?;
     let out = plan.run(vec![x], &[])?;
     Ok(out[0].to_buffer()?.to_vec())
@@ -200,6 +220,23 @@ fn a_kernel_that_leaves_its_memory_is_an_error_and_the_device_goes_on() {
         assert_eq!(run(device, good).unwrap(), [3.5; 64]);
         device.set_caching(true).unwrap();
         assert_eq!(run(device, good).unwrap(), [3.5; 64]);
+    }
+    close(&standin);
+}
+
+#[test]
+fn an_error_that_comes_up_while_a_plan_is_dropped_is_told_later() {
+    let standin = Standin::open();
+    {
+        let device = &devices(1)[0];
+        let (program, on_device) = twice("out[threadIdx.x + (1ull << 38)] = x[threadIdx.x];");
+        let plan = prepare(program, on_device, device).unwrap();
+        let x = DeviceBuffer::from_slice(device, &[1f32; 64]).unwrap();
+        let out = plan.run(vec![x], &[]).unwrap();
+        drop(plan);
+        let text = out[0].to_buffer().unwrap_err().to_string();
+        assert!(text.starts_with("CUDA error: an illegal memory access was encountered"), "{text}");
+        device.synchronize().unwrap();
     }
     close(&standin);
 }
@@ -238,7 +275,7 @@ fn plans_run_from_several_threads_at_once() {
     {
         let device = &devices(1)[0];
         let (program, on_device) = twice("out[threadIdx.x] = x[threadIdx.x] * 3;");
-        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let plan = prepare(program, on_device, device).unwrap();
         std::thread::scope(|scope| {
             for t in 0..4u8 {
                 let plan = &plan;
@@ -351,7 +388,7 @@ fn programs_that_contradict_themselves_are_refused() {
         let refuse = |change: &dyn Fn(&mut DeviceProgram), says: &str| {
             let mut bad = good.clone();
             change(&mut bad);
-            let plan = CudaPlan::new(program.clone(), bad, device);
+            let plan = prepare(program.clone(), bad, device);
             let x = || DeviceBuffer::from_slice(device, &[1f32; 64]).unwrap();
             let error = plan.and_then(|p| p.run(vec![x()], &[])).unwrap_err().to_string();
             assert!(error.contains(says), "{error} does not say {says}");

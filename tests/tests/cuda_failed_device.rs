@@ -3,10 +3,10 @@
 
 mod standin;
 
-use standin::{Standin, devices};
+use standin::{Standin, devices, prepare};
 use ttk_ir::program::Program;
 use ttk_ir::{DType, Type};
-use ttk_runtime::cuda::{CudaPlan, Device, DeviceBuffer};
+use ttk_runtime::cuda::{Device, DeviceBuffer};
 
 /// Runs a kernel that writes where no memory is, or into its buffer.
 fn run(device: &Device, wild: bool) -> Result<(), String> {
@@ -44,7 +44,7 @@ fn run(device: &Device, wild: bool) -> Result<(), String> {
         scratch: Vec::new(),
         steps: vec![DeviceStep::Launch(vec![launch])],
     };
-    let plan = CudaPlan::new(program, on_device, device).map_err(|e| e.to_string())?;
+    let plan = prepare(program, on_device, device).map_err(|e| e.to_string())?;
     let out = plan.run(Vec::new(), &[]).map_err(|e| e.to_string())?;
     out[0].to_buffer().map_err(|e| e.to_string()).map(|_| ())
 }

@@ -2,14 +2,14 @@
 
 mod standin;
 
-use standin::{Standin, devices};
+use standin::{Standin, devices, prepare};
 use std::sync::Arc;
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::graph::{Loc, Symbol};
 use ttk_ir::op::RandomStream;
 use ttk_ir::program::{Action, Argsort, Buffer, BufferId, Output, Placement, Program, Step};
 use ttk_ir::{DType, Dim, Expr, Type, kernel};
-use ttk_runtime::cuda::{CudaError, CudaPlan, Device, DeviceBuffer, release_devices};
+use ttk_runtime::cuda::{CudaError, Device, DeviceBuffer, release_devices};
 use ttk_runtime::{RunError, custom};
 
 const SCALE: &str = "kernel @scale[s0](%x: f32[s0], %out: mut f32[s0]) {
@@ -131,7 +131,7 @@ fn a_program_runs_and_reports_indices_out_of_range() {
     {
         let device = &devices(1)[0];
         let (program, on_device) = gathered();
-        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let plan = prepare(program, on_device, device).unwrap();
         for count in [1usize, 5, 300] {
             let x: Vec<f32> = (0..count).map(|i| i as f32 + 0.5).collect();
             let index: Vec<i64> = (0..count).rev().map(|i| i as i64).collect();
@@ -156,7 +156,7 @@ fn wrong_inputs_are_refused() {
     {
         let both = devices(2);
         let (program, on_device) = gathered();
-        let plan = CudaPlan::new(program, on_device, &both[0]).unwrap();
+        let plan = prepare(program, on_device, &both[0]).unwrap();
         let run = |inputs| plan.run(inputs, &[2]).unwrap_err().to_string();
         let good = inputs(&both[0], &[1.0, 2.0], &[0, 1]);
         assert!(run(vec![good[0].clone()]).contains("takes 2 inputs"));
@@ -177,7 +177,7 @@ fn a_run_that_repeats_its_addresses_is_recorded_and_gives_the_same() {
     {
         let device = &devices(1)[0];
         let (program, on_device) = gathered();
-        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let plan = prepare(program, on_device, device).unwrap();
         let index: Vec<i64> = (0..70).rev().collect();
         for round in 0..6 {
             let x: Vec<f32> = (0..70).map(|i| (i * (round + 1)) as f32).collect();
@@ -236,7 +236,7 @@ fn steps_of_the_host_travel_there_and_back() {
             output: (BufferId(1), vector(DType::F32)),
         };
         let (program, on_device) = on_host(action, vector(DType::F32), vector(DType::F32));
-        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let plan = prepare(program, on_device, device).unwrap();
         let x = DeviceBuffer::from_slice(device, &[1.0f32, 2.0, 3.0]).unwrap();
         assert_eq!(floats(&plan.run(vec![x.clone()], &[3]).unwrap()[0]), [3.0, 2.0, 1.0]);
 
@@ -250,14 +250,14 @@ fn steps_of_the_host_travel_there_and_back() {
         };
         let (program, on_device) =
             on_host(Action::Argsort(Box::new(sort)), vector(DType::F32), vector(DType::I64));
-        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let plan = prepare(program, on_device, device).unwrap();
         let order = plan.run(vec![x], &[3]).unwrap()[0].to_buffer().unwrap();
         assert_eq!(order.to_vec::<i64>(), [2, 1, 0]);
 
         let random =
             Action::RandomBits { stream: RandomStream::Philox, state: BufferId(0), output: BufferId(1) };
         let (program, on_device) = on_host(random, Type::fixed(DType::I64, &[2]), vector(DType::I32));
-        let plan = CudaPlan::new(program, on_device, device).unwrap();
+        let plan = prepare(program, on_device, device).unwrap();
         let state = DeviceBuffer::from_slice(device, &[7i64, 0]).unwrap();
         let words = plan.run(vec![state], &[5]).unwrap()[0].to_buffer().unwrap();
         let mut want = [0u32; 5];

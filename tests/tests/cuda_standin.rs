@@ -312,6 +312,24 @@ fn a_missing_barrier_shows_when_a_launch_runs_in_two_orders() {
     assert!(message.contains("depends on the order of threads, at byte"), "{message}");
     let want: Vec<f32> = (0..64).map(|i| (63 - i) as f32).collect();
     assert_eq!(run(&standin, &with, grid(2, 64), 0), Ok(want));
+    // A value is overwritten while another warp may not have read it yet.
+    let overtaken = |barrier| {
+        format!(
+            "__shared__ float part[2]; int w = threadIdx.x / 32;
+             if (threadIdx.x % 32 == 0) part[w] = w + 1;
+             __syncthreads();
+             float first = part[1 - w];
+             first = __shfl_sync(0xffffffffu, first, 0);
+             {barrier}
+             if (threadIdx.x % 32 == 0) part[w] = (w + 1) * 10;
+             __syncthreads();
+             out[threadIdx.x] = first + part[1 - w];"
+        )
+    };
+    let (error, _) = run(&standin, &overtaken(""), grid(1, 64), 0).unwrap_err();
+    assert_eq!(error, FAILED);
+    let sums: Vec<f32> = (0..64).map(|i| if i < 32 { 22.0 } else { 11.0 }).collect();
+    assert_eq!(run(&standin, &overtaken("__syncthreads();"), grid(1, 64), 0), Ok(sums));
     // Blocks come in any order too.
     let (error, _) = run(&standin, "out[0] = blockIdx.x;", grid(9, 1), 0).unwrap_err();
     assert_eq!(error, FAILED);

@@ -28,6 +28,17 @@ pub(super) struct DeviceBound {
     pub(super) faulting: Vec<u32>,
 }
 
+impl DeviceBound {
+    /// How much a run gives to the stream: launches, copies and fills.
+    pub(super) fn operations(&self) -> usize {
+        let of = |step: &StepWork| match step {
+            StepWork::Launch(launches) => launches.len(),
+            StepWork::Copy { .. } | StepWork::Host => 1,
+        };
+        self.steps.iter().map(of).sum::<usize>() + usize::from(!self.faulting.is_empty())
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum StepWork {
     Launch(Vec<LaunchWork>),

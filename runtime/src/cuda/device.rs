@@ -48,6 +48,8 @@ struct Inner {
     pool: Mutex<Pool>,
     staging: Mutex<Staging>,
     blocking: AtomicBool,
+    /// An error that came up where it could not be given back.
+    kept: Mutex<Option<CudaError>>,
     stream: Stream,
     context: Arc<Context>,
 }
@@ -89,6 +91,7 @@ impl Device {
                 shared_memory: facts.shared_memory.max(48 << 10) as usize,
             },
             pool: Mutex::new(Pool::new()),
+            kept: Mutex::new(None),
             staging: Mutex::new(Staging::new()),
             blocking: AtomicBool::new(std::env::var_os("CUDA_LAUNCH_BLOCKING").is_some_and(|v| v == "1")),
             stream: Stream::new(&context)?,
@@ -117,7 +120,17 @@ impl Device {
     /// # Errors
     /// Those of kernels that ran meanwhile.
     pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.kept()?;
         self.0.stream.synchronize("waiting for the device")
+    }
+
+    /// Keeps an error for the next call that waits for the device.
+    pub(super) fn keep(&self, error: CudaError) {
+        self.0.kept.lock().get_or_insert(error);
+    }
+
+    fn kept(&self) -> Result<(), CudaError> {
+        self.0.kept.lock().take().map_or(Ok(()), Err)
     }
 
     pub fn memory_stats(&self) -> DeviceMemoryStats {
@@ -192,6 +205,7 @@ impl Device {
     }
 
     pub(super) fn download(&self, from: Address, bytes: &mut [u8], during: &str) -> Result<(), CudaError> {
+        self.kept()?;
         self.0.staging.lock().download(&self.0.context, &self.0.stream, from, bytes, during)
     }
 

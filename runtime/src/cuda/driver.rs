@@ -294,7 +294,16 @@ unsafe impl Sync for Event {}
 
 impl Event {
     pub(super) fn new(context: &Arc<Context>) -> Result<Event, CudaError> {
-        let make = || result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
+        Event::with(context, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+    }
+
+    /// An event that notes the time when it is reached.
+    pub(super) fn timed(context: &Arc<Context>) -> Result<Event, CudaError> {
+        Event::with(context, sys::CUevent_flags::CU_EVENT_DEFAULT)
+    }
+
+    fn with(context: &Arc<Context>, flags: sys::CUevent_flags) -> Result<Event, CudaError> {
+        let make = || result::event::create(flags);
         let handle = context.call("making an event", make)?;
         Ok(Event { context: context.clone(), handle })
     }
@@ -304,6 +313,36 @@ impl Event {
         // SAFETY: both live.
         self.context
             .call("recording an event", || unsafe { result::event::record(self.handle, stream.handle) })
+    }
+
+    /// Whether the stream has come to it.
+    pub(super) fn is_reached(&self) -> Result<bool, CudaError> {
+        // SAFETY: the event lives.
+        let asked = self.context.call("asking for an event", || unsafe { result::event::query(self.handle) });
+        match asked {
+            Ok(()) => Ok(true),
+            Err(CudaError::Driver { code, .. }) if code == sys::CUresult::CUDA_ERROR_NOT_READY as u32 => {
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Milliseconds from this event to a later one; both have been reached, and are timed.
+    pub(super) fn milliseconds_until(&self, later: &Event) -> Result<f32, CudaError> {
+        type ElapsedTime = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> sys::CUresult;
+        let mut milliseconds = 0.0;
+        // The bindings have only the newer form of the function, which is not in every driver.
+        let function = library::driver_function(c"cuEventElapsedTime");
+        if function.is_null() {
+            return Err(failed(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND), "measuring time"));
+        }
+        // SAFETY: the driver's function of that name has this type.
+        let function = unsafe { std::mem::transmute::<*mut c_void, ElapsedTime>(function) };
+        // SAFETY: both events live; writes a number.
+        let ask = || unsafe { function(&raw mut milliseconds, self.handle, later.handle) }.result();
+        self.context.call("measuring time", ask)?;
+        Ok(milliseconds)
     }
 
     /// Waits until the stream has come to it.

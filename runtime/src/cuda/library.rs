@@ -110,6 +110,8 @@ const DRIVER_FUNCTIONS: &[&CStr] = &[
     c"cuEventDestroy_v2",
     c"cuEventRecord",
     c"cuEventSynchronize",
+    c"cuEventQuery",
+    c"cuEventElapsedTime",
     c"cuMemAlloc_v2",
     c"cuMemFree_v2",
     c"cuMemGetInfo_v2",
@@ -235,6 +237,12 @@ fn open(names: &[&str], directories: &[PathBuf], functions: &[&CStr]) -> Result<
 fn has(library: *mut c_void, function: &CStr) -> bool {
     // SAFETY: the handle is that of a library which stays open, and the name ends in a zero.
     !unsafe { libc::dlsym(library, function.as_ptr()) }.is_null()
+}
+
+/// A function of the driver that the bindings lack. It is one of those that [`driver`] has looked for.
+pub(super) fn driver_function(name: &CStr) -> *mut c_void {
+    // SAFETY: the driver was opened so that its functions are visible to all; the name ends in a zero.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
 fn loader_error() -> String {

@@ -9,7 +9,7 @@
 //! reads results waits. A block that is dropped is reused by later work of the same stream, so nothing
 //! needs to wait before memory is freed.
 //!
-//! **Invariant:** only `library` and `driver` call foreign functions; all others see safe types.
+//! **Invariant:** only `library`, `driver` and `compile` call foreign functions; all others see safe types.
 
 mod bound;
 mod buffer;
@@ -17,6 +17,7 @@ mod compile;
 mod device;
 mod driver;
 mod error;
+mod event;
 mod host;
 mod library;
 mod plan;
@@ -28,6 +29,7 @@ pub use buffer::DeviceBuffer;
 pub use compile::{CompileStats, compile_stats, set_compile_cache};
 pub use device::{Device, Properties, device_count, release_devices};
 pub use error::CudaError;
+pub use event::DeviceEvent;
 pub use library::{add_search_paths, available, why_not};
 pub use plan::CudaPlan;
 pub use pool::DeviceMemoryStats;

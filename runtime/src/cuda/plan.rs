@@ -62,12 +62,13 @@ struct Temporary {
 impl CudaPlan {
     /// Checks both programs, compiles the source for the device (or finds it compiled) and loads it.
     ///
-    /// The functions must do what `device_program` says of them and nothing else, as the code generator
-    /// promises.
+    /// # Safety
+    /// `device_program` must be what a code generator made of `program`: its functions take the parameters
+    /// that launches give them, and use memory only within the buffers.
     ///
     /// # Errors
     /// Malformed programs, source that does not compile, the driver's errors.
-    pub fn new(
+    pub unsafe fn new(
         program: Program,
         device_program: DeviceProgram,
         device: &Device,
@@ -159,9 +160,10 @@ impl CudaPlan {
         let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
         let (places, temporary) = self.place(bound, inputs, &fresh)?;
 
-        let one_by_one =
-            self.host.iter().any(Option::is_some) || self.device.is_blocking() || times.is_some();
-        if one_by_one || !self.device.is_caching() {
+        let waits = self.host.iter().any(Option::is_some) || self.device.is_blocking() || times.is_some();
+        // A single operation is no dearer than the launch of a recording.
+        let plain = waits || !self.device.is_caching() || bound.operations() < 2;
+        if plain {
             self.issue(bound, &places, self.device.stream(), times)?;
         } else {
             let issue = |stream: &Stream| self.issue(bound, &places, stream, None);
@@ -362,8 +364,7 @@ impl CudaPlan {
             })
             .collect();
         let function = &self.functions[l.function as usize];
-        // SAFETY: the code generator's functions take these parameters, and their accesses lie in the
-        // buffers, whose sizes were checked when the program was bound.
+        // SAFETY: promised to `new`; the buffers' sizes were checked when the program was bound.
         unsafe { stream.launch(function, l.grid, l.block, l.shared, &mut parameters) }?;
         if self.device.is_blocking() {
             stream.synchronize(&format!("running {}", function.name()))?;
@@ -395,8 +396,10 @@ const _: () = assert!(ALIGNMENT.is_multiple_of(crate::memory::ALIGNMENT));
 
 impl Drop for CudaPlan {
     fn drop(&mut self) {
-        // The module must stay until its functions have run; an error comes up where results are read.
-        let _ = self.device.synchronize();
+        // The module must stay until its functions have run.
+        if let Err(error) = self.device.synchronize() {
+            self.device.keep(error);
+        }
     }
 }
 

@@ -48,8 +48,12 @@ impl Replays {
         if !record {
             return issue(device.stream());
         }
-        // On a stream of its own, for other threads may use the device's meanwhile.
-        let graph = Arc::new(Stream::new(device.context())?.capture(issue)?);
+        // On a stream of its own, for other threads may use the device's meanwhile. What cannot be recorded
+        // runs as before, and says itself what is wrong.
+        let Ok(graph) = Stream::new(device.context()).and_then(|s| s.capture(&issue)) else {
+            return issue(device.stream());
+        };
+        let graph = Arc::new(graph);
         device.stream().replay(&graph)?;
         let mut seen = self.seen.lock();
         if let Some(entry) = seen.iter_mut().find(|s| s.addresses == key) {

@@ -68,37 +68,45 @@ void Grid::run_block() {
         unsigned lanes = count_ - w * 32;
         warps_[w].live = lanes >= 32 ? ~0u : (1u << lanes) - 1;
     }
-    order_.resize(count_);
     for (unsigned i = 0; i < count_; i++) {
         threads_[i].fiber = stacks_.start(i, &Grid::enter);
         threads_[i].state = State::Ready;
     }
+    warp_order_.resize(warps_.size());
     while (live_ > 0) {
-        round();
-        if (live_ > 0 && !release()) report_divergence();
+        shuffle(warp_order_);
+        for (unsigned w : warp_order_) run_warp(w);
+        if (live_ > 0 && !wake_yielded() && !release_barrier()) report_divergence();
     }
 }
 
-// Runs every thread that can go on, until each waits or has ended.
-void Grid::round() {
-    shuffle(order_);
-    for (unsigned i : order_) {
-        if (threads_[i].state != State::Ready) continue;
-        select(i);
-        switch_fiber(scheduler_, threads_[i].fiber);
-    }
+// Runs a warp until all its lanes wait for other warps or have ended: as far ahead of the others as a device
+// could ever let it come, so that a missing barrier shows.
+void Grid::run_warp(unsigned w) {
+    lane_order_.resize(std::min(32u, count_ - w * 32));
+    do {
+        shuffle(lane_order_);
+        for (unsigned lane : lane_order_) {
+            unsigned i = w * 32 + lane;
+            if (threads_[i].state != State::Ready) continue;
+            select(i);
+            switch_fiber(scheduler_, threads_[i].fiber);
+        }
+    } while (release_warp(w));
 }
 
-// Lets those go on whose meeting is complete; whether there were any.
-bool Grid::release() {
+// Threads that let others go first go on; whether there were any.
+bool Grid::wake_yielded() {
     bool any = false;
-    for (unsigned w = 0; w < warps_.size(); w++) any |= release_warp(w);
-    if (!any) any = release_barrier();
-    if (!any)
-        for (unsigned i = 0; i < count_; i++) any |= threads_[i].state == State::Ready;
+    for (unsigned i = 0; i < count_; i++) {
+        if (threads_[i].state != State::Yielded) continue;
+        threads_[i].state = State::Ready;
+        any = true;
+    }
     return any;
 }
 
+// Lets the lanes of a warp go on whose operation is complete; whether there were any.
 bool Grid::release_warp(unsigned w) {
     Warp& warp = warps_[w];
     Thread* lanes = &threads_[w * 32];
@@ -129,6 +137,7 @@ bool Grid::release_warp(unsigned w) {
     return any;
 }
 
+// Lets all threads go on when each of them waits at the same barrier; whether they do.
 bool Grid::release_barrier() {
     if (live_ != count_) return false;
     int sum = 0;
@@ -210,7 +219,10 @@ const Exchange& Grid::warp(unsigned mask, const void* value, size_t size, unsign
 
 unsigned Grid::live_lanes() { return warps_[current_ / 32].live; }
 
-void Grid::yield() { leave(); }
+void Grid::yield() {
+    threads_[current_].state = State::Yielded;
+    leave();
+}
 
 void Grid::leave() {
     // The compiler may not keep `current_` in a register over the switch.

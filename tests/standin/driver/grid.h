@@ -45,7 +45,7 @@ class Grid final : public standin::Machine {
     std::string describe(const void* address) const;
 
   private:
-    enum class State : unsigned char { Ready, AtBarrier, AtWarp, Done };
+    enum class State : unsigned char { Ready, Yielded, AtBarrier, AtWarp, Done };
     struct Thread {
         Fiber fiber;
         State state;
@@ -66,8 +66,8 @@ class Grid final : public standin::Machine {
 
     static void enter();
     void run_block();
-    void round();
-    bool release();
+    void run_warp(unsigned w);
+    bool wake_yielded();
     bool release_warp(unsigned w);
     bool release_barrier();
     void report_divergence();
@@ -81,7 +81,7 @@ class Grid final : public standin::Machine {
     const GuardedBlock* shared_ = nullptr;
     std::vector<Thread> threads_;
     std::vector<Warp> warps_;
-    std::vector<unsigned> order_;
+    std::vector<unsigned> warp_order_, lane_order_;
     unsigned count_ = 0, live_ = 0, current_ = 0;
     int total_ = 0;
     Launch launch_;

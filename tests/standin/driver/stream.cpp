@@ -214,7 +214,7 @@ API int cuEventElapsedTime_v2(float* milliseconds, void* from, void* to) {
     NEEDS_CONTEXT(context);
     if (!handles().events.has(from) || !handles().events.has(to)) return INVALID_HANDLE;
     auto *a = static_cast<Event*>(from), *b = static_cast<Event*>(to);
-    if (!a->timed || !b->timed) return INVALID_HANDLE;
+    if (!a->timed || !b->timed || !a->stream || !b->stream) return INVALID_HANDLE;
     if (!complete(a) || !complete(b)) return NOT_READY;
     *milliseconds = float((b->seconds - a->seconds) * 1e3);
     return SUCCESS;

@@ -11,7 +11,9 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use ttk_runtime::cuda::{self, Device};
+use ttk_ir::device::DeviceProgram;
+use ttk_ir::program::Program;
+use ttk_runtime::cuda::{self, CudaError, CudaPlan, Device};
 
 type Configure = unsafe extern "C" fn(*const c_char, *const c_char) -> i32;
 type Text = unsafe extern "C" fn(*mut c_char, usize) -> usize;
@@ -103,6 +105,17 @@ pub(crate) fn devices(count: usize) -> Vec<Device> {
     cuda::set_compile_cache(None);
     assert_eq!(cuda::why_not(), None);
     (0..count).map(|i| Device::get(i).unwrap()).collect()
+}
+
+/// A plan of a program, whatever the device's program does to it.
+pub(crate) fn prepare(
+    program: Program,
+    device_program: DeviceProgram,
+    device: &Device,
+) -> Result<CudaPlan, CudaError> {
+    // SAFETY: the tests' functions take the parameters that they are given; memory that they use beyond
+    // their buffers is what the stand-in finds.
+    unsafe { CudaPlan::new(program, device_program, device) }
 }
 
 /// The directory that holds `libcuda.so.1` and `libnvrtc.so.13`.
