@@ -48,7 +48,6 @@ pub(crate) fn print(kernel: &Kernel, names: &mut Names, atomics: bool) -> Result
             Err(Stop::Bad(error)) => return Err(error),
         }
     }
-    let mut last = None;
     for mapping in candidates(kernel) {
         let width = width(kernel, &mapping);
         match body::print(kernel, &mapping, width) {
@@ -64,17 +63,16 @@ pub(crate) fn print(kernel: &Kernel, names: &mut Names, atomics: bool) -> Result
                         let joined = function(kernel, &names.fresh(&kernel.name), &mapping, width, printed);
                         return Ok(vec![parts, joined]);
                     }
-                    Err(Stop::Exchange) => last = Some(mapping),
+                    Err(Stop::Exchange) => {}
                     Err(Stop::Bad(error)) => return Err(error),
                 }
             }
-            Err(Stop::Exchange) => last = Some(mapping),
+            Err(Stop::Exchange) => {}
             Err(Stop::Bad(error)) => return Err(error),
         }
     }
-    // A thread for each item exchanges nothing; a kernel for which even that fails reads what is not there.
-    let _ = last;
-    Err(Error::Undefined { kernel: kernel.name.clone(), what: "mapping", id: 0 })
+    // A thread for each item exchanges nothing, so that the last candidate has been printed.
+    Err(Error::Mapping { kernel: kernel.name.clone() })
 }
 
 fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printed: Printed) -> Function {

@@ -75,6 +75,8 @@ pub enum Error {
     Undefined { kernel: String, what: &'static str, id: u32 },
     #[error("kernel {kernel}: a parallel loop inside another loop")]
     Parallel { kernel: String },
+    #[error("kernel {kernel}: no mapping to threads fits it")]
+    Mapping { kernel: String },
     #[error("kernel {kernel}: {what} in a vector loop")]
     InVector { kernel: String, what: &'static str },
     #[error("step {step}: a product of matrices of {dtype}")]
