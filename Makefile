@@ -6,6 +6,7 @@
 # and the rest:
 #
 #   make test-cuda     tests on a GPU, or on the stand-in for one that it builds
+#   make cuda-report   what NVIDIA's compiler makes of the kernels of both examples: registers, spills, bytes
 #   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
 #   make bench         speed against PyTorch, and what compiling, recording and importing cost
 #   make wheel         the wheel, in target/wheels
@@ -27,7 +28,7 @@ TORCH_PYTHON ?=
 TORCH_VERSION := 2.15.0
 OUT := $(TARGET)/train
 
-.PHONY: train test test-cuda conformance bench wheel develop lint clean rust-test python-test
+.PHONY: train test test-cuda cuda-report conformance bench wheel develop lint clean rust-test python-test
 .DEFAULT_GOAL := help
 
 help:
@@ -104,6 +105,21 @@ standin:
 test-cuda: $(STANDIN_READY) $(VENV)/.installed
 	$(ON_GPU) $(BIN)/python -m pytest python/tests/cuda
 
+# The training steps of both examples at full size as CUDA C, through NVRTC for three architectures. Needs no GPU.
+
+REPORT := $(TARGET)/cuda-report
+NVIDIA_PYTHON ?= .venv-nvidia/bin/python
+
+.venv-nvidia/bin/python:
+	$(PYTHON) -m venv .venv-nvidia
+	$@ -m pip install --quiet --disable-pip-version-check nvidia-cuda-nvrtc nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm
+
+cuda-report: $(VENV)/.installed $(NVIDIA_PYTHON)
+	@rm -rf $(REPORT) && mkdir -p $(REPORT)
+	TTK_CACHE_DIR= TTK_CUDA_SOURCES=$(REPORT) $(BIN)/ttk run examples/mnist/main.py --steps 3
+	TTK_CACHE_DIR= TTK_CUDA_SOURCES=$(REPORT) $(BIN)/ttk run examples/transformer/main.py --steps 3 --generate 0
+	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT) | tee $(TARGET)/cuda-report.txt
+
 # Comparisons with PyTorch
 
 ifeq ($(TORCH_PYTHON),)
@@ -142,4 +158,4 @@ lint:
 	cargo clippy --workspace --all-targets -- -D warnings
 
 clean:
-	rm -rf $(VENV) .venv-torch $(WHEELS) $(OUT)
+	rm -rf $(VENV) .venv-torch .venv-nvidia $(WHEELS) $(OUT)

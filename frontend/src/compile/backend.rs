@@ -3,11 +3,13 @@
 
 use crate::counters;
 use crate::device::{self, Device, Memory};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exception, Result};
 use crate::log;
 use parking_lot::Mutex;
 use std::hash::Hash;
+use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use ttk_codegen_cpu::{CompiledKernel, Compiler, CpuFeatures, Target, Width};
 use ttk_ir::eval::{self, EvalError};
@@ -105,6 +107,7 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
         }
         None => {
             let program = program_of(graph, options)?;
+            write_cuda_source(graph, options)?;
             let kernels = compile_kernels(&program.kernels, &target)?;
             let kernels = kernels
                 .into_iter()
@@ -125,6 +128,25 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
         Plan::new(entry.program, code).map_err(run_error)?
     };
     Ok(Compiled { engine: Engine::Cpu(plan), at_risk, verify: VERIFY.then(|| graph.clone()) })
+}
+
+/// Where the CUDA source of every graph that is compiled for the processor is written, for reports on machines without a
+/// GPU (`TTK_CUDA_SOURCES`).
+static CUDA_SOURCES: LazyLock<Option<PathBuf>> =
+    LazyLock::new(|| std::env::var_os("TTK_CUDA_SOURCES").map(PathBuf::from));
+
+/// Writes what a GPU would be given for a graph, if that is asked for.
+fn write_cuda_source(graph: &Graph, options: &CompileOptions) -> Result<()> {
+    let Some(folder) = &*CUDA_SOURCES else { return Ok(()) };
+    let program = program_of(graph, &CompileOptions { device: Device::Cuda(0), ..options.clone() })?;
+    let printed =
+        ttk_codegen_cuda::emit(&program, &ttk_codegen_cuda::Options::default()).map_err(internal)?;
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let file =
+        format!("{}-{}-{}.cu", program.name, std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let path = folder.join(file);
+    std::fs::write(&path, printed.source)
+        .map_err(|e| Error::Plain { exception: Exception::Os, detail: format!("{}: {e}", path.display()) })
 }
 
 fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Result<Compiled> {
@@ -169,7 +191,9 @@ fn run_passes(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let passes = Options { inference: options.inference, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &passes).map_err(internal)?;
     log::say("graph", || ttk_ir::text::print(&optimized));
-    let lowering = LowerOptions { donate: options.donate.clone(), ..LowerOptions::default() };
+    // A GPU's compiler has functions of its own.
+    let native_math = matches!(options.device, Device::Cuda(_));
+    let lowering = LowerOptions { donate: options.donate.clone(), native_math };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
     counters::add(&counters::PASSES_RUN, 1);
     counters::add(&counters::PASS_NS, start.elapsed().as_nanos() as u64);
