@@ -186,7 +186,8 @@ pub(crate) fn candidates(kernel: &Kernel) -> Vec<Mapping> {
         return vec![thread];
     }
     let facts = Facts::of(&thread);
-    let width = vector::width(kernel, &thread);
+    // No wider than the longest loop.
+    let width = vector::narrowed(vector::width(kernel, &thread), facts.trips.unwrap_or(i64::MAX).max(1));
     let with = |group, block, width| Mapping { group, block, width, ..thread.clone() };
     let mut out = Vec::new();
     let rows = if facts.joins {

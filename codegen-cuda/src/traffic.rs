@@ -1,6 +1,6 @@
 //! How many bytes a kernel moves, and how many it must.
 
-use crate::access::{Access, Motion, accesses, defined, memories, motion, slot, trips};
+use crate::access::{Access, Motion, accesses, defined, motion, trips};
 use crate::mapping::{Group, Mapping};
 use std::collections::{HashMap, HashSet};
 use ttk_ir::Expr;
@@ -13,7 +13,8 @@ pub(crate) struct Traffic {
     /// What threads ask for: each element an access touches, the same element for all lanes counted once a
     /// group. Some of it comes from caches.
     pub(crate) asked: Expr,
-    /// Every element of the buffers once that is touched at all: as much of a buffer as is asked of it, at most.
+    /// Every element of the buffers once for each of reading and writing, if that is done to it at all: as much of
+    /// a buffer as is asked of it, at most.
     pub(crate) fewest: Expr,
 }
 
@@ -25,17 +26,11 @@ pub(crate) fn traffic(kernel: &Kernel, mapping: &Mapping) -> Option<Traffic> {
         return None;
     }
     let (mut asked, mut fewest) = (Expr::default(), Expr::default());
-    let memory = memories(kernel);
-    let mut seen = HashSet::new();
-    for (list, write) in [(&count.reads, false), (&count.writes, true)] {
+    for list in [&count.reads, &count.writes] {
         for (p, param) in kernel.params.iter().enumerate() {
             let Some(elements) = list.get(&(p as u32)) else { continue };
             let size = param.dtype.size() as i64;
             asked = asked.add(&elements.scale(size));
-            // Two parameters that are the same memory are read once.
-            if !seen.insert((memory[slot(kernel, BufferRef::Param(p as u32))], write)) {
-                continue;
-            }
             let least = match (elements.as_const(), param.len.as_const()) {
                 (Some(a), Some(b)) => Expr::constant(a.min(b)),
                 _ => param.len.clone(),
