@@ -3,9 +3,9 @@
 use crate::access::{Access, Motion, accesses, defined, motion, trips};
 use crate::mapping::{Group, Mapping};
 use std::collections::{HashMap, HashSet};
-use ttk_ir::Expr;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, LoopKind, Stmt};
+use ttk_ir::{Atom, Expr};
 
 /// Bytes, over the kernel's symbols.
 #[derive(Clone, PartialEq, Debug)]
@@ -17,6 +17,9 @@ pub(crate) struct Traffic {
     /// a buffer as is asked of it, at most.
     pub(crate) fewest: Expr,
 }
+
+/// Items up to which the lengths of their loops are added up one by one.
+const MANY: i64 = 1 << 16;
 
 /// What a kernel moves. `None` where the number of iterations depends on data.
 pub(crate) fn traffic(kernel: &Kernel, mapping: &Mapping) -> Option<Traffic> {
@@ -62,12 +65,14 @@ impl Count<'_> {
             match stmt {
                 Stmt::For { var, begin, end, kind, body } => {
                     let exact = end.sub(begin);
+                    let together = self.summed(&exact, times);
                     let mut symbols = true;
                     exact.for_each_leaf(&mut |a| symbols &= matches!(a, ttk_ir::Atom::Symbol(_)));
-                    let length = match (symbols, trips(begin, end, ranges)) {
-                        (true, _) => exact,
-                        (false, Some(n)) => Expr::constant(n),
-                        (false, None) => {
+                    let inner = match (together, symbols, trips(begin, end, ranges)) {
+                        (Some(n), _, _) => Expr::constant(n),
+                        (None, true, _) => times.mul(&exact),
+                        (None, false, Some(n)) => times.scale(n),
+                        (None, false, None) => {
                             self.known = false;
                             return;
                         }
@@ -76,9 +81,9 @@ impl Count<'_> {
                     ranges.push_var(var.0, begin, end);
                     if *kind == LoopKind::Vector && self.mapping.group != Group::Thread {
                         let inside = defined(body);
-                        self.block(body, &times.mul(&length), Some((var.0, &inside, times)), ranges);
+                        self.block(body, &inner, Some((var.0, &inside, times)), ranges);
                     } else {
-                        self.block(body, &times.mul(&length), lanes, ranges);
+                        self.block(body, &inner, lanes, ranges);
                     }
                     ranges.reset(mark);
                 }
@@ -94,6 +99,24 @@ impl Count<'_> {
                 Stmt::Acc { .. } | Stmt::Accumulate { .. } => {}
             }
         }
+    }
+
+    /// The iterations of a loop over all items together, where its length is another for each: the last row of
+    /// an array that is cut in rows is shorter.
+    fn summed(&self, length: &Expr, times: &Expr) -> Option<i64> {
+        let [items] = self.mapping.items.as_slice() else { return None };
+        let (first, count) = (items.begin.as_const()?, items.length().as_const()?);
+        let mut own = false;
+        let mut others = false;
+        length.for_each_leaf(&mut |a| match a {
+            Atom::Var(v) if *v == items.var => own = true,
+            Atom::Var(_) | Atom::Symbol(_) | Atom::Value(_) => others = true,
+            Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => {}
+        });
+        if !own || others || count > MANY || *times != self.mapping.count() {
+            return None;
+        }
+        Some((first..first + count).map(|i| length.eval(&|_| i).max(0)).sum())
     }
 
     fn add(&mut self, stmt: &Stmt, times: &Expr, lanes: Option<(u32, &HashSet<u32>, &Expr)>) {
