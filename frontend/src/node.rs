@@ -126,17 +126,8 @@ impl Node {
     /// when it is used.
     pub fn leaf(buffer: Buffer, ty: Type) -> Value {
         let device = (device::place() == Device::Cpu).then_some(Device::Cpu);
-        Node::leaf_on(device, Memory::Host(buffer), ty)
-    }
-
-    /// A value whose elements are in `buffer`, and may be copied to wherever they are needed.
-    pub fn leaf_anywhere(buffer: Buffer, ty: Type) -> Value {
-        Node::leaf_on(None, Memory::Host(buffer), ty)
-    }
-
-    fn leaf_on(device: Option<Device>, memory: Memory, ty: Type) -> Value {
         let node = Node::new_on(device, Kind::Leaf, ty, SmallVec::new(), false, 0);
-        node.state.lock().buffer = Some(memory);
+        node.state.lock().buffer = Some(Memory::Host(buffer));
         node
     }
 

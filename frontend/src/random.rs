@@ -125,14 +125,14 @@ impl Generator {
         check_room(n, 4)?;
         if self.0.lock().loaded {
             let words = self.host_words(n)?;
-            return Ok(Node::leaf_anywhere(Buffer::from_slice(&words)?, Type::fixed(DType::I32, shape)));
+            return Ok(Node::leaf(Buffer::from_slice(&words)?, Type::fixed(DType::I32, shape)));
         }
         let mut state = self.0.lock();
         let place = Buffer::from_slice(&[state.seed as i64, state.drawn as i64])?;
         state.drawn += n as u64;
         let stream = state.stream;
         drop(state);
-        let place = Node::leaf_anywhere(place, Type::fixed(DType::I64, &[2]));
+        let place = Node::leaf(place, Type::fixed(DType::I64, &[2]));
         Ok(b.op(Op::RandomBits { stream, shape: ttk_ir::shape::shape(shape) }, &[place]))
     }
 
@@ -310,7 +310,7 @@ pub fn normal(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> R
             DType::F64 => Buffer::from_slice(&values)?,
             _ => Buffer::from_slice(&values.iter().map(|&v| v as f32).collect::<Vec<_>>())?,
         };
-        let x = Node::leaf_anywhere(leaf, Type::fixed(wide, shape));
+        let x = Node::leaf(leaf, Type::fixed(wide, shape));
         return Ok(b.cast(&x, dtype));
     }
     let (blocks, rest) = (n / 16, n % 16);
@@ -375,7 +375,7 @@ pub fn integers_from(b: &mut Recorder, g: &Generator, low: i64, range: u64, shap
             .chunks_exact(2)
             .map(|w| ((((w[0] as u64) << 32 | w[1] as u64) % range) as i64).wrapping_add(low))
             .collect();
-        return Ok(Node::leaf_anywhere(Buffer::from_slice(&values)?, Type::fixed(DType::I64, shape)));
+        return Ok(Node::leaf(Buffer::from_slice(&values)?, Type::fixed(DType::I64, shape)));
     }
     let words = g.words(b, shape)?;
     let wide = b.cast(&words, DType::I64);
@@ -399,5 +399,5 @@ pub fn permutation(g: &Generator, n: i64) -> Result<Value> {
         let j = i + (w as usize) % (n as usize - i);
         order.swap(i, j);
     }
-    Ok(Node::leaf_anywhere(Buffer::from_slice(&order)?, Type::fixed(DType::I64, &[n])))
+    Ok(Node::leaf(Buffer::from_slice(&order)?, Type::fixed(DType::I64, &[n])))
 }

@@ -11,6 +11,7 @@ use ttk_ir::testing::{GraphOptions, Values, random_graph, random_inputs};
 use ttk_ir::{DType, Graph};
 use ttk_passes::{LowerOptions, lower};
 use ttk_runtime::cuda::{Device, DeviceBuffer, release_devices};
+use ttk_tests::filetests::FileTest;
 
 fn close(got: &Tensor, want: &Tensor) -> Result<(), String> {
     let near = match want.dtype {
@@ -44,22 +45,8 @@ fn check(graph: &Graph, device: &Device) -> Result<usize, String> {
 }
 
 fn graphs(text: &str) -> Vec<Graph> {
-    let mut out = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.starts_with("graph ") {
-            let mut graph = line.to_string() + "\n";
-            for line in lines.by_ref() {
-                graph += line;
-                graph += "\n";
-                if line == "}" {
-                    break;
-                }
-            }
-            out.extend(ttk_ir::text::parse(&graph));
-        }
-    }
-    out
+    let tests = FileTest::parse(text).unwrap();
+    tests.iter().map(|test| ttk_ir::text::parse(&test.text).unwrap()).collect()
 }
 
 #[test]

@@ -202,3 +202,12 @@ def test_what_is_worked_out_on_the_processor_stays_on_the_device():
     torch.set_default_device("cuda")
     assert torch.tensor([1.0], device="cpu").device.type == "cpu"
     assert torch.from_numpy(np.ones(2)).device.type == "cpu"
+
+
+def test_a_number_drawn_on_the_processor_stays_there():
+    number = torch.randn(())
+    assert (number * torch.ones(2, device="cuda")).is_cuda
+    torch.cuda.synchronize()
+    assert number.device.type == "cpu"
+    number.numpy()[...] = 3
+    assert number.item() == 3
