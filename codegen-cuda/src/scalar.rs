@@ -111,6 +111,7 @@ pub(crate) fn unary(op: Unary, dtype: DType, x: &str) -> String {
         Unary::Abs if dtype == DType::F64 => format!("fabs({x})"),
         Unary::Abs if float => format!("fabsf({x})"),
         Unary::Abs => format!("tt_abs({x})"),
+        Unary::Relu => format!("({x} <= 0 ? 0 : {x})"),
         Unary::Floor => function("floor", dtype, x),
         Unary::Round => function("rint", dtype, x),
         Unary::Sqrt => function("sqrt", dtype, x),

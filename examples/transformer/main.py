@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--heads", type=int, default=6)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--generate", type=int, default=200, help="characters to write in the end")
     parser.add_argument("--losses", help="write the loss of every step to this file")
@@ -45,13 +46,14 @@ def main():
     data = torch.tensor([number[c] for c in text])
 
     model = GPT(len(characters), args.context, args.layers, args.heads, args.width, args.dropout)
+    model.to(args.device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters")
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
     losses = []
     progress = tqdm(range(args.steps), unit="step")
     for _ in progress:
         x, y = batch(data, args.batch_size, args.context)
-        _, loss = model(x, y)
+        _, loss = model(x.to(args.device), y.to(args.device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -63,7 +65,7 @@ def main():
 
     if args.generate:
         model.eval()
-        start = torch.tensor([[number["\n"]]])
+        start = torch.tensor([[number["\n"]]], device=args.device)
         written = model.generate(start, args.generate)[0].tolist()
         print("".join(characters[i] for i in written))
 

@@ -65,7 +65,7 @@ class GPT(nn.Module):
             nn.init.zeros_(module.bias)
 
     def forward(self, x, target=None):
-        x = self.dropout(self.tokens(x) + self.positions(torch.arange(x.shape[1])))
+        x = self.dropout(self.tokens(x) + self.positions(torch.arange(x.shape[1], device=x.device)))
         for block in self.blocks:
             x = block(x)
         scores = self.head(self.norm(x))

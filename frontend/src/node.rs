@@ -183,7 +183,7 @@ impl Node {
 
 /// Drops values without recursion: a chain of a million additions must not overflow the stack.
 pub fn drop_values(values: SmallVec<[Value; 3]>) {
-    let mut stack: Vec<Value> = Vec::new();
+    let mut stack: SmallVec<[Value; 8]> = SmallVec::new();
     let mut next = values;
     loop {
         for mut value in next {

@@ -4,13 +4,16 @@ use crate::device::Device;
 use crate::error::{Error, Exception, Result};
 use crate::node::{Alias, Kind, Node, Value};
 use smallvec::SmallVec;
-use std::cell::Cell;
-use ttk_ir::{Builder, Op, Type, infer};
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Weak};
+use ttk_ir::{Builder, Op, Scalar, Shape, Type, infer};
 
 thread_local! {
     static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
     static LOC: Cell<u32> = const { Cell::new(0) };
     static VARYING: Cell<bool> = const { Cell::new(false) };
+    /// The number that was last an operand, while something still holds it.
+    static LAST_OPERAND: RefCell<Weak<Node>> = const { RefCell::new(Weak::new()) };
 }
 
 /// Whether operations of this thread are recorded for derivatives.
@@ -74,10 +77,11 @@ impl Recorder {
     /// # Errors
     /// The type rule the operands break; operators check their arguments in the user's words first, so
     /// this is what is left.
-    pub fn try_op(&mut self, op: Op, inputs: &[Value]) -> Result<Value> {
-        let ty = match inputs {
+    pub fn try_op(&mut self, op: Op, inputs: SmallVec<[Value; 3]>) -> Result<Value> {
+        let ty = match inputs.as_slice() {
             [x] => infer(&op, &[&x.ty]),
             [x, y] => infer(&op, &[&x.ty, &y.ty]),
+            [x, y, z] => infer(&op, &[&x.ty, &y.ty, &z.ty]),
             more => infer(&op, &more.iter().map(|v| &v.ty).collect::<SmallVec<[&Type; 3]>>()),
         };
         let ty = ty.map_err(|e| Error::Plain { exception: Exception::Runtime, detail: e.to_string() })?;
@@ -85,9 +89,7 @@ impl Recorder {
             && ty.dtype.is_float()
             && !matches!(op, Op::Detach)
             && inputs.iter().any(|v| v.requires_grad);
-        let mut operands = SmallVec::new();
-        inputs.iter().for_each(|v| operands.push(v.clone()));
-        Ok(Node::new(Kind::Op(op), ty, operands, requires_grad, self.loc))
+        Ok(Node::new(Kind::Op(op), ty, inputs, requires_grad, self.loc))
     }
 
     /// The value itself, with another meaning to the derivative walk.
@@ -127,10 +129,36 @@ impl Builder for Recorder {
     type Value = Value;
 
     fn op(&mut self, op: Op, inputs: &[Value]) -> Value {
+        let mut operands = SmallVec::new();
+        inputs.iter().for_each(|v| operands.push(v.clone()));
+        self.add_op(op, operands)
+    }
+
+    fn add_op(&mut self, op: Op, inputs: SmallVec<[Value; 3]>) -> Value {
         match self.try_op(op, inputs) {
             Ok(value) => value,
             Err(error) => panic!("an operator was built on operands it does not take: {error}"),
         }
+    }
+
+    /// 0 and 1 are what formulas are full of, and mean the same wherever they stand; other numbers may be a
+    /// schedule's, which a plan takes as inputs one by one.
+    fn operand(&mut self, value: Scalar, shape: Shape) -> Value {
+        let plain = value == Scalar::zero(value.dtype) || value == Scalar::one(value.dtype);
+        if !plain || varying() {
+            return self.constant(value, shape);
+        }
+        LAST_OPERAND.with_borrow_mut(|last| {
+            if let Some(node) = last.upgrade()
+                && let Kind::Op(Op::Const { value: known, shape: size }) = &node.kind
+                && (*known, size) == (value, &shape)
+            {
+                return node;
+            }
+            let node = self.constant(value, shape);
+            *last = Arc::downgrade(&node);
+            node
+        })
     }
 
     fn ty<'a>(&'a self, value: &'a Value) -> &'a Type {

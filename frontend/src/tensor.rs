@@ -361,12 +361,7 @@ impl Tensor {
 
     /// Whether a gradient can flow to or through this tensor.
     pub fn requires_grad(&self) -> bool {
-        let body = self.0.body.lock();
-        match &body.stop {
-            Some((_, Stop::Leaf(_))) => true,
-            Some((_, Stop::Detach)) => false,
-            None => body.storage.value.lock().requires_grad,
-        }
+        self.0.body.lock().requires_grad()
     }
 
     pub fn is_leaf(&self) -> bool {
@@ -483,6 +478,15 @@ impl Storage {
 }
 
 impl Body {
+    /// [`Tensor::requires_grad`]
+    pub fn requires_grad(&self) -> bool {
+        match &self.stop {
+            Some((_, Stop::Leaf(_))) => true,
+            Some((_, Stop::Detach)) => false,
+            None => self.storage.value.lock().requires_grad,
+        }
+    }
+
     /// Makes the tensor another view of its storage.
     pub fn set_view(&mut self, view: View) {
         self.view = view;

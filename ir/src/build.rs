@@ -6,7 +6,7 @@ use crate::dtype::{DType, Scalar};
 use crate::graph::{Graph, ValueId};
 use crate::op::{Axes, Binary, Cmp, Op, PadDim, ReduceOp, SliceDim, Unary};
 use crate::shape::{Dim, Shape, Type};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 /// Something that operations can be added to.
 ///
@@ -17,6 +17,16 @@ pub trait Builder {
 
     /// Adds an operation and gives its result.
     fn op(&mut self, op: Op, inputs: &[Self::Value]) -> Self::Value;
+
+    /// [`Builder::op`] of operands that are given away: nothing is cloned where the builder keeps them.
+    fn add_op(&mut self, op: Op, inputs: SmallVec<[Self::Value; 3]>) -> Self::Value {
+        self.op(op, &inputs)
+    }
+
+    /// The number `value` as an operand: it may be one that was added before, so that it is not for a result.
+    fn operand(&mut self, value: Scalar, shape: Shape) -> Self::Value {
+        self.constant(value, shape)
+    }
 
     /// The type of a value.
     fn ty<'a>(&'a self, value: &'a Self::Value) -> &'a Type;
@@ -58,11 +68,11 @@ pub trait Builder {
     }
 
     fn binary(&mut self, b: Binary, x: &Self::Value, y: &Self::Value) -> Self::Value {
-        self.op(Op::Binary(b), &[x.clone(), y.clone()])
+        self.add_op(Op::Binary(b), smallvec![x.clone(), y.clone()])
     }
 
     fn cmp(&mut self, c: Cmp, x: &Self::Value, y: &Self::Value) -> Self::Value {
-        self.op(Op::Cmp(c), &[x.clone(), y.clone()])
+        self.add_op(Op::Cmp(c), smallvec![x.clone(), y.clone()])
     }
 
     fn add(&mut self, x: &Self::Value, y: &Self::Value) -> Self::Value {
@@ -98,7 +108,7 @@ pub trait Builder {
     }
 
     fn select(&mut self, cond: &Self::Value, yes: &Self::Value, no: &Self::Value) -> Self::Value {
-        self.op(Op::Select, &[cond.clone(), yes.clone(), no.clone()])
+        self.add_op(Op::Select, smallvec![cond.clone(), yes.clone(), no.clone()])
     }
 
     fn cast(&mut self, x: &Self::Value, dtype: DType) -> Self::Value {

@@ -99,6 +99,8 @@ elementwise_table! {
         Cos "cos" Float 16 x.cos(), x;
         Tanh "tanh" Float 18 x.tanh(), x;
         Erf "erf" Float 20 erf(x), x;
+        /// `max(x, 0)`, with slope 0 at 0; a NaN stays.
+        Relu "relu" Number 1 if x <= 0.0 { 0.0 } else { x }, x.max(0);
     }
 }
 

@@ -74,6 +74,7 @@ fn unary() {
     };
     check(Unary::Neg, &[0.0, 1.5, -INF], &[-0.0, -1.5, INF]);
     check(Unary::Abs, &[-0.0, -2.0, NAN], &[0.0, 2.0, NAN]);
+    check(Unary::Relu, &[-INF, -0.0, 2.0, NAN], &[0.0, 0.0, 2.0, NAN]);
     check(Unary::Floor, &[-0.5, 2.0, 2.9], &[-1.0, 2.0, 2.0]);
     check(Unary::Round, &[0.5, 1.5, 2.5, -0.5], &[0.0, 2.0, 2.0, -0.0]);
     check(Unary::Sqrt, &[4.0, 2.0, -1.0], &[2.0, 1.41421354, NAN]);
@@ -92,6 +93,7 @@ fn unary() {
 fn unary_on_integers_and_bools() {
     check(Op::Unary(Unary::Neg), &[i(U8, &[3], &[0, 1, 255])], i(U8, &[3], &[0, 255, 1]));
     check(Op::Unary(Unary::Abs), &[i(I8, &[2], &[-128, -5])], i(I8, &[2], &[-128, 5]));
+    check(Op::Unary(Unary::Relu), &[i(I8, &[3], &[-128, 0, 5])], i(I8, &[3], &[0, 0, 5]));
     check(Op::Unary(Unary::Not), &[b(&[2], &[0, 1])], b(&[2], &[1, 0]));
     check(Op::Unary(Unary::Not), &[i(I32, &[2], &[0, 5])], i(I32, &[2], &[-1, -6]));
 }

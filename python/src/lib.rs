@@ -10,6 +10,7 @@ mod dispatch;
 mod errors;
 mod graph;
 mod index;
+mod make;
 mod object;
 mod operators;
 mod parse;

@@ -2,17 +2,15 @@
 
 use crate::dispatch::call_named;
 use crate::errors::{guard, guard_unlocked};
+use crate::make::{make, next};
 use crate::operators::{Operand, binary, in_place, named};
 use crate::parse::{number_of, type_name};
 use crate::types::{PyDevice, dtype_object, size_object};
-use parking_lot::RwLock;
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyList, PyTuple, PyType};
-use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use ttk_frontend::error::{python_dtype_name, scalar_type_name};
 use ttk_frontend::ops::{Device, Number};
@@ -28,17 +26,15 @@ impl Drop for PyTensor {
     }
 }
 
-/// The Python class of results: `Tensor`, a subclass of this one.
-static CLASS: RwLock<Option<Py<PyType>>> = RwLock::new(None);
-
-/// The address of [`CLASS`], which lives as long as the process: most tensors are recognised by it.
-static CLASS_ADDRESS: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
+/// The Python class of results: `Tensor`, a subclass of this one, which lives as long as the process; null until it
+/// is set. Most tensors are recognised by its address.
+static CLASS: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The tensor of an object, if it is one.
 pub(crate) fn as_tensor<'a>(v: &'a Bound<'_, PyAny>) -> Option<&'a Tensor> {
     // SAFETY: `v` is alive.
     let class = unsafe { ffi::Py_TYPE(v.as_ptr()) };
-    if class.cast() == CLASS_ADDRESS.load(Ordering::Relaxed) {
+    if class.cast() == CLASS.load(Ordering::Relaxed) {
         // SAFETY: the class is a subclass of the native one, which `_set_tensor_class` checks.
         return Some(&unsafe { v.cast_unchecked::<PyTensor>() }.get().0);
     }
@@ -52,36 +48,13 @@ pub(crate) fn wrap(py: Python<'_>, t: Tensor) -> PyResult<Bound<'_, PyAny>> {
         // SAFETY: the object clears the handle when it dies, and both happen under the lock.
         return Ok(unsafe { Bound::from_borrowed_ptr(py, known.cast()) });
     }
-    let class = CLASS.read();
-    match &*class {
-        Some(class) => make(py, class.bind(py), t),
-        None => make(py, &py.get_type::<PyTensor>(), t),
+    let class = CLASS.load(Ordering::Relaxed);
+    if class.is_null() {
+        return make(py, &py.get_type::<PyTensor>(), t);
     }
-}
-
-thread_local! {
-    /// The tensor that the object being made is for.
-    static NEXT: Cell<Option<Tensor>> = const { Cell::new(None) };
-}
-
-/// The constructor of the native class, which Python's classes put their own before.
-static NATIVE_NEW: OnceLock<ffi::newfunc> = OnceLock::new();
-
-/// A new object of a tensor, of the given class.
-fn make<'py>(py: Python<'py>, class: &Bound<'py, PyType>, t: Tensor) -> PyResult<Bound<'py, PyAny>> {
-    let Some(native_new) = NATIVE_NEW.get() else {
-        return Err(PyRuntimeError::new_err("the module is not initialised"));
-    };
-    NEXT.set(Some(t.clone()));
-    // SAFETY: the class is the native one or a subclass of it, which `_set_tensor_class` and
-    // `_make_subclass` check; the constructor takes no arguments.
-    let object = unsafe {
-        let arguments = PyTuple::empty(py);
-        let raw = native_new(class.as_ptr().cast(), arguments.as_ptr(), std::ptr::null_mut());
-        Bound::from_owned_ptr_or_err(py, raw)?
-    };
-    t.handle().store(object.as_ptr().cast(), Ordering::Release);
-    Ok(object)
+    // SAFETY: a class that was set is never freed.
+    let class = unsafe { Bound::from_borrowed_ptr(py, class).cast_into_unchecked::<PyType>() };
+    make(py, &class, t)
 }
 
 /// The tensor of an object, or of anything `torch.tensor` takes.
@@ -104,10 +77,10 @@ impl PyTensor {
 
 #[pymethods]
 impl PyTensor {
-    /// For [`make`]: the tensor is passed beside the arguments.
+    /// For [`make`], which passes the tensor beside the arguments.
     #[new]
     fn new() -> PyResult<PyTensor> {
-        match NEXT.take() {
+        match next() {
             Some(t) => Ok(PyTensor(t)),
             None => Err(PyTypeError::new_err("TensorBase is made by operators; use torch.tensor(...)")),
         }
@@ -708,9 +681,8 @@ fn _set_tensor_class(class: Bound<'_, PyType>) -> PyResult<()> {
     if !class.is_subclass_of::<PyTensor>()? {
         return Err(PyTypeError::new_err("the class of tensors is a subclass of TensorBase"));
     }
-    CLASS_ADDRESS.store(class.as_ptr(), Ordering::Relaxed);
     // A class that was set before stays alive: its address must not become another one's.
-    std::mem::forget(CLASS.write().replace(class.unbind()));
+    CLASS.store(class.into_ptr().cast(), Ordering::Relaxed);
     Ok(())
 }
 
@@ -749,14 +721,7 @@ fn _alias_subclass<'py>(
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyTensor>()?;
-    // SAFETY: the slot of a type whose definition has a constructor is a `newfunc`.
-    unsafe {
-        let class = m.py().get_type::<PyTensor>();
-        let slot = ffi::PyType_GetSlot(class.as_ptr().cast(), ffi::Py_tp_new);
-        if !slot.is_null() {
-            let _ = NATIVE_NEW.set(std::mem::transmute::<*mut std::ffi::c_void, ffi::newfunc>(slot));
-        }
-    }
+    crate::make::learn(m.py())?;
     // A method cannot be declared under a name that is also that of a property's getter.
     let class = m.py().get_type::<PyTensor>();
     class.setattr("get_device", class.getattr("_device_number")?)?;

@@ -9,8 +9,8 @@ use ttk_ir::{Binary, Builder, Cmp, Unary};
 pub(crate) fn has_slope(u: Unary) -> bool {
     match u {
         Unary::Not | Unary::Floor | Unary::Round => false,
-        Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Exp | Unary::Expm1 | Unary::Log => true,
-        Unary::Log1p | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => true,
+        Unary::Neg | Unary::Abs | Unary::Relu | Unary::Sqrt | Unary::Exp | Unary::Expm1 => true,
+        Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => true,
     }
 }
 
@@ -30,6 +30,12 @@ pub(crate) fn unary<B: Builder>(
             let down = b.neg(g);
             let rest = b.select(&negative, &down, &zero);
             b.select(&positive, g, &rest)
+        }
+        // The comparison that the result is made with: it is found again, and its bits are kept in place of `x`.
+        Unary::Relu => {
+            let zero = b.full_like(x, 0.0);
+            let flat = b.cmp(Cmp::Le, x, &zero);
+            b.select(&flat, &zero, g)
         }
         Unary::Sqrt => {
             let twice = b.scale(y, 2.0);

@@ -41,6 +41,7 @@ const NAN: f64 = f64::NAN;
 #[test]
 fn kinks_and_ties() {
     expect(Op::Unary(Unary::Abs), &[&[-2.0, 0.0, 3.0]], &[&[-1.0, 0.0, 1.0]]);
+    expect(Op::Unary(Unary::Relu), &[&[-2.0, 0.0, 3.0, NAN]], &[&[0.0, 0.0, 1.0, 1.0]]);
     expect(Op::Unary(Unary::Floor), &[&[0.5, 1.0]], &[&[0.0, 0.0]]);
     expect(Op::Unary(Unary::Sqrt), &[&[0.0, 4.0]], &[&[INF, 0.25]]);
     expect(Op::Unary(Unary::Log), &[&[0.0, 2.0]], &[&[INF, 0.5]]);

@@ -35,7 +35,8 @@ impl Gen<'_> {
             | Unary::Sin
             | Unary::Cos
             | Unary::Tanh
-            | Unary::Erf => return self.not_expanded(op.name(), dtype),
+            | Unary::Erf
+            | Unary::Relu => return self.not_expanded(op.name(), dtype),
         };
         Ok(self.settle(V { value, kind: x.kind }, dtype))
     }

@@ -181,10 +181,15 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     r
 }
 
-/// Whether an operation only says where elements are.
+/// Whether what an operation gives is there for the asking: a number, or elements that are elsewhere.
 ///
 /// Joining, padding and updating are views to the passes as well, but what they join has to be there: a loop
 /// that appends to a tensor would record all of its past.
 fn is_free(op: &Op) -> bool {
-    op.family() == Family::View && !matches!(op, Op::Concat { .. } | Op::Pad { .. } | Op::Update(_))
+    match op {
+        Op::Const { .. } => true,
+        op => {
+            op.family() == Family::View && !matches!(op, Op::Concat { .. } | Op::Pad { .. } | Op::Update(_))
+        }
+    }
 }

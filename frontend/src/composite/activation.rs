@@ -3,12 +3,11 @@
 use super::Val;
 use super::special::softplus_of;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
-use ttk_ir::{Builder, Dim, Shape};
+use ttk_ir::{Builder, Dim, Shape, Unary};
 
 /// `max(x, 0)`, with slope 0 at 0; NaN stays.
 pub fn relu<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    let zero = x.full_like(0.0);
-    x.masked(&x.le(&zero), &zero)
+    x.unary(Unary::Relu)
 }
 
 /// `x` limited to `low..=high`, with slope 0 at both ends.

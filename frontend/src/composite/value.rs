@@ -1,6 +1,6 @@
 //! A value together with the builder it is recorded in, so that a formula reads as a formula.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
 use std::fmt;
 use ttk_ir::op::{PadDim, SliceDim, WindowDim};
@@ -47,6 +47,20 @@ impl<'r, B: Builder> Scope<'r, B> {
 
     fn emit(&'r self, op: Op, inputs: &[B::Value]) -> Val<'r, B> {
         let value = self.builder.borrow_mut().op(op, inputs);
+        Val { scope: self, value }
+    }
+
+    fn emit_of(&'r self, op: Op, inputs: SmallVec<[B::Value; 3]>) -> Val<'r, B> {
+        let value = self.builder.borrow_mut().add_op(op, inputs);
+        Val { scope: self, value }
+    }
+
+    /// A number as an operand of what has type `ty`.
+    fn operand(&'r self, value: impl FnOnce(DType) -> Scalar, like: &B::Value) -> Val<'r, B> {
+        let mut builder = self.builder.borrow_mut();
+        let ty = builder.ty(like);
+        let (value, shape) = (value(ty.dtype), ty.clone().shape);
+        let value = builder.operand(value, shape);
         Val { scope: self, value }
     }
 }
@@ -98,15 +112,13 @@ impl<'r, B: Builder> Operand<'r, B> for &Val<'r, B> {
 
 impl<'r, B: Builder> Operand<'r, B> for f64 {
     fn like(self, first: &Val<'r, B>) -> Val<'r, B> {
-        let ty = first.ty();
-        first.scope.full(ty.dtype, &ty.shape, self)
+        first.scope.operand(|dtype| Scalar::from_f64(dtype, self), &first.value)
     }
 }
 
 impl<'r, B: Builder> Operand<'r, B> for i64 {
     fn like(self, first: &Val<'r, B>) -> Val<'r, B> {
-        let ty = first.ty();
-        first.emit(Op::Const { value: Scalar::from_i64(ty.dtype, self), shape: ty.shape }, &[])
+        first.scope.operand(|dtype| Scalar::from_i64(dtype, self), &first.value)
     }
 }
 
@@ -131,13 +143,18 @@ pub fn broadcast_shapes(shapes: &[&[Dim]]) -> Option<Shape> {
 /// Both operands at their common shape. Shapes that do not broadcast are left for the type rule of the
 /// operation to refuse.
 pub fn broadcast<'r, B: Builder>(x: &Val<'r, B>, y: &Val<'r, B>) -> (Val<'r, B>, Val<'r, B>) {
-    if x.has_shape_of(y) {
-        return (x.clone(), y.clone());
+    aligned(x.clone(), y.clone())
+}
+
+/// [`broadcast`] of operands that are given away.
+fn aligned<'r, B: Builder>(x: Val<'r, B>, y: Val<'r, B>) -> (Val<'r, B>, Val<'r, B>) {
+    if x.has_shape_of(&y) {
+        return (x, y);
     }
     let (a, b) = (x.shape(), y.shape());
     match broadcast_shapes(&[&a, &b]) {
         Some(shape) => (x.broadcast_to(&shape), y.broadcast_to(&shape)),
-        None => (x.clone(), y.clone()),
+        None => (x, y),
     }
 }
 
@@ -217,7 +234,8 @@ impl<'r, B: Builder> Val<'r, B> {
 
     /// A number with this value's type and shape.
     pub fn full_like(&self, value: f64) -> Val<'r, B> {
-        value.like(self)
+        let value = self.scope.builder.borrow_mut().full_like(&self.value, value);
+        Val { scope: self.scope, value }
     }
 
     pub fn unary(&self, op: Unary) -> Val<'r, B> {
@@ -225,13 +243,13 @@ impl<'r, B: Builder> Val<'r, B> {
     }
 
     pub fn binary(&self, op: Binary, other: impl Operand<'r, B>) -> Val<'r, B> {
-        let (x, y) = broadcast(self, &other.like(self));
-        self.emit(Op::Binary(op), &[x.value, y.value])
+        let (x, y) = aligned(self.clone(), other.like(self));
+        self.scope.emit_of(Op::Binary(op), smallvec![x.value, y.value])
     }
 
     pub fn cmp(&self, op: Cmp, other: impl Operand<'r, B>) -> Val<'r, B> {
-        let (x, y) = broadcast(self, &other.like(self));
-        self.emit(Op::Cmp(op), &[x.value, y.value])
+        let (x, y) = aligned(self.clone(), other.like(self));
+        self.scope.emit_of(Op::Cmp(op), smallvec![x.value, y.value])
     }
 
     pub fn gt(&self, other: impl Operand<'r, B>) -> Val<'r, B> {
@@ -259,14 +277,14 @@ impl<'r, B: Builder> Val<'r, B> {
     pub fn select(&self, yes: impl Operand<'r, B>, no: impl Operand<'r, B>, like: &Val<'r, B>) -> Val<'r, B> {
         let (yes, no) = (yes.like(like), no.like(like));
         if self.has_shape_of(&yes) && self.has_shape_of(&no) {
-            return self.emit(Op::Select, &[self.value.clone(), yes.value, no.value]);
+            return self.scope.emit_of(Op::Select, smallvec![self.value.clone(), yes.value, no.value]);
         }
         let (a, b, c) = (self.shape(), yes.shape(), no.shape());
         let (on, yes, no) = match broadcast_shapes(&[&a, &b, &c]) {
             Some(s) => (self.broadcast_to(&s), yes.broadcast_to(&s), no.broadcast_to(&s)),
             None => (self.clone(), yes, no),
         };
-        self.emit(Op::Select, &[on.value, yes.value, no.value])
+        self.scope.emit_of(Op::Select, smallvec![on.value, yes.value, no.value])
     }
 
     /// This where `mask` is true, elsewhere `other`.

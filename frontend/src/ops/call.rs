@@ -101,7 +101,10 @@ impl<'a> Call<'a> {
 
     /// The tensor's value.
     pub fn value(&self, i: usize) -> Result<Value> {
-        self.tensor(i).map(|t| t.value())
+        match &self.args[i] {
+            Arg::Tensor(t) => Ok(t.value()),
+            _ => Err(self.mismatch(i)),
+        }
     }
 
     pub fn opt_value(&self, i: usize) -> Result<Option<Value>> {

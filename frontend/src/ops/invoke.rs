@@ -101,10 +101,13 @@ fn call_row(
                 if wants_grad {
                     t.set_requires_grad(true)?;
                 }
-                note_saved(row.saves, args, t);
-                t.with_body(|b| {
+                let on_tape = t.with_body(|b| {
                     b.made_by.get_or_insert(row.name);
+                    b.requires_grad()
                 });
+                if on_tape {
+                    note_saved(row.saves, args, t);
+                }
             }
             Ok(returned)
         }
@@ -122,7 +125,7 @@ fn call_row(
             } else {
                 write_result(target, result.value())?;
             }
-            if row.saves == Saves::Output {
+            if row.saves == Saves::Output && target.requires_grad() {
                 note_saved(row.saves, args, target);
             }
             target.with_body(|b| b.made_by = Some(row.name));
@@ -183,9 +186,9 @@ pub fn write_result(target: &Tensor, value: Value) -> Result<()> {
     target.write(Recorder::new().cast(&value, dtype))
 }
 
-/// Remembers which tensors must not change before the backward pass.
+/// Remembers which tensors must not change before the backward pass through `result`.
 fn note_saved(saves: Saves, args: &[Arg], result: &Tensor) {
-    if saves == Saves::Nothing || !result.requires_grad() {
+    if saves == Saves::Nothing {
         return;
     }
     let value = result.value();

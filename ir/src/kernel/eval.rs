@@ -427,7 +427,9 @@ fn arith_unary(op: Unary, x: Scalar) -> Scalar {
         Unary::Floor => v.floor(),
         Unary::Round => v.round_ties_even(),
         Unary::Sqrt => v.sqrt(),
-        Unary::Not | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => return scalar::unary(op, x),
+        Unary::Not | Unary::Relu | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => {
+            return scalar::unary(op, x);
+        }
         Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => return scalar::unary(op, x),
     };
     Scalar::from_f64(x.dtype, result as f64)

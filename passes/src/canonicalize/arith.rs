@@ -15,6 +15,11 @@ pub(super) fn unary(r: &mut Rewriter<'_>, u: Unary, x: ValueId) -> Option<ValueI
     let signed = r.type_of(x).dtype.is_signed();
     match (u, inner) {
         (Unary::Neg, Op::Unary(Unary::Neg)) | (Unary::Not, Op::Unary(Unary::Not)) => Some(r.input(x, 0)),
+        (Unary::Relu, _) => {
+            let zero = r.full_like(&x, 0.0);
+            let flat = r.cmp(Cmp::Le, &x, &zero);
+            Some(r.select(&flat, &zero, &x))
+        }
         (Unary::Abs, Op::Unary(Unary::Abs | Unary::Exp)) => Some(x),
         (Unary::Abs, _) if !signed => Some(x),
         (Unary::Abs, Op::Unary(Unary::Neg)) => Some(r.unary(Unary::Abs, &r.input(x, 0))),

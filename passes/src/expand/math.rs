@@ -123,6 +123,12 @@ impl Math<'_> {
         self.unary(Unary::Abs, a)
     }
 
+    pub(super) fn relu(&mut self, a: Val) -> Val {
+        let zero = self.scalar(Scalar::zero(self.dtype));
+        let flat = self.cmp(Cmp::Le, a, zero);
+        self.select(flat, zero, a)
+    }
+
     pub(super) fn floor(&mut self, a: Val) -> Val {
         self.unary(Unary::Floor, a)
     }

@@ -27,7 +27,7 @@ use ttk_ir::{Binary, DType, Scalar, Unary};
 fn is_native_unary(op: Unary) -> bool {
     match op {
         Unary::Neg | Unary::Not | Unary::Abs | Unary::Floor | Unary::Round | Unary::Sqrt => true,
-        Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => false,
+        Unary::Relu | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => false,
         Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => false,
     }
 }
@@ -139,6 +139,7 @@ impl Math<'_> {
             Inst::Unary(op, x) => {
                 let x = widen(self, *x);
                 match op {
+                    Unary::Relu => self.relu(x),
                     Unary::Exp => self.exp(x),
                     Unary::Expm1 => self.expm1(x),
                     Unary::Log => self.log(x),

@@ -135,6 +135,12 @@ fn exponentials() {
 }
 
 #[test]
+fn rectifier() {
+    check_unary(Unary::Relu, DType::F32, -1.0, 1.0, 0.0, |x| x.max(0.0));
+    check_unary(Unary::Relu, DType::F64, -1.0, 1.0, 0.0, |x| x.max(0.0));
+}
+
+#[test]
 fn logarithms() {
     check_unary(Unary::Log, DType::F32, -1.0, 4.0, 1.5, f64::ln);
     check_unary(Unary::Log, DType::F64, -1.0, 4.0, 1.5, f64::ln);

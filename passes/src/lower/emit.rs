@@ -273,7 +273,8 @@ impl<'a> Emitter<'a> {
                 let x = self.element(input(0), p)?;
                 let val = self.b.unary(*u, x);
                 Ok(match u {
-                    Unary::Neg | Unary::Not | Unary::Abs | Unary::Floor | Unary::Round => val,
+                    Unary::Neg | Unary::Not | Unary::Abs | Unary::Relu => val,
+                    Unary::Floor | Unary::Round => val,
                     Unary::Sqrt | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => {
                         self.rounded(val, dtype)
                     }

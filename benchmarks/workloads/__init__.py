@@ -1,0 +1,17 @@
+"""What the benchmarks time, written once in PyTorch's interface and run by both packages.
+
+A workload is made for a device (`cpu`, `cuda`) and gives `(step, result)`: `step()` does the timed work once, `result()`
+gives numbers by which two packages are compared before either is timed.
+"""
+
+from collections import namedtuple
+
+from . import inference, kernels, training
+
+# `make(device)` gives `(step, result)`. `target` is the least ratio that the project wants on a processor: the time of
+# PyTorch, or of another peer where `peer` names one, by ours. `tolerance` is relative.
+Workload = namedtuple("Workload", "make target peer tolerance", defaults=("torch", 1e-3))
+
+WORKLOADS = {
+    name: Workload(*row) for module in (training, inference, kernels) for name, row in module.WORKLOADS.items()
+}
