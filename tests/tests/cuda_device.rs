@@ -187,10 +187,15 @@ fn twice(body: &str) -> (Program, DeviceProgram) {
         DeviceStep::Launch(vec![Launch { function: 0, grid: [one(), one(), one()], shared, arguments }])
     };
     let device = DeviceProgram {
-        source: format!("extern \"C\" __global__ void work(const float* x, float* out) {{ {body} }}\n"),
-        functions: vec![Function { name: "work".into(), block: [64, 1, 1] }],
-        scratch: Vec::new(),
+        functions: vec![Function {
+            name: "work".into(),
+            about: String::new(),
+            source: format!("extern \"C\" __global__ void work(const float* x, float* out) {{ {body} }}\n"),
+            helpers: Vec::new(),
+            block: [64, 1, 1],
+        }],
         steps: vec![launch(0, 1), launch(1, 2)],
+        ..DeviceProgram::default()
     };
     (program, device)
 }
@@ -352,7 +357,7 @@ fn compiled_code_is_kept_on_disk() {
         assert_eq!(run(device, body).unwrap(), [6.0; 64]);
         assert_eq!(counts(), (1, 1));
         // A file that was damaged is not used.
-        let kept = fs::read_dir(directory.path().join("cuda-1")).unwrap().next().unwrap().unwrap().path();
+        let kept = fs::read_dir(directory.path().join("cuda-2")).unwrap().next().unwrap().unwrap().path();
         let mut bytes = fs::read(&kept).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
