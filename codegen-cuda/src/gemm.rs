@@ -141,47 +141,41 @@ pub(crate) fn print(p: &Product<'_>, sizes: &mut Arguments) -> Option<Printed> {
     multiply::declare(&mut code, &tile, kind, sum);
     code.line(format!("const long long col0 = blockIdx.x % {tn} * {}ll;", tile.n));
     code.line(format!("const long long row0 = blockIdx.x / {tn} % {tm} * {}ll;", tile.m));
-    for (name, view) in [("a", &p.a), ("b", &p.b), ("c", &p.c)] {
-        let kept_apart = name == "c" && parts > 1;
-        if !view.offset.is_zero() && !kept_apart {
-            code.line(format!("{name} += {};", sizes.named(&format!("{name}_offset"), &view.offset)));
+    let result = target(p, parts);
+    for (name, offset) in [("a", &p.a.offset), ("b", &p.b.offset), ("c", &result.offset)] {
+        if !offset.is_zero() {
+            code.line(format!("{name} += {};", sizes.named(&format!("{name}_offset"), offset)));
         }
     }
-    if p.batches() > 0 {
-        let items = count("items", &product(&g.batch), sizes);
-        code.line(format!("const unsigned item = blockIdx.x / ({tn} * {tm}) % {items};"));
-        let strides = |v: &View| v.item_strides[..p.batches()].to_vec();
-        let mut moved = vec![("a", strides(&p.a)), ("b", strides(&p.b))];
-        if parts == 1 {
-            moved.push(("c", strides(&p.c)));
-        }
-        let size = |axis: usize, e: &Expr, sizes: &mut Arguments| count(&format!("items{axis}"), e, sizes);
-        let stride = |name: &str, axis: usize, e: &Expr, sizes: &mut Arguments| {
-            sizes.named(&format!("{name}_items{axis}"), e)
-        };
-        offsets(&mut code, "item", &g.batch, &moved, sizes, &size, &stride);
-    }
-    if parts > 1 {
-        let all = count("tiles", &tiles, sizes);
-        code.line(format!("const long long part = blockIdx.x / {all};"));
-        code.line(format!("c += part * {};", sizes.named("elements", &p.numel())));
-        if p.batches() > 0 {
-            code.line(format!("c += item * {};", sizes.named("elements_of_item", &g.m.mul(&g.n))));
-        }
-    }
+    // Axes that are not there have one item: most products have two, and those that have none share their function.
+    let missing = AXES.saturating_sub(p.batches());
+    let padded = |with: Expr, list: &[Expr]| [vec![with; missing], list.to_vec()].concat();
+    let batch = padded(Expr::constant(1), &g.batch);
+    let items = count("items", &product(&g.batch), sizes);
+    code.line(format!("const unsigned item = blockIdx.x / ({tn} * {tm}) % {items};"));
+    let strides = |v: &[Expr]| padded(Expr::constant(0), &v[..p.batches()]);
+    let moved = [
+        ("a", strides(&p.a.item_strides)),
+        ("b", strides(&p.b.item_strides)),
+        ("c", strides(&result.item_strides)),
+    ];
+    let size = |axis: usize, e: &Expr, sizes: &mut Arguments| count(&format!("items{axis}"), e, sizes);
+    let stride = |name: &str, axis: usize, e: &Expr, sizes: &mut Arguments| {
+        sizes.named(&format!("{name}_items{axis}"), e)
+    };
+    offsets(&mut code, "item", &batch, &moved, sizes, &size, &stride);
+    let blocks = count("blocks_of_part", &tiles, sizes);
+    code.line(format!("const long long part = blockIdx.x / {blocks};"));
+    code.line(format!("c += part * {};", sizes.named("elements_of_part", &p.numel())));
 
     let fetch = Fetch { p, tile: &tile, kind, memory };
     fetch.print(&mut code, &steps_k, sizes);
     multiply::totals(&mut code, &tile, kind, sum);
     let all = sizes.named("steps", &steps);
-    let (first, last) = if parts > 1 {
-        let each = sizes.named("each", &steps.offset(parts - 1).floor_div(&Expr::constant(parts)));
-        code.line(format!("const long long first = part * {each};"));
-        code.line(format!("const long long last = first + {each} < {all} ? first + {each} : {all};"));
-        ("first".to_string(), "last".to_string())
-    } else {
-        ("0".to_string(), all)
-    };
+    let each = sizes.named("steps_of_part", &steps.offset(parts - 1).floor_div(&Expr::constant(parts)));
+    code.line(format!("const long long first = part * {each};"));
+    code.line(format!("const long long last = first + {each} < {all} ? first + {each} : {all};"));
+    let (first, last) = ("first", "last");
     code.line(format!("if ({first} < {last}) fetch({first});"));
     code.open(format!("for (long long step = {first}; step < {last}; ++step)"));
     code.line("put();");
@@ -190,20 +184,15 @@ pub(crate) fn print(p: &Product<'_>, sizes: &mut Arguments) -> Option<Printed> {
     multiply::step(&mut code, &tile, kind, sum);
     code.line("__syncthreads();");
     code.close();
-    let (row, col, element) = if parts > 1 {
-        (n.clone(), "1".to_string(), sum)
-    } else {
-        (sizes.stride("c_row", &p.c.row_stride), sizes.stride("c_col", &p.c.col_stride), memory)
-    };
-    let strides = if parts > 1 {
-        vec![&g.n]
-    } else {
-        std::iter::once(&p.c.row_stride).chain([&p.c.offset]).chain(&p.c.item_strides).collect()
-    };
+    let (row, col) = (sizes.stride("c_row", &result.row_stride), sizes.stride("c_col", &result.col_stride));
+    let even = |e: &Expr| divisible(e, 2);
     let in_pairs = col == "1"
-        && divisible(&g.n, 2)
-        && strides.iter().all(|e| divisible(e, 2))
-        && (parts == 1 || divisible(&p.numel(), 2));
+        && even(&g.n)
+        && even(&result.row_stride)
+        && even(&result.offset)
+        && result.item_strides.iter().all(even)
+        && (parts == 1 || even(&p.numel()));
+    let element = if parts > 1 { sum } else { memory };
     multiply::store(
         &mut code,
         &tile,
@@ -220,11 +209,10 @@ pub(crate) fn print(p: &Product<'_>, sizes: &mut Arguments) -> Option<Printed> {
         "// A product of {} x {} and {} x {} matrices of {of}, in tiles of {} x {}{how}.",
         g.m, g.k, g.k, g.n, tile.m, tile.n
     ));
-    let result = if parts > 1 { sum } else { memory };
     let params = [
         format!("const {memory}* __restrict__ a"),
         format!("const {memory}* __restrict__ b"),
-        format!("{result}* __restrict__ c"),
+        format!("{element}* __restrict__ c"),
     ];
     let params: Vec<String> = params.into_iter().chain(sizes.parameters()).collect();
     let bounds = tile.threads();
@@ -242,6 +230,24 @@ pub(crate) fn print(p: &Product<'_>, sizes: &mut Arguments) -> Option<Printed> {
         parts: (parts > 1).then(|| (parts, p.numel().scale(parts * p.sum_size()))),
         cost: p.cost(&tiles_n, &tiles_m, parts),
     })
+}
+
+/// Batch axes of the functions of products, at least.
+const AXES: usize = 2;
+
+/// Where a product goes: the result, or the memory for its parts, in which each part is dense.
+fn target(p: &Product<'_>, parts: i64) -> View {
+    if parts == 1 {
+        return p.c.clone();
+    }
+    let g = p.gemm;
+    let within = |axis: usize| product(&g.batch[axis + 1..]).mul(&g.m).mul(&g.n);
+    View {
+        offset: Expr::constant(0),
+        item_strides: (0..g.batch.len()).map(within).collect(),
+        row_stride: g.n.clone(),
+        col_stride: Expr::constant(1),
+    }
 }
 
 /// Threads of a block that adds parts.
@@ -316,9 +322,13 @@ fn offsets(
     let mut rest = item.to_string();
     for (axis, length) in sizes.iter().enumerate().rev() {
         let at = if axis == 0 { rest.clone() } else { format!("{rest} % {}", size(axis, length, arguments)) };
-        for (name, strides) in moved.iter().filter(|(_, strides)| !strides[axis].is_zero()) {
+        for (name, strides) in moved {
+            let by = stride(name, axis, &strides[axis], arguments);
+            if by == "0" {
+                continue;
+            }
             let at = if at.contains(' ') { format!("({at})") } else { at.clone() };
-            code.line(format!("{name} += {at} * {};", stride(name, axis, &strides[axis], arguments)));
+            code.line(format!("{name} += {at} * {by};"));
         }
         if axis > 0 {
             rest = format!("{rest} / {}", size(axis, length, arguments));

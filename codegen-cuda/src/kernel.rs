@@ -5,6 +5,7 @@ use crate::access::for_each_loop;
 use crate::body::{self, Printed, Stop};
 use crate::cost::{Cost, cost};
 use crate::index::{self, Width, fits};
+use crate::keep::keep;
 use crate::mapping::{Group, Mapping, Phase, TILE, candidates};
 use crate::names::{self, Code, NAME, places};
 use crate::scalar;
@@ -53,6 +54,16 @@ pub(crate) fn print(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Err
         }
     }
     for mapping in candidates(kernel) {
+        if let Some((kernel, mapping)) = keep(kernel, &mapping) {
+            let width = width(&kernel, &mapping);
+            match body::print(&kernel, &mapping, width) {
+                Ok(printed) => {
+                    return Ok(vec![function(&kernel, kernel.name.clone(), &mapping, width, printed)]);
+                }
+                Err(Stop::Exchange) => {}
+                Err(Stop::Bad(error)) => return Err(error),
+            }
+        }
         let width = width(kernel, &mapping);
         match body::print(kernel, &mapping, width) {
             Ok(printed) if mapping.phase == Phase::Whole => {

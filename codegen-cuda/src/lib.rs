@@ -37,6 +37,7 @@ mod cost;
 mod gemm;
 mod hazard;
 mod index;
+mod keep;
 mod kernel;
 mod mapping;
 mod names;
