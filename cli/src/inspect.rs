@@ -98,7 +98,7 @@ fn cuda(graph: &Graph) -> Result<String, CliError> {
     let program = ttk_passes::lower(&optimized, &lowering).map_err(|e| internal(e.to_string()))?;
     let options = ttk_codegen_cuda::Options::default();
     let device = ttk_codegen_cuda::emit(&program, &options).map_err(|e| internal(e.to_string()))?;
-    Ok(device.source)
+    Ok(device.source())
 }
 
 fn compiled(graph: &Graph, arguments: &Arguments) -> Result<String, CliError> {

@@ -12,6 +12,7 @@ use crate::index::{self, Width};
 use crate::mapping::{Group, Mapping, Phase, outer_accumulators, shared_sums};
 use crate::names::{self, Code};
 use crate::scalar;
+pub(crate) use locals::APART;
 use locals::Place;
 use std::collections::{BTreeSet, HashMap, HashSet};
 pub(crate) use transposed::axis as transposed_axis;

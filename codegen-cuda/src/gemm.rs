@@ -7,8 +7,9 @@
 mod multiply;
 mod tile;
 
+use crate::cost::{CACHE, Cost};
 use crate::index::divisible;
-use crate::names::Code;
+use crate::names::{Code, NAME};
 use crate::program::Arguments;
 use crate::scalar;
 use tile::{Fetch, Kind, Tile};
@@ -43,6 +44,7 @@ pub(crate) struct Printed {
     pub(crate) grid: Expr,
     /// Where blocks share tiles: the number of parts of a tile, and the bytes of them all.
     pub(crate) parts: Option<(i64, Expr)>,
+    pub(crate) cost: Cost,
 }
 
 /// Device functions that products on tensor cores need.
@@ -79,16 +81,47 @@ impl Product<'_> {
         self.gemm.batch.len()
     }
 
+    /// What a launch costs where each element of the operands is fetched so often, and the result is `parts` parts.
+    fn cost(&self, a_times: &Expr, b_times: &Expr, parts: i64) -> Cost {
+        let g = self.gemm;
+        let axes = || g.batch.iter().chain(&g.reduce);
+        let items = axes().fold(Expr::constant(1), |n, e| n.mul(e));
+        // An operand that does not move along an axis is the same for all of it.
+        let of = |v: &View| {
+            let moving = axes().zip(&v.item_strides).filter(|(_, stride)| !stride.is_zero());
+            moving.fold(Expr::constant(1), |n, (size, _)| n.mul(size))
+        };
+        let size = g.dtype.size() as i64;
+        let (one_a, one_b) = (g.m.mul(&g.k), g.k.mul(&g.n));
+        let (a, b) = (one_a.mul(&of(&self.a)).scale(size), one_b.mul(&of(&self.b)).scale(size));
+        let c =
+            if parts > 1 { self.numel().scale(parts * self.sum_size()) } else { self.numel().scale(size) };
+        let fetched = |one: &Expr, times: &Expr| one.mul(&items).mul(times).scale(size);
+        let asked = fetched(&one_a, a_times).add(&fetched(&one_b, b_times)).add(&c);
+        let fewest = a.add(&b).add(&c);
+        // Neighbouring blocks have the same rows of `a` and other columns of `b`, all of them in turn.
+        let near = one_b.scale(size).as_const().is_some_and(|bytes| bytes <= CACHE);
+        let memory = if near { fewest.clone() } else { asked.clone() };
+        Cost { asked, memory, fewest, operations: one_a.mul(&g.n).mul(&items).scale(2) }
+    }
+
+    /// Bytes of a sum.
+    fn sum_size(&self) -> i64 {
+        if matches!(self.sum(), "double" | "unsigned long long") { 8 } else { 4 }
+    }
+
     /// Elements of one result.
     fn numel(&self) -> Expr {
         product(&self.gemm.batch).mul(&self.gemm.m).mul(&self.gemm.n)
     }
 }
 
-/// Prints a product under a name. The first three parameters of the function are the two operands and the
-/// result, or the memory for its parts; `sizes` collects those that follow. `None` for a type that has no
-/// products.
-pub(crate) fn print(p: &Product<'_>, name: &str, sizes: &mut Arguments) -> Option<Printed> {
+/// Prints a product. The first three parameters of the function are the two operands and the result, or the memory
+/// for its parts; `sizes` collects those that follow. `None` for a type that has no products.
+///
+/// Compiling one takes a tenth of a second, so that products share a function if they can: sizes and strides are
+/// arguments, but for strides of 1, which make memory contiguous, and for numbers that are divided by in the loop.
+pub(crate) fn print(p: &Product<'_>, sizes: &mut Arguments) -> Option<Printed> {
     let kind = p.kind()?;
     let g = p.gemm;
     let tile = Tile::choose(g, kind);
@@ -100,49 +133,49 @@ pub(crate) fn print(p: &Product<'_>, name: &str, sizes: &mut Arguments) -> Optio
     let steps = steps_k.mul(&product(&g.reduce));
     let parts = tile::parts(&tiles, &steps);
 
-    let (m, n) = (sizes.number(&g.m), sizes.number(&g.n));
-    let (tm, tn) = (sizes.number(&tiles_m), sizes.number(&tiles_n));
+    let (m, n) = (sizes.named("m", &g.m), sizes.named("n", &g.n));
+    // The numbers of blocks are below 2^31, for the grid is.
+    let count = |name: &str, e: &Expr, sizes: &mut Arguments| format!("(unsigned){}", sizes.named(name, e));
+    let (tm, tn) = (count("tiles_m", &tiles_m, sizes), count("tiles_n", &tiles_n, sizes));
     let mut code = Code::at(1);
     multiply::declare(&mut code, &tile, kind, sum);
     code.line(format!("const long long col0 = blockIdx.x % {tn} * {}ll;", tile.n));
     code.line(format!("const long long row0 = blockIdx.x / {tn} % {tm} * {}ll;", tile.m));
-    for (name, view) in [("a", &p.a), ("b", &p.b), ("c", &p.c)] {
-        let kept_apart = name == "c" && parts > 1;
-        if !view.offset.is_zero() && !kept_apart {
-            code.line(format!("{name} += {};", sizes.number(&view.offset)));
+    let result = target(p, parts);
+    for (name, offset) in [("a", &p.a.offset), ("b", &p.b.offset), ("c", &result.offset)] {
+        if !offset.is_zero() {
+            code.line(format!("{name} += {};", sizes.named(&format!("{name}_offset"), offset)));
         }
     }
-    let item = format!("blockIdx.x / ((long long){tn} * {tm})");
-    if p.batches() > 0 {
-        code.line(format!("const long long item = {item} % {};", sizes.number(&product(&g.batch))));
-        let strides = |v: &View| v.item_strides[..p.batches()].to_vec();
-        let mut moved = vec![("a", strides(&p.a)), ("b", strides(&p.b))];
-        if parts == 1 {
-            moved.push(("c", strides(&p.c)));
-        }
-        offsets(&mut code, "item", &g.batch, &moved, sizes);
-    }
-    if parts > 1 {
-        let count = sizes.number(&tiles);
-        code.line(format!("const long long part = blockIdx.x / ((long long){count});"));
-        code.line(format!("c += part * {};", sizes.number(&p.numel())));
-        if p.batches() > 0 {
-            code.line(format!("c += item * {};", sizes.number(&g.m.mul(&g.n))));
-        }
-    }
-
-    let fetch = Fetch { p, tile: &tile, kind, memory, steps_k: sizes.number(&steps_k) };
-    fetch.print(&mut code, sizes);
-    multiply::totals(&mut code, &tile, kind, sum);
-    let all = sizes.number(&steps);
-    let (first, last) = if parts > 1 {
-        let each = sizes.number(&steps.offset(parts - 1).floor_div(&Expr::constant(parts)));
-        code.line(format!("const long long first = part * {each};"));
-        code.line(format!("const long long last = first + {each} < {all} ? first + {each} : {all};"));
-        ("first".to_string(), "last".to_string())
-    } else {
-        ("0".to_string(), all)
+    // Axes that are not there have one item: most products have two, and those that have none share their function.
+    let missing = AXES.saturating_sub(p.batches());
+    let padded = |with: Expr, list: &[Expr]| [vec![with; missing], list.to_vec()].concat();
+    let batch = padded(Expr::constant(1), &g.batch);
+    let items = count("items", &product(&g.batch), sizes);
+    code.line(format!("const unsigned item = blockIdx.x / ({tn} * {tm}) % {items};"));
+    let strides = |v: &[Expr]| padded(Expr::constant(0), &v[..p.batches()]);
+    let moved = [
+        ("a", strides(&p.a.item_strides)),
+        ("b", strides(&p.b.item_strides)),
+        ("c", strides(&result.item_strides)),
+    ];
+    let size = |axis: usize, e: &Expr, sizes: &mut Arguments| count(&format!("items{axis}"), e, sizes);
+    let stride = |name: &str, axis: usize, e: &Expr, sizes: &mut Arguments| {
+        sizes.named(&format!("{name}_items{axis}"), e)
     };
+    offsets(&mut code, "item", &batch, &moved, sizes, &size, &stride);
+    let blocks = count("blocks_of_part", &tiles, sizes);
+    code.line(format!("const long long part = blockIdx.x / {blocks};"));
+    code.line(format!("c += part * {};", sizes.named("elements_of_part", &p.numel())));
+
+    let fetch = Fetch { p, tile: &tile, kind, memory };
+    fetch.print(&mut code, &steps_k, sizes);
+    multiply::totals(&mut code, &tile, kind, sum);
+    let all = sizes.named("steps", &steps);
+    let each = sizes.named("steps_of_part", &steps.offset(parts - 1).floor_div(&Expr::constant(parts)));
+    code.line(format!("const long long first = part * {each};"));
+    code.line(format!("const long long last = first + {each} < {all} ? first + {each} : {all};"));
+    let (first, last) = ("first", "last");
     code.line(format!("if ({first} < {last}) fetch({first});"));
     code.open(format!("for (long long step = {first}; step < {last}; ++step)"));
     code.line("put();");
@@ -151,20 +184,15 @@ pub(crate) fn print(p: &Product<'_>, name: &str, sizes: &mut Arguments) -> Optio
     multiply::step(&mut code, &tile, kind, sum);
     code.line("__syncthreads();");
     code.close();
-    let (row, col, element) = if parts > 1 {
-        (sizes.number(&g.n), "1".to_string(), sum)
-    } else {
-        (sizes.number(&p.c.row_stride), sizes.number(&p.c.col_stride), memory)
-    };
-    let strides = if parts > 1 {
-        vec![&g.n]
-    } else {
-        std::iter::once(&p.c.row_stride).chain([&p.c.offset]).chain(&p.c.item_strides).collect()
-    };
+    let (row, col) = (sizes.stride("c_row", &result.row_stride), sizes.stride("c_col", &result.col_stride));
+    let even = |e: &Expr| divisible(e, 2);
     let in_pairs = col == "1"
-        && divisible(&g.n, 2)
-        && strides.iter().all(|e| divisible(e, 2))
-        && (parts == 1 || divisible(&p.numel(), 2));
+        && even(&g.n)
+        && even(&result.row_stride)
+        && even(&result.offset)
+        && result.item_strides.iter().all(even)
+        && (parts == 1 || even(&p.numel()));
+    let element = if parts > 1 { sum } else { memory };
     multiply::store(
         &mut code,
         &tile,
@@ -174,45 +202,60 @@ pub(crate) fn print(p: &Product<'_>, name: &str, sizes: &mut Arguments) -> Optio
 
     let mut head = Code::default();
     let (how, of) = match kind {
-        Kind::Mma(of) => ("on tensor cores", of),
+        Kind::Mma(of) => (" on tensor cores", of),
         Kind::Simt => ("", g.dtype.name()),
     };
-    let k = sizes.number(&g.k);
     head.line(format!(
-        "// A product of {m} x {k} and {k} x {n} matrices of {of}, in tiles of {} x {} {how}",
-        tile.m, tile.n
+        "// A product of {} x {} and {} x {} matrices of {of}, in tiles of {} x {}{how}.",
+        g.m, g.k, g.k, g.n, tile.m, tile.n
     ));
-    let result = if parts > 1 { sum } else { memory };
     let params = [
         format!("const {memory}* __restrict__ a"),
         format!("const {memory}* __restrict__ b"),
-        format!("{result}* __restrict__ c"),
+        format!("{element}* __restrict__ c"),
     ];
     let params: Vec<String> = params.into_iter().chain(sizes.parameters()).collect();
     let bounds = tile.threads();
     head.open(format!(
-        "extern \"C\" __global__ void __launch_bounds__({bounds}) {name}({})",
+        "extern \"C\" __global__ void __launch_bounds__({bounds}) {NAME}({})",
         params.join(", ")
     ));
     head.append(&code);
     head.close();
-    head.line(format!("TT_KERNEL({name})"));
-    let bytes =
-        || p.numel().scale(parts * if sum == "double" || sum == "unsigned long long" { 8 } else { 4 });
+    head.line(format!("TT_KERNEL({NAME})"));
     Some(Printed {
         text: head.text,
         block: tile.threads() as u32,
         grid: tiles.scale(parts),
-        parts: (parts > 1).then(|| (parts, bytes())),
+        parts: (parts > 1).then(|| (parts, p.numel().scale(parts * p.sum_size()))),
+        cost: p.cost(&tiles_n, &tiles_m, parts),
     })
+}
+
+/// Batch axes of the functions of products, at least.
+const AXES: usize = 2;
+
+/// Where a product goes: the result, or the memory for its parts, in which each part is dense.
+fn target(p: &Product<'_>, parts: i64) -> View {
+    if parts == 1 {
+        return p.c.clone();
+    }
+    let g = p.gemm;
+    let within = |axis: usize| product(&g.batch[axis + 1..]).mul(&g.m).mul(&g.n);
+    View {
+        offset: Expr::constant(0),
+        item_strides: (0..g.batch.len()).map(within).collect(),
+        row_stride: g.n.clone(),
+        col_stride: Expr::constant(1),
+    }
 }
 
 /// Threads of a block that adds parts.
 pub(crate) const JOIN_BLOCK: i64 = 256;
 
 /// The function that adds the parts of a product, element by element and in order. Its parameters are the
-/// parts, the result and sizes.
-pub(crate) fn join(p: &Product<'_>, parts: i64, name: &str, sizes: &mut Arguments) -> String {
+/// parts, the result and sizes. Those that are numbers stand in the text: each element is found by dividing.
+pub(crate) fn join(p: &Product<'_>, parts: i64, sizes: &mut Arguments) -> String {
     let g = p.gemm;
     let (memory, sum) = (scalar::memory(g.dtype), p.sum());
     let numel = sizes.number(&p.numel());
@@ -233,7 +276,9 @@ pub(crate) fn join(p: &Product<'_>, parts: i64, name: &str, sizes: &mut Argument
     if p.batches() > 0 {
         code.line(format!("const long long item = at / ((long long){n} * {m});"));
         let strides = p.c.item_strides[..p.batches()].to_vec();
-        offsets(&mut code, "item", &g.batch, &[("c", strides)], sizes);
+        let number = |e: &Expr, sizes: &mut Arguments| sizes.number(e);
+        let (size, stride) = (|_, e: &_, s: &mut _| number(e, s), |_: &_, _, e: &_, s: &mut _| number(e, s));
+        offsets(&mut code, "item", &g.batch, &[("c", strides)], sizes, &size, &stride);
     }
     let (row, col) = (sizes.number(&p.c.row_stride), sizes.number(&p.c.col_stride));
     code.line(format!("c[row * {row} + col * {col}] = tt_into<{memory}>::of(total);"));
@@ -242,13 +287,20 @@ pub(crate) fn join(p: &Product<'_>, parts: i64, name: &str, sizes: &mut Argument
     let mut head = Code::default();
     head.line("// Adds the parts of a product.");
     head.open(format!(
-        "extern \"C\" __global__ void __launch_bounds__({JOIN_BLOCK}) {name}({})",
+        "extern \"C\" __global__ void __launch_bounds__({JOIN_BLOCK}) {NAME}({})",
         params.join(", ")
     ));
     head.append(&code);
     head.close();
-    head.line(format!("TT_KERNEL({name})"));
+    head.line(format!("TT_KERNEL({NAME})"));
     head.text
+}
+
+/// What adding the parts of a product costs.
+pub(crate) fn join_cost(p: &Product<'_>, parts: i64) -> Cost {
+    let (n, size) = (p.numel(), p.gemm.dtype.size() as i64);
+    let bytes = n.scale(parts * p.sum_size() + size);
+    Cost { asked: bytes.clone(), memory: bytes.clone(), fewest: bytes, operations: n.scale(2 * parts) }
 }
 
 /// Blocks of [`join`].
@@ -257,23 +309,29 @@ pub(crate) fn join_grid(p: &Product<'_>) -> Expr {
 }
 
 /// Prints the position of the operands for the product number `item` of axes of these sizes: adds to each
-/// variable the dot product of positions and strides.
+/// variable the dot product of positions and strides. `size` and `stride` give those of an axis as C.
 fn offsets(
     code: &mut Code,
     item: &str,
     sizes: &[Expr],
     moved: &[(&str, Vec<Expr>)],
     arguments: &mut Arguments,
+    size: &dyn Fn(usize, &Expr, &mut Arguments) -> String,
+    stride: &dyn Fn(&str, usize, &Expr, &mut Arguments) -> String,
 ) {
     let mut rest = item.to_string();
-    for (axis, size) in sizes.iter().enumerate().rev() {
-        let at = if axis == 0 { rest.clone() } else { format!("{rest} % {}", arguments.number(size)) };
-        for (name, strides) in moved.iter().filter(|(_, strides)| !strides[axis].is_zero()) {
+    for (axis, length) in sizes.iter().enumerate().rev() {
+        let at = if axis == 0 { rest.clone() } else { format!("{rest} % {}", size(axis, length, arguments)) };
+        for (name, strides) in moved {
+            let by = stride(name, axis, &strides[axis], arguments);
+            if by == "0" {
+                continue;
+            }
             let at = if at.contains(' ') { format!("({at})") } else { at.clone() };
-            code.line(format!("{name} += {at} * {};", arguments.number(&strides[axis])));
+            code.line(format!("{name} += {at} * {by};"));
         }
         if axis > 0 {
-            rest = format!("{rest} / {}", arguments.number(size));
+            rest = format!("{rest} / {}", size(axis, length, arguments));
         }
     }
 }

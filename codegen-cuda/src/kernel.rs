@@ -3,12 +3,13 @@
 use crate::Error;
 use crate::access::for_each_loop;
 use crate::body::{self, Printed, Stop};
+use crate::cost::{Cost, cost};
 use crate::index::{self, Width, fits};
+use crate::keep::keep;
 use crate::mapping::{Group, Mapping, Phase, TILE, candidates};
-use crate::names::{self, Code, Names, places};
+use crate::names::{self, Code, NAME, places};
 use crate::scalar;
 use crate::scatter::{Scatter, scatter};
-use crate::traffic::{Traffic, traffic};
 use std::collections::HashSet;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
@@ -17,7 +18,9 @@ use ttk_ir::{Atom, DType, Expr};
 /// A printed function and how it is launched. Expressions are over the kernel's symbols.
 #[derive(Debug)]
 pub(crate) struct Function {
+    /// What it would be called.
     pub(crate) name: String,
+    /// Comments and the definition, under the name [`NAME`].
     pub(crate) text: String,
     pub(crate) block: u32,
     pub(crate) grid: Expr,
@@ -27,21 +30,23 @@ pub(crate) struct Function {
     pub(crate) scratch: Vec<Expr>,
     /// Its last argument is the fault.
     pub(crate) fault: bool,
+    /// What a launch costs, where that does not depend on data.
+    pub(crate) cost: Option<Cost>,
 }
 
 /// Prints a kernel, by the best mapping that fits: one function, or two that are launched one after the other
 /// with the same arguments.
-pub(crate) fn print(kernel: &Kernel, names: &mut Names, atomics: bool) -> Result<Vec<Function>, Error> {
+pub(crate) fn print(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Error> {
     if let Some(Scatter { start, additions }) = scatter(kernel).filter(|_| atomics) {
         let mut out = match &start {
-            Some(start) => print(start, names, false)?,
+            Some(start) => print(start, false)?,
             None => Vec::new(),
         };
         let width = width(kernel, &additions);
         match body::print(kernel, &additions, width) {
             Ok(printed) => {
-                let name = names.fresh(&format!("{}_additions", kernel.name));
-                out.push(function(kernel, &name, &additions, width, printed));
+                let name = format!("{}_additions", kernel.name);
+                out.push(function(kernel, name, &additions, width, printed));
                 return Ok(out);
             }
             Err(Stop::Exchange) => {}
@@ -49,18 +54,28 @@ pub(crate) fn print(kernel: &Kernel, names: &mut Names, atomics: bool) -> Result
         }
     }
     for mapping in candidates(kernel) {
+        if let Some((kernel, mapping)) = keep(kernel, &mapping) {
+            let width = width(&kernel, &mapping);
+            match body::print(&kernel, &mapping, width) {
+                Ok(printed) => {
+                    return Ok(vec![function(&kernel, kernel.name.clone(), &mapping, width, printed)]);
+                }
+                Err(Stop::Exchange) => {}
+                Err(Stop::Bad(error)) => return Err(error),
+            }
+        }
         let width = width(kernel, &mapping);
         match body::print(kernel, &mapping, width) {
             Ok(printed) if mapping.phase == Phase::Whole => {
-                return Ok(vec![function(kernel, &names.fresh(&kernel.name), &mapping, width, printed)]);
+                return Ok(vec![function(kernel, kernel.name.clone(), &mapping, width, printed)]);
             }
             Ok(printed) => {
-                let parts = names.fresh(&format!("{}_parts", kernel.name));
-                let parts = function(kernel, &parts, &mapping, width, printed);
+                let parts = format!("{}_parts", kernel.name);
+                let parts = function(kernel, parts, &mapping, width, printed);
                 let mapping = mapping.joining();
                 match body::print(kernel, &mapping, width) {
                     Ok(printed) => {
-                        let joined = function(kernel, &names.fresh(&kernel.name), &mapping, width, printed);
+                        let joined = function(kernel, kernel.name.clone(), &mapping, width, printed);
                         return Ok(vec![parts, joined]);
                     }
                     Err(Stop::Exchange) => {}
@@ -75,17 +90,12 @@ pub(crate) fn print(kernel: &Kernel, names: &mut Names, atomics: bool) -> Result
     Err(Error::Mapping { kernel: kernel.name.clone() })
 }
 
-fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printed: Printed) -> Function {
+fn function(kernel: &Kernel, name: String, mapping: &Mapping, width: Width, printed: Printed) -> Function {
     let symbols = symbols(kernel, mapping);
     let mut code = Code::default();
     let lines = places(&kernel.locs);
     let from = if lines.is_empty() { String::new() } else { format!(", from {lines}") };
     code.line(format!("// {}{from}: {}.", kernel.name, shape(mapping)));
-    if mapping.phase != Phase::Join
-        && let Some(Traffic { asked, fewest }) = traffic(kernel, mapping)
-    {
-        code.line(format!("// Moves {asked} bytes; the fewest are {fewest}."));
-    }
     let mut params: Vec<String> = (0..kernel.params.len() as u32).map(|p| parameter(kernel, p)).collect();
     params.extend(symbols.iter().map(|s| format!("long long s{s}")));
     params.extend(
@@ -95,26 +105,27 @@ fn function(kernel: &Kernel, name: &str, mapping: &Mapping, width: Width, printe
         params.push("long long* fault".to_string());
     }
     code.open(format!(
-        "extern \"C\" __global__ void __launch_bounds__({}) {name}({})",
+        "extern \"C\" __global__ void __launch_bounds__({}) {NAME}({})",
         mapping.block,
         params.join(", ")
     ));
     prologue(&mut code, mapping, width);
     code.append(&printed.code);
     code.close();
-    code.line(format!("TT_KERNEL({name})"));
+    code.line(format!("TT_KERNEL({NAME})"));
     let bytes = |s: &body::Scratch| {
         let size = s.dtype.size() as i64;
         s.len.scale(size).offset(15).floor_div(&Expr::constant(16)).scale(16)
     };
     Function {
-        name: name.to_string(),
+        name,
         text: code.text,
         block: mapping.block as u32,
         grid: mapping.grid(),
         symbols,
         scratch: printed.scratch.iter().map(bytes).collect(),
         fault: printed.fault,
+        cost: if mapping.phase == Phase::Join { None } else { cost(kernel, mapping) },
     }
 }
 

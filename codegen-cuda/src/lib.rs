@@ -1,9 +1,11 @@
 //! CUDA C for programs, and what to launch for each of their steps. Pure: IR in, text out.
 //!
-//! [`emit`] prints one translation unit for all kernels of a [`Program`] and says, for each of its steps,
-//! which functions to launch with which grids and arguments ([`DeviceProgram`]). The text needs no header
-//! and no include path. It is meant for NVRTC with [`ttk_ir::device::COMPILE_OPTIONS`], above all
-//! `--fmad=false`: the kernel IR says itself where a product and a sum are to be rounded once.
+//! [`emit`] prints a function or two for each kernel of a [`Program`] and says, for each of its steps, which
+//! functions to launch with which grids and arguments ([`DeviceProgram`]). The text needs no header and no
+//! include path. It is meant for NVRTC with [`ttk_ir::device::COMPILE_OPTIONS`], above all `--fmad=false`: the
+//! kernel IR says itself where a product and a sum are to be rounded once. Compiling takes far longer than
+//! anything else here, so that no function is printed twice: equal ones are one, and products of matrices take
+//! their sizes as arguments.
 //!
 //! # From loops to threads
 //!
@@ -31,9 +33,11 @@
 
 mod access;
 mod body;
+mod cost;
 mod gemm;
 mod hazard;
 mod index;
+mod keep;
 mod kernel;
 mod mapping;
 mod names;
@@ -44,16 +48,12 @@ mod scalar;
 mod scatter;
 mod sort;
 mod special;
-mod traffic;
 mod vector;
 
 use thiserror::Error;
 use ttk_ir::DType;
 use ttk_ir::device::DeviceProgram;
 use ttk_ir::program::Program;
-
-/// The line of the source after which the functions of the program follow.
-pub const PROGRAM: &str = "// ---- The program.\n";
 
 /// What the printed program may do.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +85,8 @@ pub enum Error {
 
 /// The device's side of a program: its source, functions and launches.
 ///
-/// Launches use symbols of the program for sizes. Equal kernels are printed once; those that are launched
-/// with sizes that are numbers are printed for these numbers.
+/// Launches use symbols of the program for sizes. Kernels that are launched with sizes that are numbers are printed
+/// for these numbers. Functions that are equal but for their names and source lines are one.
 ///
 /// # Errors
 /// A program that is not well formed.

@@ -48,6 +48,10 @@ impl Code {
     }
 }
 
+/// Stands for the name of a function until it is known whether an equal one has been printed. Nothing of C has
+/// this letter in it.
+pub(crate) const NAME: &str = "@";
+
 /// Names that no two functions share.
 #[derive(Debug, Default)]
 pub(crate) struct Names {

@@ -1,8 +1,9 @@
 //! The steps of a program as launches.
 
+use crate::cost::Cost;
 use crate::gemm::{self, Product, View};
 use crate::kernel::{self, size};
-use crate::names::{Code, Names, places};
+use crate::names::{Code, NAME, Names, places};
 use crate::special::specialise;
 use crate::{Error, Options, random, sort};
 use std::collections::{HashMap, HashSet};
@@ -24,8 +25,9 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
         options,
         names: Names::default(),
         out: DeviceProgram::default(),
-        text: String::new(),
-        helpers: Vec::new(),
+        known: HashMap::new(),
+        helpers: vec![PRELUDE],
+        costs: Vec::new(),
         printed: HashMap::new(),
         sizes: sizes(program),
         step: 0,
@@ -38,19 +40,15 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
         let made = emitter.action(&s.action)?;
         emitter.out.steps.push(made);
     }
-    let mut source = header(program, &emitter.out);
-    source.push_str(PRELUDE);
-    emitter.helpers.iter().for_each(|h| source.push_str(h));
-    source.push_str(crate::PROGRAM);
-    source.push_str(&emitter.text);
     let mut out = emitter.out;
+    out.listing = listing(program, &out, &emitter.costs);
+    out.helpers = emitter.helpers.iter().map(|h| h.to_string()).collect();
     out.scratch = emitter.numbers;
-    out.source = source;
     Ok(out)
 }
 
-/// What is computed, and the launches.
-fn header(program: &Program, device: &DeviceProgram) -> String {
+/// What is computed, and the launches with what each costs.
+fn listing(program: &Program, device: &DeviceProgram, costs: &[Option<Cost>]) -> String {
     let mut code = Code::default();
     let name: String = program.name.chars().filter(|c| !c.is_control() && *c != '\\').collect();
     code.line(format!("// The program {name}."));
@@ -63,6 +61,7 @@ fn header(program: &Program, device: &DeviceProgram) -> String {
         let name: String = symbol.name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
         code.line(format!("// s{i} is {name}."));
     }
+    let mut costs = costs.iter();
     for (i, step) in device.steps.iter().enumerate() {
         match step {
             DeviceStep::Launch(launches) => {
@@ -70,10 +69,14 @@ fn header(program: &Program, device: &DeviceProgram) -> String {
                     let f = &device.functions[l.function as usize];
                     let arguments: Vec<String> = l.arguments.iter().map(argument).collect();
                     let (name, [blocks, ..], [threads, ..]) = (&f.name, &l.grid, f.block);
-                    code.line(format!(
-                        "// step {i}: {name}<<<{blocks}, {threads}>>>({})",
-                        arguments.join(", ")
-                    ));
+                    let cost = match costs.next().and_then(Option::as_ref) {
+                        Some(Cost { asked, fewest, memory, operations }) => format!(
+                            ": {asked} bytes asked for, {memory} of memory, at least {fewest}; {operations} operations"
+                        ),
+                        None => String::new(),
+                    };
+                    let arguments = arguments.join(", ");
+                    code.line(format!("// step {i}: {name}<<<{blocks}, {threads}>>>({arguments}){cost}"));
                 }
             }
             DeviceStep::Copy { input, output } => {
@@ -119,32 +122,47 @@ fn sizes(program: &Program) -> HashMap<u32, HashSet<Vec<Option<i64>>>> {
     out
 }
 
-/// Sizes that a function takes as arguments; numbers stand in its text.
+/// Sizes that a function takes as arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments {
-    list: Vec<Expr>,
+    list: Vec<(String, Expr)>,
 }
 
 impl Arguments {
-    /// The size as C: a literal, or a parameter.
+    /// The size as C: a literal, or a parameter for what is no number.
     pub(crate) fn number(&mut self, e: &Expr) -> String {
         if let Some(n) = e.as_const() {
             return if i32::try_from(n).is_ok() && n >= 0 { n.to_string() } else { format!("({n}ll)") };
         }
-        let at = self.list.iter().position(|known| known == e).unwrap_or_else(|| {
-            self.list.push(e.clone());
-            self.list.len() - 1
-        });
-        format!("n{at}")
+        let numbered = |name: &str| name.strip_prefix('n').is_some_and(|rest| rest.parse::<u32>().is_ok());
+        let known = self.list.iter().find(|(name, known)| numbered(name) && known == e);
+        known.map(|(name, _)| name.clone()).unwrap_or_else(|| {
+            let name = format!("n{}", self.list.len());
+            self.list.push((name.clone(), e.clone()));
+            name
+        })
+    }
+
+    /// The size as a parameter of this name, whatever it is.
+    pub(crate) fn named(&mut self, name: &str, e: &Expr) -> String {
+        if !self.list.iter().any(|(known, _)| known == name) {
+            self.list.push((name.to_string(), e.clone()));
+        }
+        name.to_string()
+    }
+
+    /// A stride as a parameter of this name, unless it is 1.
+    pub(crate) fn stride(&mut self, name: &str, e: &Expr) -> String {
+        if e.is_one() { "1".to_string() } else { self.named(name, e) }
     }
 
     /// The parameters, as C declares them.
     pub(crate) fn parameters(&self) -> Vec<String> {
-        (0..self.list.len()).map(|i| format!("long long n{i}")).collect()
+        self.list.iter().map(|(name, _)| format!("long long {name}")).collect()
     }
 
     fn arguments(self) -> impl Iterator<Item = Argument> {
-        self.list.into_iter().map(Argument::Integer)
+        self.list.into_iter().map(|(_, e)| Argument::Integer(e))
     }
 }
 
@@ -157,15 +175,20 @@ struct Version {
     packs: bool,
 }
 
+/// A launch and what it costs, if that is known.
+type Launched = (Launch, Option<Cost>);
+
 struct Emitter<'a> {
     program: &'a Program,
     options: &'a Options,
     names: Names,
     out: DeviceProgram,
-    /// The functions.
-    text: String,
-    /// Device functions that some of them need.
+    /// Functions by their source under no name, with the threads of a block and what they stand on.
+    known: HashMap<(String, u32, Vec<u32>), u32>,
+    /// What functions stand on: the prelude, and device functions that some of them need.
     helpers: Vec<&'static str>,
+    /// Of each launch, in order.
+    costs: Vec<Option<Cost>>,
     printed: HashMap<Version, Vec<(u32, kernel::Function)>>,
     sizes: HashMap<u32, HashSet<Vec<Option<i64>>>>,
     step: usize,
@@ -181,7 +204,8 @@ impl Emitter<'_> {
             // How much work a launch is says nothing about its result.
             Action::Launch { kernel, buffers, symbols, work: _ } => {
                 let buffers: Vec<Argument> = buffers.iter().map(|b| Argument::Buffer(*b)).collect();
-                Ok(DeviceStep::Launch(self.launch(*kernel, buffers, symbols, false)?))
+                let launches = self.launch(*kernel, buffers, symbols, false)?;
+                Ok(self.launches(launches))
             }
             Action::Gemm(gemm) => self.gemm(gemm),
             Action::RandomBits { stream: RandomStream::Philox, state, output } => {
@@ -207,7 +231,7 @@ impl Emitter<'_> {
         buffers: Vec<Argument>,
         symbols: &[Expr],
         packs: bool,
-    ) -> Result<Vec<Launch>, Error> {
+    ) -> Result<Vec<Launched>, Error> {
         let known: Vec<Option<i64>> = symbols.iter().map(Expr::as_const).collect();
         let few = self.sizes.get(&id).is_none_or(|s| s.len() <= SPECIAL);
         let sizes = if few { known } else { vec![None; symbols.len()] };
@@ -218,8 +242,8 @@ impl Emitter<'_> {
                 kernel = all_items(kernel);
             }
             let mut printed = Vec::new();
-            for function in kernel::print(&kernel, &mut self.names, self.options.atomics)? {
-                let number = self.function(&function.name, &function.text, function.block);
+            for function in kernel::print(&kernel, self.options.atomics)? {
+                let number = self.function(&function.name, &function.text, function.block, None);
                 printed.push((number, function));
             }
             self.printed.insert(version.clone(), printed);
@@ -240,26 +264,50 @@ impl Emitter<'_> {
             arguments.extend(function.symbols.iter().map(|s| Argument::Integer(bind(&Expr::symbol(*s)))));
             arguments.extend(scratch.iter().cloned());
             arguments.extend(function.fault.then_some(Argument::Fault));
-            launch(*number, bind(&function.grid), arguments)
+            let cost = function.cost.as_ref().map(|c| c.map(&bind));
+            (launch(*number, bind(&function.grid), arguments), cost)
         };
         Ok(self.printed[&version].iter().map(one).collect())
     }
 
-    /// Adds a function that is this step's alone, with its source line.
-    fn function_of_step(&mut self, name: &str, text: &str, block: u32) -> u32 {
+    /// Adds a function with this step's source line.
+    fn function_of_step(&mut self, name: &str, text: &str, block: u32, helper: Option<&'static str>) -> u32 {
         let lines = places(std::slice::from_ref(&self.program.steps[self.step].loc));
         if lines.is_empty() {
-            return self.function(name, text, block);
+            return self.function(name, text, block, helper);
         }
-        self.function(name, &format!("// From {lines}.\n{text}"), block)
+        self.function(name, &format!("// From {lines}.\n{text}"), block, helper)
     }
 
-    /// Adds a function to the text.
-    fn function(&mut self, name: &str, text: &str, block: u32) -> u32 {
-        self.text.push('\n');
-        self.text.push_str(text);
-        self.out.functions.push(Function { name: name.to_string(), block: [block, 1, 1] });
-        self.out.functions.len() as u32 - 1
+    /// Adds a function, or finds the one that is equal to it. Its text begins with comments.
+    fn function(&mut self, name: &str, text: &str, block: u32, helper: Option<&'static str>) -> u32 {
+        let comments = text.split_inclusive('\n').take_while(|l| l.starts_with("//"));
+        let (about, source) = text.split_at(comments.map(str::len).sum());
+        let helpers: Vec<u32> = [0].into_iter().chain(helper.map(|h| self.helper(h))).collect();
+        let key = (source.to_string(), block, helpers);
+        if let Some(&number) = self.known.get(&key) {
+            let known = &mut self.out.functions[number as usize].about;
+            for line in about.split_inclusive('\n') {
+                if !known.split_inclusive('\n').any(|l| l == line) {
+                    known.push_str(line);
+                }
+            }
+            return number;
+        }
+        let name = self.names.fresh(name);
+        let (about, source) = (about.to_string(), source.replace(NAME, &name));
+        let number = self.out.functions.len() as u32;
+        let helpers = key.2.clone();
+        self.out.functions.push(Function { name, about, source, helpers, block: [block, 1, 1] });
+        self.known.insert(key, number);
+        number
+    }
+
+    /// A step of launches.
+    fn launches(&mut self, launched: Vec<Launched>) -> DeviceStep {
+        let (launches, costs): (Vec<Launch>, Vec<_>) = launched.into_iter().unzip();
+        self.costs.extend(costs);
+        DeviceStep::Launch(launches)
     }
 
     /// Memory that this step alone uses while it runs; other steps use it as well.
@@ -283,24 +331,25 @@ impl Emitter<'_> {
         Argument::Scratch(self.used as u32 - 1)
     }
 
-    fn helper(&mut self, text: &'static str) {
-        if !self.helpers.contains(&text) {
+    fn helper(&mut self, text: &'static str) -> u32 {
+        let at = self.helpers.iter().position(|h| *h == text).unwrap_or_else(|| {
             self.helpers.push(text);
-        }
+            self.helpers.len() - 1
+        });
+        at as u32
     }
 
     fn argsort(&mut self, sort: &Argsort) -> Result<DeviceStep, Error> {
-        self.helper(sort::HELPERS);
         let dtype = self.buffer(sort.input)?.dtype;
         let plan = sort::Plan::new(sort, dtype);
         let mut sizes = Arguments::default();
-        let name = self.names.fresh("argsort_chunks");
-        let printed = sort::chunks(sort, &plan, dtype, &name, &mut sizes);
-        let function = self.function_of_step(&name, &printed.text, printed.block);
+        let printed = sort::chunks(sort, &plan, dtype, &mut sizes);
+        let helpers = Some(sort::HELPERS);
+        let function = self.function_of_step("argsort_chunks", &printed.text, printed.block, helpers);
         let (input, output) = (Argument::Buffer(sort.input), Argument::Buffer(sort.output));
         if plan.passes == 0 {
             let arguments = [input, output].into_iter().chain(sizes.arguments()).collect();
-            return Ok(DeviceStep::Launch(vec![launch(function, printed.grid, arguments)]));
+            return Ok(self.launches(vec![(launch(function, printed.grid, arguments), None)]));
         }
         let total = plan.rows.mul(&sort.len);
         let bytes = |size: i64| total.scale(size).offset(15).floor_div(&Expr::constant(16)).scale(16);
@@ -311,12 +360,12 @@ impl Emitter<'_> {
         }
         let [from, to] = [&halves[0], &halves[1]];
         let arguments = [input].into_iter().chain(from.clone()).chain(sizes.arguments()).collect();
-        let mut launches = vec![launch(function, printed.grid, arguments)];
+        let mut launches = vec![(launch(function, printed.grid, arguments), None)];
 
         let mut sizes = Arguments::default();
-        let name = self.names.fresh("argsort_merge");
-        let text = sort::merge(sort, &plan, &name, &mut sizes);
-        let function = self.function_of_step(&name, &text, sort::MERGE_BLOCK as u32);
+        let text = sort::merge(sort, &plan, &mut sizes);
+        let block = sort::MERGE_BLOCK as u32;
+        let function = self.function_of_step("argsort_merge", &text, block, helpers);
         for pass in 0..plan.passes {
             // Of two merges the second takes place if the first does, so that the result is where it is
             // expected however long the rows are.
@@ -328,30 +377,29 @@ impl Emitter<'_> {
                 .chain(to)
                 .cloned()
                 .chain([Argument::Integer(Expr::constant(width))])
-                .chain(sizes.list.iter().cloned().map(Argument::Integer))
+                .chain(sizes.list.iter().map(|(_, e)| Argument::Integer(e.clone())))
                 .collect();
-            launches.push(launch(function, plan.merge_grid(&sort.len, decisive), arguments));
+            launches.push((launch(function, plan.merge_grid(&sort.len, decisive), arguments), None));
         }
         let sorted = if plan.passes % 2 == 0 { &from[1] } else { &to[1] };
         let mut sizes = Arguments::default();
-        let name = self.names.fresh("argsort_place");
-        let text = sort::place(sort, &plan, &name, &mut sizes);
-        let function = self.function_of_step(&name, &text, sort::MERGE_BLOCK as u32);
+        let text = sort::place(sort, &plan, &mut sizes);
+        let function = self.function_of_step("argsort_place", &text, block, helpers);
         let blocks = total.offset(sort::MERGE_BLOCK - 1).floor_div(&Expr::constant(sort::MERGE_BLOCK));
         let arguments = [sorted.clone(), output].into_iter().chain(sizes.arguments()).collect();
-        launches.push(launch(function, blocks, arguments));
-        Ok(DeviceStep::Launch(launches))
+        launches.push((launch(function, blocks, arguments), None));
+        Ok(self.launches(launches))
     }
 
     fn random(&mut self, state: BufferId, output: BufferId) -> Result<DeviceStep, Error> {
-        self.helper(random::PHILOX);
         let n = self.buffer(output)?.len.clone();
-        let name = self.names.fresh("random_bits");
-        let function = self.function_of_step(&name, &random::print(&name), random::BLOCK as u32);
+        let (text, block) = (random::print(), random::BLOCK as u32);
+        let function = self.function_of_step("random_bits", &text, block, Some(random::PHILOX));
+        let cost = Cost::random(&n);
         let counters = n.floor_div(&Expr::constant(4)).offset(2);
         let grid = counters.offset(random::BLOCK - 1).floor_div(&Expr::constant(random::BLOCK));
         let arguments = vec![Argument::Buffer(state), Argument::Buffer(output), Argument::Integer(n)];
-        Ok(DeviceStep::Launch(vec![launch(function, grid, arguments)]))
+        Ok(self.launches(vec![(launch(function, grid, arguments), Some(cost))]))
     }
 
     fn buffer(&self, id: BufferId) -> Result<&Buffer, Error> {
@@ -364,34 +412,32 @@ impl Emitter<'_> {
         let (a, a_view) = self.operand(gemm, &gemm.a, &mut launches)?;
         let (b, b_view) = self.operand(gemm, &gemm.b, &mut launches)?;
         let product = Product { gemm, a: a_view, b: b_view, c: view(&gemm.c), tf32: self.options.tf32 };
-        if product.on_tensor_cores() {
-            self.helper(gemm::HELPERS);
-        }
-        let name = self.names.fresh("gemm");
+        let helper = product.on_tensor_cores().then_some(gemm::HELPERS);
         let mut sizes = Arguments::default();
-        let printed = gemm::print(&product, &name, &mut sizes)
-            .ok_or(Error::Gemm { step: self.step, dtype: gemm.dtype })?;
-        let function = self.function_of_step(&name, &printed.text, printed.block);
+        let printed =
+            gemm::print(&product, &mut sizes).ok_or(Error::Gemm { step: self.step, dtype: gemm.dtype })?;
+        let function = self.function_of_step("gemm", &printed.text, printed.block, helper);
+        let cost = Some(printed.cost);
         let c = Argument::Buffer(gemm.c.buffer);
         if let Some((parts, bytes)) = &printed.parts {
             let memory = self.scratch(bytes.offset(15).floor_div(&Expr::constant(16)).scale(16));
             let arguments = [a, b, memory.clone()].into_iter().chain(sizes.arguments()).collect();
-            launches.push(launch(function, printed.grid, arguments));
-            let name = self.names.fresh("gemm_join");
+            launches.push((launch(function, printed.grid, arguments), cost));
             let mut sizes = Arguments::default();
-            let text = gemm::join(&product, *parts, &name, &mut sizes);
-            let function = self.function_of_step(&name, &text, gemm::JOIN_BLOCK as u32);
+            let text = gemm::join(&product, *parts, &mut sizes);
+            let function = self.function_of_step("gemm_join", &text, gemm::JOIN_BLOCK as u32, None);
             let arguments = [memory, c].into_iter().chain(sizes.arguments()).collect();
-            launches.push(launch(function, gemm::join_grid(&product), arguments));
+            let cost = Some(gemm::join_cost(&product, *parts));
+            launches.push((launch(function, gemm::join_grid(&product), arguments), cost));
         } else {
             let arguments = [a, b, c].into_iter().chain(sizes.arguments()).collect();
-            launches.push(launch(function, printed.grid, arguments));
+            launches.push((launch(function, printed.grid, arguments), cost));
         }
         if let Some(e) = &gemm.epilogue {
             let buffers = [gemm.c.buffer].iter().chain(&e.buffers).map(|b| Argument::Buffer(*b)).collect();
             launches.extend(self.launch(e.kernel, buffers, &e.symbols, false)?);
         }
-        Ok(DeviceStep::Launch(launches))
+        Ok(self.launches(launches))
     }
 
     /// Where an operand lies; a packed one after a launch that packs all of its items.
@@ -399,7 +445,7 @@ impl Emitter<'_> {
         &mut self,
         gemm: &Gemm,
         operand: &Operand,
-        launches: &mut Vec<Launch>,
+        launches: &mut Vec<Launched>,
     ) -> Result<(Argument, View), Error> {
         match operand {
             Operand::Strided(m) => Ok((Argument::Buffer(m.buffer), view(m))),

@@ -1,5 +1,7 @@
 //! Words of PyTorch's CUDA generator, four a thread.
 
+use crate::names::NAME;
+
 /// Philox4x32-10 (Salmon et al., 2011), as a device function.
 pub(crate) const PHILOX: &str = r"
 // The four words of Philox4x32-10 for a key and a counter.
@@ -25,10 +27,10 @@ pub(crate) const BLOCK: i64 = 256;
 
 /// The function that fills `out` with `n` words; `state` is the seed and the number of words drawn before.
 /// One thread for each counter, of which there may be one more than words make: `n / 4 + 2` are enough.
-pub(crate) fn print(name: &str) -> String {
+pub(crate) fn print() -> String {
     format!(
         r#"// Words of the stream philox, four a thread.
-extern "C" __global__ void __launch_bounds__({BLOCK}) {name}(const long long* __restrict__ state, int* __restrict__ out, long long n) {{
+extern "C" __global__ void __launch_bounds__({BLOCK}) {NAME}(const long long* __restrict__ state, int* __restrict__ out, long long n) {{
   const unsigned long long drawn = state[1] > 0 ? (unsigned long long)state[1] : 0ull;
   const long long number = (long long)blockIdx.x * {BLOCK} + (int)threadIdx.x;
   const long long first = number * 4 - (long long)(drawn % 4);
@@ -40,7 +42,7 @@ extern "C" __global__ void __launch_bounds__({BLOCK}) {name}(const long long* __
     if (first + w >= 0 && first + w < n) out[first + w] = (int)words[w];
   }}
 }}
-TT_KERNEL({name})
+TT_KERNEL({NAME})
 "#
     )
 }

@@ -4,6 +4,7 @@
 //! equal then, so that any sorting is stable, and the place of an element in a merged run is its place in
 //! its own run and the number of smaller elements in the other.
 
+use crate::names::NAME;
 use crate::program::Arguments;
 use ttk_ir::program::Argsort;
 use ttk_ir::{DType, Expr};
@@ -100,13 +101,7 @@ template <class K> __device__ __forceinline__ bool tt_sort_less(K a, int i, K b,
 ";
 
 /// Sorts chunks. A row of one chunk goes to the output, others to keys and positions in scratch.
-pub(crate) fn chunks(
-    sort: &Argsort,
-    plan: &Plan,
-    dtype: DType,
-    name: &str,
-    sizes: &mut Arguments,
-) -> Printed {
+pub(crate) fn chunks(sort: &Argsort, plan: &Plan, dtype: DType, sizes: &mut Arguments) -> Printed {
     let (len, inner) = (sizes.number(&sort.len), sizes.number(&sort.inner));
     let (chunk, threads) = (plan.chunk, plan.chunk / 2);
     let per_row = sort.len.offset(chunk - 1).floor_div(&Expr::constant(chunk));
@@ -127,7 +122,7 @@ pub(crate) fn chunks(
     let key_of = key(dtype, sort.descending, plan);
     let text = format!(
         r#"// Positions that sort chunks of {chunk} elements.
-extern "C" __global__ void __launch_bounds__({threads}) {name}({params}) {{
+extern "C" __global__ void __launch_bounds__({threads}) {NAME}({params}) {{
   __shared__ {k} key[{chunk}];
   __shared__ int at[{chunk}];
   const long long row = blockIdx.x / {chunks};
@@ -164,7 +159,7 @@ extern "C" __global__ void __launch_bounds__({threads}) {name}({params}) {{
     }}
   }}
 }}
-TT_KERNEL({name})
+TT_KERNEL({NAME})
 "#,
         params = params.join(", ")
     );
@@ -172,7 +167,7 @@ TT_KERNEL({name})
 }
 
 /// Merges pairs of runs; the width of a run is the first argument after the four arrays.
-pub(crate) fn merge(sort: &Argsort, plan: &Plan, name: &str, sizes: &mut Arguments) -> String {
+pub(crate) fn merge(sort: &Argsort, plan: &Plan, sizes: &mut Arguments) -> String {
     let (len, rows) = (sizes.number(&sort.len), sizes.number(&plan.rows));
     let k = plan.key;
     let params: Vec<String> = [
@@ -187,7 +182,7 @@ pub(crate) fn merge(sort: &Argsort, plan: &Plan, name: &str, sizes: &mut Argumen
     .collect();
     format!(
         r#"// Merges pairs of sorted runs, an element a thread.
-extern "C" __global__ void __launch_bounds__({MERGE_BLOCK}) {name}({params}) {{
+extern "C" __global__ void __launch_bounds__({MERGE_BLOCK}) {NAME}({params}) {{
   const long long thread = (long long)blockIdx.x * {MERGE_BLOCK} + (int)threadIdx.x;
   if (thread >= (long long){rows} * {len}) return;
   const long long row = thread / {len} * {len}, p = thread % {len};
@@ -209,14 +204,14 @@ extern "C" __global__ void __launch_bounds__({MERGE_BLOCK}) {name}({params}) {{
   merged_keys[to] = key;
   merged_positions[to] = at;
 }}
-TT_KERNEL({name})
+TT_KERNEL({NAME})
 "#,
         params = params.join(", ")
     )
 }
 
 /// Puts sorted positions where the output has them.
-pub(crate) fn place(sort: &Argsort, plan: &Plan, name: &str, sizes: &mut Arguments) -> String {
+pub(crate) fn place(sort: &Argsort, plan: &Plan, sizes: &mut Arguments) -> String {
     let (len, inner, rows) = (sizes.number(&sort.len), sizes.number(&sort.inner), sizes.number(&plan.rows));
     let params: Vec<String> =
         ["const int* __restrict__ positions".to_string(), "long long* __restrict__ out".to_string()]
@@ -225,13 +220,13 @@ pub(crate) fn place(sort: &Argsort, plan: &Plan, name: &str, sizes: &mut Argumen
             .collect();
     format!(
         r#"// The positions in the order of the output.
-extern "C" __global__ void __launch_bounds__({MERGE_BLOCK}) {name}({params}) {{
+extern "C" __global__ void __launch_bounds__({MERGE_BLOCK}) {NAME}({params}) {{
   const long long thread = (long long)blockIdx.x * {MERGE_BLOCK} + (int)threadIdx.x;
   if (thread >= (long long){rows} * {len}) return;
   const long long row = thread / {len}, p = thread % {len};
   out[(row / {inner} * {len} + p) * {inner} + row % {inner}] = positions[thread];
 }}
-TT_KERNEL({name})
+TT_KERNEL({NAME})
 "#,
         params = params.join(", ")
     )

@@ -1,4 +1,4 @@
-//! Kernels with some of their sizes known, and loops of two iterations taken apart.
+//! Kernels with some of their sizes known, and loops of two iterations taken apart, of none left out.
 
 use crate::access::has_vector_loop;
 use ttk_ir::kernel::{BufferParam, Inst, Kernel, Local, LoopKind, Stmt};
@@ -50,11 +50,12 @@ fn rewrite(stmts: &[Stmt], map: &dyn Fn(&Expr) -> Expr) -> Vec<Stmt> {
 }
 
 /// Serial loops of two iterations around vector loops, one after the other: what lies before and after the
-/// main part of a padded row. Apart, the two are known not to overlap.
+/// main part of a padded row. Apart, the two are known not to overlap. Loops of no iteration are gone.
 fn unrolled(stmts: &[Stmt]) -> Vec<Stmt> {
     let mut out = Vec::new();
     for stmt in stmts {
         match stmt {
+            Stmt::For { begin, end, .. } if end.sub(begin).as_const().is_some_and(|n| n <= 0) => {}
             Stmt::For { var, begin, end, kind, body } => {
                 let body = unrolled(body);
                 let two = *kind == LoopKind::Serial

@@ -28,13 +28,14 @@ fn compare_with(
 ) -> Result<(), String> {
     let printed = emit(program, options).map_err(|e| format!("{e}\n{program}"))?;
     if let Some(folder) = std::env::var_os("TTK_CUDA_SOURCES") {
-        let name = format!("{}_{:08x}.cu", program.name, hash(&printed.source));
-        std::fs::write(Path::new(&folder).join(name), &printed.source).map_err(|e| e.to_string())?;
+        let source = printed.source();
+        let name = format!("{}_{:08x}.cu", program.name, hash(&source));
+        std::fs::write(Path::new(&folder).join(name), &source).map_err(|e| e.to_string())?;
     }
     let want = eval(program, inputs, symbols);
     // Which of several indices out of range is reported depends on the order of threads, and so may nothing else.
     let twice = !matches!(want, Err(ProgramError::Index(_)));
-    let shown = || format!("{program}\n{}", body(&printed.source));
+    let shown = || format!("{program}\n{}", body(&printed.source()));
     let got =
         device::run(program, &printed, inputs, symbols, twice).map_err(|e| format!("{e}\n{}", shown()))?;
     let Some(got) = got else { return Ok(()) };
@@ -64,7 +65,7 @@ fn compare_with(
 
 /// The text after the prelude.
 fn body(source: &str) -> &str {
-    source.split_once("// ---- The program.").map_or(source, |(_, rest)| rest)
+    source.split_once(ttk_ir::device::PROGRAM).map_or(source, |(_, rest)| rest)
 }
 
 fn hash(text: &str) -> u32 {
@@ -348,7 +349,7 @@ fn scatters_by_atomic_additions() {
         let at: Vec<i64> = (0..inputs[1].len() as i64).map(|i| i * 7 % 5).collect();
         inputs[1] = Tensor::from_i64(DType::I64, &inputs[1].dims, &at);
         let options = Options { atomics: true, ..Options::default() };
-        let source = emit(&program, &options).unwrap().source;
+        let source = emit(&program, &options).unwrap().source();
         let atomic = body(&source).contains("atomicAdd");
         if atomic == (dtype == "bf16") {
             failures.push(format!("{dtype}: {}", body(&source)));

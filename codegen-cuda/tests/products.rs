@@ -182,7 +182,7 @@ fn check(case: Case, seed: u64) -> Result<(), String> {
         emit(&program, &Options { tf32: case.tf32, ..Options::default() }).map_err(|e| e.to_string())?;
     if let Some(folder) = std::env::var_os("TTK_CUDA_SOURCES") {
         let name = format!("product_{}_{seed}.cu", case.dtype);
-        std::fs::write(std::path::Path::new(&folder).join(name), &printed.source)
+        std::fs::write(std::path::Path::new(&folder).join(name), printed.source())
             .map_err(|e| e.to_string())?;
     }
     let inputs = random_inputs(&program.inputs, &[], seed, Values::Tame);

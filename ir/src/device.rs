@@ -11,10 +11,15 @@ use crate::program::BufferId;
 pub const COMPILE_OPTIONS: &[&str] = &["--std=c++17", "--fmad=false"];
 
 /// The device's side of a program. Expressions are over the program's symbols.
+///
+/// Its source is in pieces, so that a translation unit can be made of any of the functions: whoever compiles them
+/// does it at once for some, and not again for one that has been compiled before.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct DeviceProgram {
-    /// One translation unit, with every function.
-    pub source: String,
+    /// What is launched for each step, as comments: for people.
+    pub listing: String,
+    /// Texts with what functions stand on.
+    pub helpers: Vec<String>,
     pub functions: Vec<Function>,
     /// Memory that functions need beside the program's buffers; its content is undefined at first and
     /// lives for one run. Bytes, a multiple of 16.
@@ -23,11 +28,44 @@ pub struct DeviceProgram {
     pub steps: Vec<DeviceStep>,
 }
 
+impl DeviceProgram {
+    /// A translation unit with some of the functions and what they stand on.
+    pub fn unit(&self, functions: &[u32]) -> String {
+        let needed = |h: &u32| functions.iter().any(|&f| self.functions[f as usize].helpers.contains(h));
+        let helpers = (0..self.helpers.len() as u32).filter(needed);
+        let mut unit: String = helpers.map(|h| self.helpers[h as usize].as_str()).collect();
+        functions.iter().for_each(|&f| unit.push_str(&self.functions[f as usize].source));
+        unit
+    }
+
+    /// All of the text, to be read or compiled at once.
+    pub fn source(&self) -> String {
+        let mut text = self.listing.clone();
+        self.helpers.iter().for_each(|h| text.push_str(h));
+        text.push_str(PROGRAM);
+        for f in &self.functions {
+            text.push('\n');
+            text.push_str(&f.about);
+            text.push_str(&f.source);
+        }
+        text
+    }
+}
+
+/// The line of [`DeviceProgram::source`] after which the functions follow.
+pub const PROGRAM: &str = "// ---- The program.\n";
+
 /// A function that is launched as a grid of blocks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Function {
-    /// Its C name.
+    /// Its C name. No function of another name has the same source but for that.
     pub name: String,
+    /// What it computes, as comments: for people.
+    pub about: String,
+    /// Its definition.
+    pub source: String,
+    /// The texts that it stands on: indices into [`DeviceProgram::helpers`], the lowest first.
+    pub helpers: Vec<u32>,
     /// Threads of a block along x, y, z.
     pub block: [u32; 3],
 }

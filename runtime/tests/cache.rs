@@ -7,6 +7,7 @@ use std::fs;
 use std::hash::Hash;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
+use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::graph::{Graph, Loc, Symbol};
 use ttk_ir::kernel::{AccId, Access, BufferParam, BufferRef, Inst, Kernel, LoopKind, Stmt, Val, VarId};
 use ttk_ir::op::{Binary, Cmp, RandomStream, ReduceOp, Unary};
@@ -14,7 +15,8 @@ use ttk_ir::program::{Action, Argsort, BufferId, Epilogue, Gemm, Matrix, Operand
 use ttk_ir::{DType, Dim, Expr, Op, Scalar, Type};
 use ttk_runtime::KernelCode;
 use ttk_runtime::cache::{CacheStats, CodeCache, Entry, Key, KeyBuilder};
-use ttk_runtime::encode::{Reader, Writer, read_program, strip_bodies, write_program};
+use ttk_runtime::encode::{Reader, Writer, read_device_program, read_program, strip_bodies};
+use ttk_runtime::encode::{write_device_program, write_program};
 
 /// A program in which every variant of everything occurs. It makes no sense.
 fn everything() -> Program {
@@ -158,6 +160,63 @@ fn other_bytes_are_errors_or_other_programs_never_panics() {
     // Nesting without end.
     let deep: Vec<u8> = [1u8, 1, 2, 1, 3].repeat(100_000);
     assert!(Reader::new(&deep).expr().is_err());
+}
+
+/// A device's program in which every variant of everything occurs. It makes no sense either.
+fn everything_of_a_device() -> DeviceProgram {
+    let (n, c) = (Expr::symbol(0), Expr::constant);
+    let function = |name: &str, helpers: &[u32]| Function {
+        name: name.into(),
+        about: "// Ünïcode.\n".into(),
+        source: format!("void {name}() {{}}"),
+        helpers: helpers.to_vec(),
+        block: [256, 2, 1],
+    };
+    let arguments = vec![
+        Argument::Buffer(BufferId(300)),
+        Argument::Scratch(1),
+        Argument::Integer(n.scale(-3)),
+        Argument::Fault,
+    ];
+    let launch =
+        Launch { function: 1, grid: [n.offset(7), c(1), n.floor_div(&c(2))], shared: c(64), arguments };
+    DeviceProgram {
+        listing: "// step 0".into(),
+        helpers: vec!["struct A;".into(), String::new()],
+        functions: vec![function("f", &[0, 1]), function("g", &[])],
+        scratch: vec![n.scale(16), c(32)],
+        steps: vec![
+            DeviceStep::Launch(vec![launch.clone(), launch]),
+            DeviceStep::Launch(Vec::new()),
+            DeviceStep::Copy { input: BufferId(1), output: BufferId(2) },
+            DeviceStep::Host,
+        ],
+    }
+}
+
+#[test]
+fn a_program_of_a_device_survives_as_bytes_and_other_bytes_never_panic() {
+    let device = everything_of_a_device();
+    let mut w = Writer::default();
+    write_device_program(&mut w, &device);
+    let bytes = w.finish();
+    let mut r = Reader::new(&bytes);
+    assert_eq!(read_device_program(&mut r).unwrap(), device);
+    r.finish().unwrap();
+    for len in 0..bytes.len() {
+        assert!(read_device_program(&mut Reader::new(&bytes[..len])).is_err(), "cut to {len}");
+    }
+    for at in 0..bytes.len() {
+        for value in 0..=0xff {
+            let mut other = bytes.clone();
+            other[at] = value;
+            if let Ok(other) = read_device_program(&mut Reader::new(&other)) {
+                // Whatever was read can be put together.
+                other.source();
+                (0..other.functions.len() as u32).for_each(|f| drop(other.unit(&[f])));
+            }
+        }
+    }
 }
 
 fn key(n: u32) -> Key {

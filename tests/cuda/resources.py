@@ -1,12 +1,13 @@
-"""What NVIDIA's compiler makes of printed programs: registers, spills, shared memory, wide accesses.
+"""What NVIDIA's compiler makes of printed programs, and what their launches cost.
 
     python tests/cuda/resources.py FOLDER [--arch sm_80 sm_90 sm_100] [--strict]
 
 Compiles every `.cu` file of a folder with NVRTC, which needs no GPU and no driver, and reads the machine code
-with `cuobjdump`. Prints a row for each kernel: what it takes, which instructions it has, the bytes that it asks
-memory for, and how many times the fewest possible that is (what is asked for more than once often comes from a
-cache). With `--strict` it is a failure if a kernel spills a byte, or has no wide load, wide store or tensor core
-instruction where its text asks for one.
+with `cuobjdump`. Prints a row for each kernel: what it takes, and which instructions it has. Then a row for each kernel
+and size: how often a program launches it; the bytes that its threads ask for, those of them that memory moves (the
+others come from a cache of 16 MiB), and those as a multiple of the fewest possible; its operations; and the time that
+an H100 needs for the bytes or for the operations, whichever is longer. With `--strict` it is a failure if a kernel spills
+a byte, or has no wide load, wide store or tensor core instruction where its text asks for one.
 
 `TTK_CUDA_SOURCES=FOLDER cargo test -p ttk-codegen-cuda` writes the source of every program that the tests run.
 
@@ -24,10 +25,21 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 #: As `ttk_ir::device::COMPILE_OPTIONS`.
 OPTIONS = ["--std=c++17", "--fmad=false"]
+
+#: Bytes of memory in a second, of an H100.
+BANDWIDTH = 3.0e12
+
+#: Operations in a second by what computes them, of an H100 (SXM): a product and a sum at once are two.
+RATES = {"f32": 67e12, "f64": 34e12, "tf32 on tensor cores": 495e12, "16 bits on tensor cores": 989e12}
+
+#: A program whose kernels move at most so many times the fewest bytes moves no more than it must.
+GOOD = 1.05
 
 #: Instructions that are counted, by the name of their column.
 COUNTED = {
@@ -132,13 +144,56 @@ def expectations(text: str) -> list[str]:
     return wanted
 
 
-def moved(text: str) -> tuple[str, str]:
-    """The bytes that a kernel moves and how many times the fewest that is; blank where they depend on sizes."""
-    found = re.search(r"^// Moves (\d+) bytes; the fewest are (\d+)\.", text, re.M)
-    if not found:
-        return "", ""
-    asked, fewest = int(found[1]), int(found[2])
-    return str(asked), f"{asked / fewest:.2f}" if fewest else ""
+@dataclass(frozen=True)
+class Cost:
+    """Of a launch; bytes and operations."""
+
+    asked: int
+    memory: int
+    fewest: int
+    operations: int
+
+
+def launches(source: str) -> dict[str, Counter[Cost]]:
+    """How often a program launches each kernel at which cost, where that does not depend on sizes."""
+    out: dict[str, Counter[Cost]] = {}
+    pattern = r"^// step \d+: (\w+)<<<.*: (\d+) bytes asked for, (\d+) of memory, at least (\d+); (\d+) operations$"
+    for name, *numbers in re.findall(pattern, source, re.M):
+        out.setdefault(name, Counter())[Cost(*map(int, numbers))] += 1
+    return out
+
+
+def unit(text: str) -> str:
+    """What computes a kernel's operations: a key of `RATES`."""
+    if "on tensor cores" in text:
+        return "tf32 on tensor cores" if " of tf32" in text else "16 bits on tensor cores"
+    return "f64" if "double" in text else "f32"
+
+
+def microseconds(cost: Cost, text: str) -> float:
+    """The predicted time of a launch."""
+    return max(cost.memory / BANDWIDTH, cost.operations / RATES[unit(text)]) * 1e6
+
+
+def print_costs(source: str, texts: dict[str, str]) -> tuple[int, int]:
+    """A row for each kernel and size; how many move at most `GOOD` times the fewest bytes, and of how many."""
+    print(f"{'launched':34}{'times':>7}{'asked':>13}{'memory':>13}{'/ fewest':>10}{'operations':>14}{'us':>10}  limit")
+    total, good, rows = 0.0, 0, 0
+    for name, costs in launches(source).items():
+        text = texts.get(name, "")
+        for cost, times in costs.items():
+            time = microseconds(cost, text)
+            total += time * times
+            excess = cost.memory / cost.fewest if cost.fewest else 1.0
+            rows += 1
+            good += excess <= GOOD
+            limit = "memory" if cost.memory / BANDWIDTH >= cost.operations / RATES[unit(text)] else unit(text)
+            print(
+                f"{name:34}{times:>7}{cost.asked:>13}{cost.memory:>13}{excess:>10.2f}{cost.operations:>14}"
+                f"{time:>10.2f}  {limit}"
+            )
+    print(f"predicted for all launches: {total:.0f} us, without what a launch itself takes")
+    return good, rows
 
 
 def main() -> int:
@@ -151,9 +206,11 @@ def main() -> int:
     home = toolkit()
     nvrtc = Nvrtc(home)
     columns = ["REG", "SHARED", "STACK", "spills", *COUNTED]
-    failures = 0
+    failures = good = rows = 0
     if not args.quiet:
-        print(f"{'arch':8}{'kernel':34}" + "".join(f"{c:>9}" for c in columns) + f"{'bytes':>12}{'/ fewest':>12}")
+        rates = ", ".join(f"{rate / 1e12:.0f} T/s of {what}" for what, rate in RATES.items())
+        print(f"Times are those of an H100: {BANDWIDTH / 1e12} TB/s; operations at {rates}.")
+        print(f"{'arch':8}{'kernel':34}" + "".join(f"{c:>9}" for c in columns))
 
     def job(item: tuple[str, str]):
         path, arch = item
@@ -179,13 +236,18 @@ def main() -> int:
                 text = texts.get(name, "")
                 if not args.quiet:
                     counts = "".join(f"{row.get(c, 0):>9}" for c in columns)
-                    print(f"{arch:8}{name:34}{counts}" + "".join(f"{m:>12}" for m in moved(text)))
+                    print(f"{arch:8}{name:34}{counts}")
                 missing = [w for w in expectations(text) if not row.get(w, 0)]
                 if row.get("spills", 0):
                     missing.append("no spills")
                 if missing:
                     failures += args.strict
                     print(f"{arch:8}{title}: {name} lacks {', '.join(missing)}")
+            if not args.quiet and arch == args.arch[-1]:
+                of_program = print_costs(source, texts)
+                good, rows = good + of_program[0], rows + of_program[1]
+    if rows:
+        print(f"{good} of {rows} kernels and sizes move at most {GOOD} times the fewest bytes")
     print(f"{len(items)} compilations, {failures} failures")
     return 1 if failures else 0
 

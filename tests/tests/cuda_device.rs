@@ -187,10 +187,15 @@ fn twice(body: &str) -> (Program, DeviceProgram) {
         DeviceStep::Launch(vec![Launch { function: 0, grid: [one(), one(), one()], shared, arguments }])
     };
     let device = DeviceProgram {
-        source: format!("extern \"C\" __global__ void work(const float* x, float* out) {{ {body} }}\n"),
-        functions: vec![Function { name: "work".into(), block: [64, 1, 1] }],
-        scratch: Vec::new(),
+        functions: vec![Function {
+            name: "work".into(),
+            about: String::new(),
+            source: format!("extern \"C\" __global__ void work(const float* x, float* out) {{ {body} }}\n"),
+            helpers: Vec::new(),
+            block: [64, 1, 1],
+        }],
         steps: vec![launch(0, 1), launch(1, 2)],
+        ..DeviceProgram::default()
     };
     (program, device)
 }
@@ -351,17 +356,25 @@ fn compiled_code_is_kept_on_disk() {
         assert_eq!(counts(), (1, 0));
         assert_eq!(run(device, body).unwrap(), [6.0; 64]);
         assert_eq!(counts(), (1, 1));
+        // The same function under another name, in another program.
+        let (program, mut other) = twice(body);
+        other.functions[0].name = "renamed".into();
+        other.functions[0].source = other.functions[0].source.replace("work", "renamed");
+        let plan = prepare(program, other, device).unwrap();
+        let x = DeviceBuffer::from_slice(device, &[1.5f32; 64]).unwrap();
+        assert_eq!(plan.run(vec![x], &[]).unwrap()[0].to_buffer().unwrap().to_vec::<f32>(), [6.0; 64]);
+        assert_eq!(counts(), (1, 2));
         // A file that was damaged is not used.
-        let kept = fs::read_dir(directory.path().join("cuda-1")).unwrap().next().unwrap().unwrap().path();
+        let kept = fs::read_dir(directory.path().join("cuda-2")).unwrap().next().unwrap().unwrap().path();
         let mut bytes = fs::read(&kept).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&kept, bytes).unwrap();
         assert_eq!(run(device, body).unwrap(), [6.0; 64]);
-        assert_eq!(counts(), (2, 1));
+        assert_eq!(counts(), (2, 2));
         cuda::set_compile_cache(None);
         assert_eq!(run(device, body).unwrap(), [6.0; 64]);
-        assert_eq!(counts(), (3, 1));
+        assert_eq!(counts(), (3, 2));
     }
     close(&standin);
 }

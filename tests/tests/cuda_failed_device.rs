@@ -39,10 +39,15 @@ fn run(device: &Device, wild: bool) -> Result<(), String> {
     let arguments = vec![Argument::Buffer(BufferId(0))];
     let launch = Launch { function: 0, grid: [one(), one(), one()], shared: Expr::constant(0), arguments };
     let on_device = DeviceProgram {
-        source: format!("extern \"C\" __global__ void k(float* out) {{ out[{at}] = 0; }}"),
-        functions: vec![Function { name: "k".into(), block: [1, 1, 1] }],
-        scratch: Vec::new(),
+        functions: vec![Function {
+            name: "k".into(),
+            about: String::new(),
+            source: format!("extern \"C\" __global__ void k(float* out) {{ out[{at}] = 0; }}"),
+            helpers: Vec::new(),
+            block: [1, 1, 1],
+        }],
         steps: vec![DeviceStep::Launch(vec![launch])],
+        ..DeviceProgram::default()
     };
     let plan = prepare(program, on_device, device).map_err(|e| e.to_string())?;
     let out = plan.run(Vec::new(), &[]).map_err(|e| e.to_string())?;

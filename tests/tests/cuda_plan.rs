@@ -30,15 +30,21 @@ const GATHER: &str = "kernel @gather[s0](%x: f32[s0], %i: i64[s0], %out: mut f32
 }";
 
 /// What a code generator would print for the two.
-const SOURCE: &str = r#"
+const HELPER: &str = "
 #ifndef TT_KERNEL
 #define TT_KERNEL(name)
 #endif
+";
+
+const SCALE_SOURCE: &str = r#"
 extern "C" __global__ void __launch_bounds__(128) scale(const float* __restrict__ x, float* out, long long n) {
     long long i = blockIdx.x * 128ll + threadIdx.x;
     if (i < n) out[i] = x[i] + x[i];
 }
 TT_KERNEL(scale)
+"#;
+
+const GATHER_SOURCE: &str = r#"
 extern "C" __global__ void __launch_bounds__(128)
 gather(const float* x, const long long* index, float* out, long long n, long long* fault) {
     long long k = blockIdx.x * 128ll + threadIdx.x;
@@ -97,9 +103,16 @@ fn gathered() -> (Program, DeviceProgram) {
     };
     let number = Argument::Integer(n());
     let device = DeviceProgram {
-        source: SOURCE.into(),
-        functions: ["scale", "gather"].map(|f| Function { name: f.into(), block: [128, 1, 1] }).into(),
-        scratch: Vec::new(),
+        helpers: vec![HELPER.into()],
+        functions: [("scale", SCALE_SOURCE), ("gather", GATHER_SOURCE)]
+            .map(|(name, source)| Function {
+                name: name.into(),
+                about: String::new(),
+                source: source.into(),
+                helpers: vec![0],
+                block: [128, 1, 1],
+            })
+            .into(),
         steps: vec![
             launch(0, vec![Argument::Buffer(x), Argument::Buffer(scaled), number.clone()]),
             launch(
@@ -113,6 +126,7 @@ fn gathered() -> (Program, DeviceProgram) {
                 ],
             ),
         ],
+        ..DeviceProgram::default()
     };
     (program, device)
 }

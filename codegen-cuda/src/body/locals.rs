@@ -20,7 +20,7 @@ pub(super) enum Place {
 }
 
 /// Iterations of a vector loop for each thread that are taken apart, so that their elements can be in registers.
-pub(super) const APART: i64 = 16;
+pub(crate) const APART: i64 = 16;
 /// Bytes of shared memory that the locals of a block may take.
 const SHARED: i64 = 40 << 10;
 /// Bytes of a thread's own memory that its locals may take.

@@ -7,6 +7,10 @@ use crate::names::Code;
 /// lanes of a warp read at once lie in different banks.
 const ROW_WORDS: i64 = 20;
 
+/// Products of a thread that stand one after the other without a branch. More of them would hardly be faster, and take
+/// longer to compile.
+const PRODUCTS: i64 = 128;
+
 /// Declares the tiles, and which part of the result is this thread's.
 pub(super) fn declare(code: &mut Code, tile: &Tile, kind: Kind, sum: &str) {
     let (_, across) = tile.parts();
@@ -48,7 +52,7 @@ pub(super) fn step(code: &mut Code, tile: &Tile, kind: Kind, sum: &str) {
     let (rows, cols) = tile.part;
     match kind {
         Kind::Simt => {
-            code.pragma("unroll");
+            code.pragma(&format!("unroll {}", (PRODUCTS / (rows * cols)).clamp(1, tile.k)));
             code.open(format!("for (int d = 0; d < {}; ++d)", tile.k));
             code.line(format!("{sum} a_row[{rows}], b_col[{cols}];"));
             code.pragma("unroll");

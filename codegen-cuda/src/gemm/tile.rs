@@ -98,8 +98,6 @@ pub(super) struct Fetch<'a> {
     pub(super) tile: &'a Tile,
     pub(super) kind: Kind,
     pub(super) memory: &'static str,
-    /// Steps along `k`, as C.
-    pub(super) steps_k: String,
 }
 
 /// One of the operands, seen with the contracted axis as its second.
@@ -116,7 +114,8 @@ struct Side<'a> {
 
 impl Fetch<'_> {
     /// Defines `fetch(step)`, which loads into registers, and `put()`, which stores them to shared memory.
-    pub(super) fn print(&self, code: &mut Code, sizes: &mut Arguments) {
+    /// `steps_k`: steps along `k`.
+    pub(super) fn print(&self, code: &mut Code, steps_k: &Expr, sizes: &mut Arguments) {
         let g = self.p.gemm;
         let (a, b) = (&self.p.a, &self.p.b);
         let sides = [
@@ -145,14 +144,19 @@ impl Fetch<'_> {
         }
         code.open("const auto fetch = [&](long long step)");
         let reduce = !g.reduce.is_empty();
-        let k0 = if reduce { format!("step % {}", self.steps_k) } else { "step".to_string() };
+        let each = if reduce { sizes.number(steps_k) } else { String::new() };
+        let k0 = if reduce { format!("step % {each}") } else { "step".to_string() };
         code.line(format!("const long long k0 = {k0} * {};", self.tile.k));
         if reduce {
-            code.line(format!("const long long sum_item = step / {};", self.steps_k));
+            code.line(format!("const long long sum_item = step / {each};"));
             code.line(format!("const {memory} *a_item = a, *b_item = b;"));
             let strides = |v: &View| v.item_strides[self.p.batches()..].to_vec();
             let moved = [("a_item", strides(a)), ("b_item", strides(b))];
-            offsets(code, "sum_item", &g.reduce, &moved, sizes);
+            let size = |_, e: &Expr, sizes: &mut Arguments| sizes.number(e);
+            let stride = |name: &str, axis: usize, e: &Expr, sizes: &mut Arguments| {
+                sizes.named(&format!("{name}{axis}"), e)
+            };
+            offsets(code, "sum_item", &g.reduce, &moved, sizes, &size, &stride);
         }
         for side in &sides {
             let from = if reduce { format!("{}_item", side.name) } else { side.name.to_string() };
@@ -210,24 +214,31 @@ impl Fetch<'_> {
 
     fn load(&self, code: &mut Code, side: &Side<'_>, from: &str, sizes: &mut Arguments) {
         let (name, chunk, start) = (side.name, self.tile.chunk, side.start);
-        let (stride, depth) = (sizes.number(side.stride), sizes.number(side.depth_stride));
-        let (limit, k) = (sizes.number(side.size), sizes.number(&self.p.gemm.k));
+        let along =
+            |at: &str, stride: String| if stride == "1" { at.into() } else { format!("{at} * {stride}") };
+        let stride = sizes.stride(&format!("{name}_stride"), side.stride);
+        let depth = sizes.stride(&format!("{name}_depth"), side.depth_stride);
+        let limit = sizes.named(if name == "a" { "m" } else { "n" }, side.size);
+        let k = sizes.named("k", &self.p.gemm.k);
         code.pragma("unroll");
         code.open(format!("for (int q = 0; q < {}; ++q)", self.chunks(side)));
         self.place(code, side);
         code.line(format!("const long long at = {start} + s, depth = k0 + d;"));
         if self.aligned(side) {
+            let place = format!("{from} + {} + {}", along("at", stride), along("depth", depth));
             code.line(format!("{name}_next[q] = {{}};"));
             code.line(format!(
-                "if (at < {limit} && depth < {k}) {name}_next[q] = tt_load_const<{chunk}>({from} + at * {stride} + depth * {depth});"
+                "if (at < {limit} && depth < {k}) {name}_next[q] = tt_load_const<{chunk}>({place});"
             ));
         } else {
             let (more_at, more_depth) = if self.along_k(side) { ("", " + j") } else { (" + j", "") };
             code.pragma("unroll");
             code.open(format!("for (int j = 0; j < {chunk}; ++j)"));
             code.line(format!("{name}_next[q].at[j] = {{}};"));
+            let (at, deep) = (format!("(at{more_at})"), format!("(depth{more_depth})"));
+            let place = format!("{} + {}", along(&at, stride), along(&deep, depth));
             code.line(format!(
-                "if (at{more_at} < {limit} && depth{more_depth} < {k}) {name}_next[q].at[j] = {from}[(at{more_at}) * {stride} + (depth{more_depth}) * {depth}];"
+                "if (at{more_at} < {limit} && depth{more_depth} < {k}) {name}_next[q].at[j] = {from}[{place}];"
             ));
             code.close();
         }

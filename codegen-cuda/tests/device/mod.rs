@@ -165,7 +165,7 @@ pub(crate) fn run(
         check(unsafe { configure(c"twice".as_ptr(), value.as_ptr()) }, "twice")?;
     }
     let mut machine = Machine { d, module: std::ptr::null_mut(), memory: Vec::new() };
-    machine.compile(&device.source)?;
+    machine.compile(&device.source())?;
     machine.run(program, device, inputs, symbols).map(Some)
 }
 

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use ttk_codegen_cpu::{CompiledKernel, Compiler, CpuFeatures, Target, Width};
+use ttk_ir::device::DeviceProgram;
 use ttk_ir::eval::{self, EvalError};
 use ttk_ir::kernel::Kernel;
 use ttk_ir::program::{self, Program};
@@ -19,7 +20,8 @@ use ttk_ir::{Graph, Type};
 use ttk_passes::{LowerOptions, Options};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
 use ttk_runtime::cpu_features::{self, Level};
-use ttk_runtime::cuda::{CudaPlan, DeviceBuffer};
+use ttk_runtime::cuda::{self, CudaPlan, DeviceBuffer};
+use ttk_runtime::encode::{Reader, Writer, read_device_program, write_device_program};
 use ttk_runtime::{Buffer, CodeModule, KernelCode, Plan, RunError, threads};
 
 /// What the compiler may assume.
@@ -89,6 +91,7 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
     if let Device::Cuda(ordinal) = options.device {
         return compile_for_gpu(graph, options, ordinal);
     }
+    compile_ahead(graph, options)?;
     let target = target()?;
     let mut key = KeyBuilder::default();
     key.graph(graph);
@@ -107,7 +110,6 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
         }
         None => {
             let program = program_of(graph, options)?;
-            write_cuda_source(graph, options)?;
             let kernels = compile_kernels(&program.kernels, &target)?;
             let kernels = kernels
                 .into_iter()
@@ -135,33 +137,94 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
 static CUDA_SOURCES: LazyLock<Option<PathBuf>> =
     LazyLock::new(|| std::env::var_os("TTK_CUDA_SOURCES").map(PathBuf::from));
 
-/// Writes what a GPU would be given for a graph, if that is asked for.
-fn write_cuda_source(graph: &Graph, options: &CompileOptions) -> Result<()> {
-    let Some(folder) = &*CUDA_SOURCES else { return Ok(()) };
-    let program = program_of(graph, &CompileOptions { device: Device::Cuda(0), ..options.clone() })?;
-    let printed =
-        ttk_codegen_cuda::emit(&program, &ttk_codegen_cuda::Options::default()).map_err(internal)?;
+/// The compute capability that every graph which is compiled for the processor is compiled for as well: passes, code
+/// generator, NVRTC and disk cache, all but loading it (`TTK_CUDA_AHEAD=90`).
+static CUDA_AHEAD: LazyLock<Option<i32>> =
+    LazyLock::new(|| std::env::var("TTK_CUDA_AHEAD").ok().and_then(|v| v.trim().parse().ok()));
+
+/// Does for a graph what would be done for a GPU, as far as that is asked for.
+fn compile_ahead(graph: &Graph, options: &CompileOptions) -> Result<()> {
+    let (folder, capability) = (CUDA_SOURCES.as_ref(), *CUDA_AHEAD);
+    if folder.is_none() && capability.is_none() {
+        return Ok(());
+    }
+    let options = CompileOptions { device: Device::Cuda(0), ..options.clone() };
+    let start = Instant::now();
+    let (program, device_program) = device_program_of(graph, &options)?;
+    let printed = start.elapsed();
+    if let Some(capability) = capability {
+        let before = cuda::compile_stats();
+        let images = cuda::compile(&program.name, &device_program, (capability / 10, capability % 10))?;
+        let stats = cuda::compile_stats();
+        log::say("cuda-time", || {
+            format!(
+                "{}: {} functions, {} compiled, {} from disk; {:.1} ms until printed, {:.1} ms until compiled, {} bytes",
+                program.name,
+                device_program.functions.len(),
+                stats.compiled - before.compiled,
+                stats.cached - before.cached,
+                printed.as_secs_f64() * 1e3,
+                start.elapsed().as_secs_f64() * 1e3,
+                images.bytes()
+            )
+        });
+    }
+    let Some(folder) = folder else { return Ok(()) };
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let file =
         format!("{}-{}-{}.cu", program.name, std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let path = folder.join(file);
-    std::fs::write(&path, printed.source)
+    std::fs::write(&path, device_program.source())
         .map_err(|e| Error::Plain { exception: Exception::Os, detail: format!("{}: {e}", path.display()) })
 }
 
-fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Result<Compiled> {
+/// The program of a graph for a GPU and what is printed of it, or the two from disk.
+fn device_program_of(graph: &Graph, options: &CompileOptions) -> Result<(Program, DeviceProgram)> {
+    let mut key = KeyBuilder::default();
+    key.graph(graph);
+    options.donate.hash(&mut key);
+    options.inference.hash(&mut key);
+    "cuda".hash(&mut key);
+    let key = key.finish();
+    let start = Instant::now();
+    let found = DISK.as_ref().and_then(|disk| disk.load(&key));
+    let found = found.and_then(|entry| {
+        let mut r = Reader::new(&entry.extra);
+        let device_program = read_device_program(&mut r).ok()?;
+        r.finish().ok()?;
+        Some((entry.program, device_program))
+    });
+    counters::add(&counters::LOAD_NS, start.elapsed().as_nanos() as u64);
+    if let Some(found) = found {
+        counters::add(&counters::DISK_HITS, 1);
+        return Ok(found);
+    }
     let program = program_of(graph, options)?;
     let start = Instant::now();
     let device_program =
         ttk_codegen_cuda::emit(&program, &ttk_codegen_cuda::Options::default()).map_err(internal)?;
-    log::say("cuda", || device_program.source.clone());
+    counters::add(&counters::KERNELS_COMPILED, program.kernels.len() as u64);
+    counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
+    if let Some(disk) = DISK.as_ref() {
+        let mut extra = Writer::default();
+        write_device_program(&mut extra, &device_program);
+        let entry = Entry { program, kernels: Vec::new(), extra: extra.finish() };
+        disk.store(&key, &entry);
+        return Ok((entry.program, device_program));
+    }
+    Ok((program, device_program))
+}
+
+fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Result<Compiled> {
+    let (program, device_program) = device_program_of(graph, options)?;
+    log::say("cuda", || device_program.source());
     // An index out of range is known when the run is over: whatever was overwritten then is lost.
     let fails = super::risk::can_fail(&program);
     let at_risk = vec![fails; program.inputs.len()];
-    let kernels = program.kernels.len();
-    // SAFETY: the device's program was made of this program, just now.
+    let start = Instant::now();
+    // SAFETY: the device's program was made of this program, just now or by this user's earlier process under a key
+    // that names the same compiler and graph.
     let plan = unsafe { CudaPlan::new(program, device_program, &device::open(ordinal)?)? };
-    counters::add(&counters::KERNELS_COMPILED, kernels as u64);
     counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
     Ok(Compiled { engine: Engine::Cuda(plan), at_risk, verify: VERIFY.then(|| graph.clone()) })
 }

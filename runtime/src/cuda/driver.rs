@@ -445,14 +445,18 @@ impl Module {
         Ok(Module { context: context.clone(), handle })
     }
 
-    pub(super) fn function(&self, name: &str) -> Result<Function, CudaError> {
+    /// The function of this name in the module. Errors call it what `shown` says.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn function(&self, name: &str, shown: &str) -> Result<Function, CudaError> {
         let during = format!("looking for {name}");
         let c_name = CString::new(name)
             .map_err(|_| failed(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND), &during))?;
         // SAFETY: the module lives.
         let handle =
             self.context.call(&during, || unsafe { result::module::get_function(self.handle, c_name) })?;
-        Ok(Function { handle, name: name.to_string(), launching: format!("launching {name}") })
+        Ok(Function { handle, name: shown.to_string(), launching: format!("launching {shown}") })
     }
 
     /// Lets a function of this module have so many bytes of dynamic shared memory.

@@ -3,6 +3,7 @@
 //! * [`add_search_paths`], [`available`], [`why_not`]: finding the two libraries, which are loaded when
 //!   first asked for; nothing of CUDA is needed to build or to start;
 //! * [`Device`]: a device with its stream and its memory; [`DeviceBuffer`]: a block of it;
+//! * [`compile()`]: the machine code of a program, which needs no device;
 //! * [`CudaPlan`]: a program prepared for a device, and its runs.
 //!
 //! All work of a device goes to one stream, in the order of the calls, and runs behind the host; what
@@ -26,7 +27,7 @@ mod replay;
 mod staging;
 
 pub use buffer::DeviceBuffer;
-pub use compile::{CompileStats, compile_stats, set_compile_cache};
+pub use compile::{CompileStats, Images, compile, compile_stats, set_compile_cache};
 pub use device::{Device, Properties, device_count, release_devices};
 pub use error::CudaError;
 pub use event::DeviceEvent;

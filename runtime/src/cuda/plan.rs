@@ -25,12 +25,18 @@ pub struct CudaPlan {
     program: Program,
     device_program: DeviceProgram,
     device: Device,
-    functions: Vec<Function>,
+    functions: Vec<Loaded>,
     host: Vec<Option<HostStep>>,
     /// The most recently used first.
     bound: Mutex<Vec<Arc<Prepared>>>,
-    /// After what refers to it.
-    module: Module,
+    /// After what refers to them.
+    modules: Vec<Module>,
+}
+
+/// A function and the number of the module that it is in.
+struct Loaded {
+    function: Function,
+    module: usize,
 }
 
 /// What was worked out for certain sizes, and runs that have been recorded.
@@ -76,10 +82,13 @@ impl CudaPlan {
         check::program(&program)?;
         bound::check(&program, &device_program)?;
         let host = host::steps(&program, &device_program)?;
-        let image = compile::compile(&program.name, &device_program.source, device.properties().capability)?;
-        let module = Module::load(device.context(), &image)?;
-        let functions =
-            device_program.functions.iter().map(|f| module.function(&f.name)).collect::<Result<_, _>>()?;
+        let images = compile::compile(&program.name, &device_program, device.properties().capability)?;
+        let load = |image: &Vec<u8>| Module::load(device.context(), image);
+        let modules = images.images.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let functions = images.functions.iter().zip(&device_program.functions).map(|((image, name), f)| {
+            Ok(Loaded { function: modules[*image].function(name, &f.name)?, module: *image })
+        });
+        let functions = functions.collect::<Result<_, CudaError>>()?;
         Ok(CudaPlan {
             program,
             device_program,
@@ -87,7 +96,7 @@ impl CudaPlan {
             functions,
             host,
             bound: Mutex::new(Vec::new()),
-            module,
+            modules,
         })
     }
 
@@ -218,7 +227,8 @@ impl CudaPlan {
                         defect: Defect::Size { what: "shared memory", value: l.shared.into() },
                     }));
                 }
-                self.module.allow_shared(&self.functions[l.function as usize], most as i32)?;
+                let loaded = &self.functions[l.function as usize];
+                self.modules[loaded.module].allow_shared(&loaded.function, most as i32)?;
             }
         }
         Ok(())
@@ -363,7 +373,7 @@ impl CudaPlan {
                 Value::Fault(i) => places.faults + (i as usize * FAULT_BYTES) as Address,
             })
             .collect();
-        let function = &self.functions[l.function as usize];
+        let function = &self.functions[l.function as usize].function;
         // SAFETY: promised to `new`; the buffers' sizes were checked when the program was bound.
         unsafe { stream.launch(function, l.grid, l.block, l.shared, &mut parameters) }?;
         if self.device.is_blocking() {

@@ -4,9 +4,11 @@
 //! any bytes: it checks every count against what is left, every tag and every level of nesting, and gives
 //! an error for what cannot be. That a program it gives makes sense is for [`crate::Plan::new`] to check.
 
+mod device;
 mod kernel;
 mod program;
 
+pub use device::{read_device_program, write_device_program};
 pub use program::{read_program, strip_bodies, write_program};
 
 use rustc_hash::FxHashMap;

@@ -72,7 +72,7 @@ fn kernel_is_parallel(body: &[Stmt]) -> bool {
 }
 
 impl Writer {
-    fn id(&mut self, id: BufferId) {
+    pub(super) fn id(&mut self, id: BufferId) {
         self.number(id.0.into());
     }
 
@@ -80,7 +80,7 @@ impl Writer {
         self.list(ids, |w, &id| w.id(id));
     }
 
-    fn exprs(&mut self, exprs: &[Expr]) {
+    pub(super) fn exprs(&mut self, exprs: &[Expr]) {
         self.list(exprs, Writer::expr);
     }
 
@@ -199,7 +199,7 @@ impl Writer {
 }
 
 impl Reader<'_> {
-    fn id(&mut self) -> Result<BufferId> {
+    pub(super) fn id(&mut self) -> Result<BufferId> {
         self.u32("a buffer").map(BufferId)
     }
 
@@ -207,7 +207,7 @@ impl Reader<'_> {
         self.list(Reader::id)
     }
 
-    fn exprs(&mut self) -> Result<Vec<Expr>> {
+    pub(super) fn exprs(&mut self) -> Result<Vec<Expr>> {
         self.list(Reader::expr)
     }
 

@@ -268,7 +268,8 @@ fn cuda(test: &FileTest) -> Result<String, String> {
     let printed = ttk_codegen_cuda::emit(&lowered, &ttk_codegen_cuda::Options::default())
         .map_err(|e| format!("{e}\n{lowered}"))?;
     let launches: String =
-        printed.source.lines().filter(|l| l.starts_with("// step ")).map(|l| format!("{l}\n")).collect();
-    let functions = printed.source.split_once(ttk_codegen_cuda::PROGRAM).map_or("", |(_, rest)| rest);
+        printed.listing.lines().filter(|l| l.starts_with("// step ")).map(|l| format!("{l}\n")).collect();
+    let source = printed.source();
+    let functions = source.split_once(ttk_ir::device::PROGRAM).map_or("", |(_, rest)| rest);
     Ok(format!("{launches}{functions}"))
 }

@@ -1,0 +1,111 @@
+//! A device's programs as bytes.
+
+use super::{Reader, Result, Writer};
+use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
+
+/// Appends a device's program.
+pub fn write_device_program(w: &mut Writer, d: &DeviceProgram) {
+    w.bytes(d.listing.as_bytes());
+    w.list(&d.helpers, |w, h| w.bytes(h.as_bytes()));
+    w.list(&d.functions, |w, f| {
+        w.bytes(f.name.as_bytes());
+        w.bytes(f.about.as_bytes());
+        w.bytes(f.source.as_bytes());
+        w.list(&f.helpers, |w, &h| w.number(h.into()));
+        f.block.iter().for_each(|&n| w.number(n.into()));
+    });
+    w.exprs(&d.scratch);
+    w.list(&d.steps, |w, step| match step {
+        DeviceStep::Launch(launches) => {
+            w.byte(0);
+            w.list(launches, Writer::launch);
+        }
+        DeviceStep::Copy { input, output } => {
+            w.byte(1);
+            w.id(*input);
+            w.id(*output);
+        }
+        DeviceStep::Host => w.byte(2),
+    });
+}
+
+/// Reads a device's program. Functions refer to helpers that are there; whether launches make sense is for
+/// [`crate::cuda::CudaPlan::new`] to check.
+///
+/// # Errors
+/// When the bytes are none.
+pub fn read_device_program(r: &mut Reader<'_>) -> Result<DeviceProgram> {
+    let listing = r.string()?;
+    let helpers = r.list(Reader::string)?;
+    let functions = r.list(|r| {
+        Ok(Function {
+            name: r.string()?,
+            about: r.string()?,
+            source: r.string()?,
+            helpers: r.list(|r| r.below("a helper", helpers.len()))?,
+            block: [r.u32("threads")?, r.u32("threads")?, r.u32("threads")?],
+        })
+    })?;
+    let scratch = r.exprs()?;
+    let steps = r.list(|r| {
+        let tag = r.byte()?;
+        Ok(match tag {
+            0 => DeviceStep::Launch(r.list(Reader::launch)?),
+            1 => DeviceStep::Copy { input: r.id()?, output: r.id()? },
+            2 => DeviceStep::Host,
+            _ => return r.bad("a step", tag),
+        })
+    })?;
+    Ok(DeviceProgram { listing, helpers, functions, scratch, steps })
+}
+
+impl Writer {
+    fn launch(&mut self, l: &Launch) {
+        self.number(l.function.into());
+        l.grid.iter().for_each(|e| self.expr(e));
+        self.expr(&l.shared);
+        self.list(&l.arguments, |w, a| match a {
+            Argument::Buffer(id) => {
+                w.byte(0);
+                w.id(*id);
+            }
+            Argument::Scratch(i) => {
+                w.byte(1);
+                w.number((*i).into());
+            }
+            Argument::Integer(e) => {
+                w.byte(2);
+                w.expr(e);
+            }
+            Argument::Fault => w.byte(3),
+        });
+    }
+}
+
+impl Reader<'_> {
+    fn launch(&mut self) -> Result<Launch> {
+        Ok(Launch {
+            function: self.u32("a function")?,
+            grid: [self.expr()?, self.expr()?, self.expr()?],
+            shared: self.expr()?,
+            arguments: self.list(|r| {
+                let tag = r.byte()?;
+                Ok(match tag {
+                    0 => Argument::Buffer(r.id()?),
+                    1 => Argument::Scratch(r.u32("a piece of scratch")?),
+                    2 => Argument::Integer(r.expr()?),
+                    3 => Argument::Fault,
+                    _ => return r.bad("an argument", tag),
+                })
+            })?,
+        })
+    }
+
+    /// An index into a list.
+    fn below(&mut self, what: &'static str, length: usize) -> Result<u32> {
+        let at = self.at;
+        let value = self.u32(what)?;
+        let there = (value as usize) < length;
+        if there { Ok(value) } else { Err(super::DecodeError::Value { what, value: value.into(), at }) }
+    }
+}
