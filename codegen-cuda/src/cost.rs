@@ -236,7 +236,7 @@ fn instructions(inst: &Inst) -> i64 {
         Inst::Const(_) | Inst::Load { .. } | Inst::Read(_) | Inst::Index(_) | Inst::Bitcast(_) => 0,
         Inst::Fma(..) | Inst::Cmp(..) | Inst::Select(..) | Inst::Cast(_) | Inst::CheckedIndex { .. } => 1,
         Inst::Unary(op, _) => match op {
-            Unary::Neg | Unary::Not | Unary::Abs | Unary::Floor | Unary::Round => 1,
+            Unary::Neg | Unary::Not | Unary::Abs | Unary::Relu | Unary::Floor | Unary::Round => 1,
             Unary::Sqrt => 8,
             Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => 16,
             Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => 24,
