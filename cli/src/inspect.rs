@@ -93,8 +93,11 @@ fn cuda(graph: &Graph) -> Result<String, CliError> {
     let options = Options { inference: true, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &options)?;
     let internal = |e: String| CliError::Compile(ttk_frontend::Error::Internal { detail: e });
-    let lowering =
-        ttk_passes::LowerOptions { native_math: true, donate: vec![false; optimized.params().len()] };
+    let lowering = ttk_passes::LowerOptions {
+        native_math: true,
+        half_products: true,
+        donate: vec![false; optimized.params().len()],
+    };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(|e| internal(e.to_string()))?;
     let options = ttk_codegen_cuda::Options::default();
     let device = ttk_codegen_cuda::emit(&program, &options).map_err(|e| internal(e.to_string()))?;

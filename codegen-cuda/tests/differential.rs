@@ -84,7 +84,8 @@ fn rounding(dtype: DType) -> f64 {
 }
 
 fn lowered(graph: &Graph, native_math: bool) -> Program {
-    let options = LowerOptions { native_math, donate: vec![false; graph.params().len()] };
+    let options =
+        LowerOptions { native_math, half_products: true, donate: vec![false; graph.params().len()] };
     lower(graph, &options).unwrap_or_else(|e| panic!("{e}\n{graph}"))
 }
 
@@ -125,6 +126,25 @@ fn file_tests() {
     }
     assert!(count > 0);
     assert!(failures.is_empty(), "{} of {count} fail:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// A linear layer of 16-bit floats asks for the tensor cores' instruction in its inner loop, whatever its sizes.
+#[test]
+fn half_products_are_on_tensor_cores() {
+    for (dtype, rows) in [("bf16", "256"), ("f16", "256"), ("bf16", "n"), ("f16", "n")] {
+        let symbols = if rows == "n" { "[n]" } else { "" };
+        let graph = ttk_ir::text::parse(&format!(
+            "graph @linear{symbols}(%x: {dtype}[{rows},64], %w: {dtype}[96,64]) -> ({dtype}[{rows},96]) {{\n  \
+             %0 = dot %x, %w {{contract=[1:1]}} : {dtype}[{rows},96]\n  return %0\n}}\n"
+        ))
+        .unwrap();
+        let source = emit(&lowered(&graph, true), &Options::default()).unwrap().source;
+        assert!(source.contains("asm(\"mma.sync"), "{source}");
+        let (_, program) = source.split_once(ttk_codegen_cuda::PROGRAM).unwrap();
+        assert!(program.contains(&format!("tt_mma_m16n8k16_{dtype}(total")), "{program}");
+        let symbols: &[i64] = if rows == "n" { &[37] } else { &[] };
+        check_graph(&graph, symbols).unwrap();
+    }
 }
 
 /// The graphs in a file.

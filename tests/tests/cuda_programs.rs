@@ -26,7 +26,8 @@ fn close(got: &Tensor, want: &Tensor) -> Result<(), String> {
 }
 
 fn check(graph: &Graph, device: &Device) -> Result<usize, String> {
-    let options = LowerOptions { native_math: true, donate: vec![false; graph.params().len()] };
+    let options =
+        LowerOptions { native_math: true, half_products: true, donate: vec![false; graph.params().len()] };
     let program = lower(graph, &options).map_err(|e| e.to_string())?;
     let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 3 + i).collect();
     let on_device = emit(&program, &Options::default()).map_err(|e| e.to_string())?;

@@ -254,9 +254,9 @@ fn run_passes(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let passes = Options { inference: options.inference, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &passes).map_err(internal)?;
     log::say("graph", || ttk_ir::text::print(&optimized));
-    // A GPU's compiler has functions of its own.
-    let native_math = matches!(options.device, Device::Cuda(_));
-    let lowering = LowerOptions { donate: options.donate.clone(), native_math };
+    // A GPU's compiler has functions of its own, and its tensor cores are made for 16-bit floats.
+    let gpu = matches!(options.device, Device::Cuda(_));
+    let lowering = LowerOptions { donate: options.donate.clone(), native_math: gpu, half_products: gpu };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
     counters::add(&counters::PASSES_RUN, 1);
     counters::add(&counters::PASS_NS, start.elapsed().as_nanos() as u64);

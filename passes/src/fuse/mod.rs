@@ -73,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) roles: Vec<Role>,
     /// In an order in which each comes after those it needs.
     pub(crate) units: Vec<Unit>,
+    /// See [`crate::LowerOptions::half_products`].
+    half_products: bool,
 }
 
 /// Whether a node is computed by something other than a loop kernel of elementwise work.
@@ -88,10 +90,10 @@ fn is_single(graph: &Graph, v: ValueId) -> bool {
     }
 }
 
-/// Assigns every node of the graph.
-pub(crate) fn plan(graph: &Graph) -> Result<Plan, LowerError> {
+/// Assigns every node of the graph. `half_products`: see [`crate::LowerOptions`].
+pub(crate) fn plan(graph: &Graph, half_products: bool) -> Result<Plan, LowerError> {
     let live = graph.live();
-    let forced = forced(graph, &live);
+    let forced = forced(graph, &live, half_products);
     let transparent = cost::transparent(graph, &live, &forced);
     let mut grouper = Grouper::new(graph, &live, &transparent, &forced, |v| is_single(graph, v));
     grouper.run();
@@ -111,11 +113,11 @@ pub(crate) fn plan(graph: &Graph) -> Result<Plan, LowerError> {
         }
         units.push(unit(&grouper, g));
     }
-    Ok(Plan { roles, units })
+    Ok(Plan { roles, units, half_products })
 }
 
 /// Values that must be in memory: results, and what library calls read.
-fn forced(graph: &Graph, live: &[bool]) -> Vec<bool> {
+fn forced(graph: &Graph, live: &[bool], half_products: bool) -> Vec<bool> {
     let mut forced = vec![false; graph.len()];
     for &o in &graph.outputs {
         forced[o.index()] = true;
@@ -123,7 +125,7 @@ fn forced(graph: &Graph, live: &[bool]) -> Vec<bool> {
     for v in graph.ids().filter(|v| live[v.index()] && is_single(graph, *v)) {
         for &input in &graph.node(v).inputs {
             forced[input.index()] |= needs_memory(graph, v);
-            if is_gemm(graph, v) {
+            if is_gemm(graph, v, half_products) {
                 match strided(graph, input, &|_| false) {
                     Some(view) => forced[view.base.index()] = true,
                     None => forced[input.index()] = true,
@@ -140,15 +142,15 @@ fn needs_memory(graph: &Graph, user: ValueId) -> bool {
 }
 
 /// Whether a `dot` becomes a matrix product of the runtime.
-fn is_gemm(graph: &Graph, v: ValueId) -> bool {
+fn is_gemm(graph: &Graph, v: ValueId, half_products: bool) -> bool {
     let node = graph.node(v);
     let empty = node.inputs.iter().any(|&x| graph.ty(x).shape.contains(&Dim::Fixed(0)));
-    matches!(node.op, Op::Dot { .. }) && has_gemm(node.ty.dtype) && !empty
+    matches!(node.op, Op::Dot { .. }) && has_gemm(node.ty.dtype, half_products) && !empty
 }
 
 impl Plan {
     pub(crate) fn is_gemm(&self, graph: &Graph, v: ValueId) -> bool {
-        is_gemm(graph, v)
+        is_gemm(graph, v, self.half_products)
     }
 }
 

@@ -12,11 +12,11 @@ use ttk_ir::kernel::{Access, LoopKind};
 use ttk_ir::program::{Gemm, Matrix, Operand};
 use ttk_ir::{DType, Expr, Graph, Op, ReduceOp, ValueId};
 
-/// Whether the runtime's matrix product takes this element type.
-pub(crate) fn has_gemm(dtype: DType) -> bool {
+/// Whether the target has a matrix product of this element type; `half`: also of 16-bit floats.
+pub(crate) fn has_gemm(dtype: DType, half: bool) -> bool {
     match dtype {
         DType::F32 | DType::F64 => true,
-        DType::F16 | DType::BF16 => false,
+        DType::F16 | DType::BF16 => half,
         DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => false,
     }
 }

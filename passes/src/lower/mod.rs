@@ -26,6 +26,9 @@ pub struct LowerOptions {
     /// The back end emits transcendental functions, powers and float remainders itself; otherwise they
     /// are written out in simple arithmetic.
     pub native_math: bool,
+    /// The target multiplies matrices of 16-bit floats at least as fast as those of `f32`, with sums of `f32`
+    /// (a GPU's tensor cores); otherwise such products are loops.
+    pub half_products: bool,
 }
 
 /// A defect of the compiler found while lowering.

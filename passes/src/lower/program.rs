@@ -20,7 +20,7 @@ use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError> {
     let graph = fuse::split::split_reductions(graph)?;
     let graph = graph.as_ref();
-    let plan = fuse::plan(graph)?;
+    let plan = fuse::plan(graph, options.half_products)?;
     let mut lowerer = Lowerer::new(graph, &plan);
     for (i, unit) in plan.units.iter().enumerate() {
         lowerer.unit(i as u32, unit)?;

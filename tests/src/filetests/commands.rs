@@ -237,6 +237,7 @@ fn lower(test: &FileTest) -> Result<String, String> {
     let donated: Vec<usize> = test.numbers("donate")?;
     let options = LowerOptions {
         native_math: has(test, "native_math"),
+        half_products: has(test, "half_products"),
         donate: (0..graph.params().len()).map(|i| donated.contains(&i)).collect(),
     };
     let lowered = ttk_passes::lower(&graph, &options).map_err(|e| e.to_string())?;
@@ -263,7 +264,7 @@ fn cuda(test: &FileTest) -> Result<String, String> {
         graph = optimize(&graph, &options(test)).map_err(|e| e.to_string())?;
     }
     let donate = vec![false; graph.params().len()];
-    let options = LowerOptions { native_math: !has(test, "expand"), donate };
+    let options = LowerOptions { native_math: !has(test, "expand"), half_products: true, donate };
     let lowered = ttk_passes::lower(&graph, &options).map_err(|e| e.to_string())?;
     let printed = ttk_codegen_cuda::emit(&lowered, &ttk_codegen_cuda::Options::default())
         .map_err(|e| format!("{e}\n{lowered}"))?;
