@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
     /// The kernels as machine code.
     #[arg(long)]
     asm: bool,
-    /// The kernels as CUDA C, with the launches of each step. Needs no GPU.
+    /// The kernels as CUDA C, with the launches of each step and the calls of libraries that may stand for them;
+    /// with `--kernels`, the program for a GPU and those. Needs no GPU.
     #[arg(long)]
     cuda: bool,
     /// The graph for Graphviz.
@@ -80,7 +81,7 @@ pub(crate) fn inspect(arguments: &Arguments) -> Result<String, CliError> {
         return Ok(dot(&shown));
     }
     if arguments.cuda {
-        return cuda(&graph);
+        return cuda(&graph, arguments.kernels);
     }
     if arguments.kernels || arguments.clif || arguments.asm {
         return compiled(&graph, arguments);
@@ -89,7 +90,7 @@ pub(crate) fn inspect(arguments: &Arguments) -> Result<String, CliError> {
 }
 
 /// The source for a device with grids, where transcendental functions are the device's own.
-fn cuda(graph: &Graph) -> Result<String, CliError> {
+fn cuda(graph: &Graph, kernels: bool) -> Result<String, CliError> {
     let options = Options { inference: true, ..Options::default() };
     let optimized = ttk_passes::optimize(graph, &options)?;
     let internal = |e: String| CliError::Compile(ttk_frontend::Error::Internal { detail: e });
@@ -101,7 +102,14 @@ fn cuda(graph: &Graph) -> Result<String, CliError> {
     let program = ttk_passes::lower(&optimized, &lowering).map_err(|e| internal(e.to_string()))?;
     let options = ttk_codegen_cuda::Options::default();
     let device = ttk_codegen_cuda::emit(&program, &options).map_err(|e| internal(e.to_string()))?;
-    Ok(device.source())
+    if !kernels {
+        return Ok(device.source());
+    }
+    let mut out = ttk_ir::program::text::print(&program);
+    for line in device.listing.lines().filter(|l| l.starts_with("// step ")) {
+        let _ = writeln!(out, "{line}");
+    }
+    Ok(out)
 }
 
 fn compiled(graph: &Graph, arguments: &Arguments) -> Result<String, CliError> {

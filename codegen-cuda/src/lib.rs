@@ -29,7 +29,7 @@
 //! [`Options::atomics`] allows it: there are no atomic operations but for the report of an index out of range.
 //!
 //! `mapping` chooses the group, `body` prints the statements. Products of matrices (`gemm`), sorting (`sort`) and
-//! random words (`random`) have functions of their own.
+//! random words (`random`) have functions of their own. What a library may compute instead, `library` describes.
 
 mod access;
 mod body;
@@ -39,6 +39,7 @@ mod hazard;
 mod index;
 mod keep;
 mod kernel;
+mod library;
 mod mapping;
 mod names;
 mod order;

@@ -3,10 +3,12 @@
 use crate::cost::Cost;
 use crate::gemm::{self, Product, View};
 use crate::kernel::{self, size};
+use crate::library;
 use crate::names::{Code, NAME, Names, places};
 use crate::special::specialise;
 use crate::{Error, Options, random, sort};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
 use ttk_ir::op::RandomStream;
@@ -83,6 +85,10 @@ fn listing(program: &Program, device: &DeviceProgram, costs: &[Option<Cost>]) ->
                 code.line(format!("// step {i}: copy %{} to %{}", input.0, output.0));
             }
             DeviceStep::Host => code.line(format!("// step {i}: on the host")),
+        }
+        for a in device.alternatives.iter().filter(|a| a.step as usize == i) {
+            let Range { start, end } = a.launches;
+            code.line(format!("// step {i}, launches {start}..{end}: or {}", a.call));
         }
     }
     code.text
@@ -419,6 +425,7 @@ impl Emitter<'_> {
         let function = self.function_of_step("gemm", &printed.text, printed.block, helper);
         let cost = Some(printed.cost);
         let c = Argument::Buffer(gemm.c.buffer);
+        let (first, operands) = (launches.len(), [a.clone(), b.clone(), c.clone()]);
         if let Some((parts, bytes)) = &printed.parts {
             let memory = self.scratch(bytes.offset(15).floor_div(&Expr::constant(16)).scale(16));
             let arguments = [a, b, memory.clone()].into_iter().chain(sizes.arguments()).collect();
@@ -433,10 +440,23 @@ impl Emitter<'_> {
             let arguments = [a, b, c].into_iter().chain(sizes.arguments()).collect();
             launches.push((launch(function, printed.grid, arguments), cost));
         }
+        let own = first..launches.len();
         if let Some(e) = &gemm.epilogue {
             let buffers = [gemm.c.buffer].iter().chain(&e.buffers).map(|b| Argument::Buffer(*b)).collect();
             launches.extend(self.launch(e.kernel, buffers, &e.symbols, false)?);
         }
+        let [a, b, c] = &operands;
+        let printed = library::Printed {
+            step: self.step,
+            gemm,
+            a: (a, &product.a),
+            b: (b, &product.b),
+            c: (c, &product.c),
+            tf32: product.tf32,
+            own,
+            end: launches.len(),
+        };
+        self.out.alternatives.extend(library::products(self.program, &printed));
         Ok(self.launches(launches))
     }
 

@@ -36,6 +36,9 @@ static USED: AtomicBool = AtomicBool::new(false);
 /// The GPU that `"cuda"` without a number means.
 static CURRENT: AtomicU32 = AtomicU32::new(0);
 
+/// See [`allow_tf32`].
+static TF32: AtomicBool = AtomicBool::new(false);
+
 /// What is to be done before a GPU is looked for.
 static SEARCH: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
 
@@ -47,6 +50,16 @@ thread_local! {
 /// Whether a GPU was used in this process.
 pub(crate) fn used() -> bool {
     USED.load(Ordering::Relaxed)
+}
+
+/// Whether a GPU may round the operands of `f32` products to 11 bits for its tensor cores, in graphs that are compiled
+/// from now on. Not at first.
+pub fn allow_tf32(allow: bool) {
+    TF32.store(allow, Ordering::Relaxed);
+}
+
+pub fn tf32() -> bool {
+    TF32.load(Ordering::Relaxed)
 }
 
 /// The number of the GPU that `"cuda"` means.

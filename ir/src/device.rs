@@ -4,6 +4,7 @@
 //! runtime; this is all that the two say to each other.
 
 use crate::expr::Expr;
+use crate::library::Alternative;
 use crate::program::BufferId;
 
 /// What the source relies on when NVRTC compiles it, beside the architecture: products and sums are rounded
@@ -26,6 +27,8 @@ pub struct DeviceProgram {
     pub scratch: Vec<Expr>,
     /// For each step of the program, in order.
     pub steps: Vec<DeviceStep>,
+    /// Calls of libraries that may stand for launches; of several for the same launches, the better first.
+    pub alternatives: Vec<Alternative>,
 }
 
 impl DeviceProgram {

@@ -4,6 +4,7 @@
 //! * [`kernel`]: structured loops over scalars, what a back end turns into machine code or CUDA C.
 //! * [`program`]: a compiled graph, as kernels, library calls and the buffers between them.
 //! * [`device`]: what a device with grids of threads launches for each step of a program.
+//! * [`library`]: what a vendor's library may compute in place of such launches.
 //!
 //! **Invariant:** this crate does no I/O, holds no global state, starts no thread and knows no device.
 
@@ -15,6 +16,7 @@ pub mod expr;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
+pub mod library;
 pub mod op;
 pub mod program;
 pub mod random;

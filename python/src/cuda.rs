@@ -39,6 +39,22 @@ fn _cuda_device_count() -> usize {
     cuda::device_count()
 }
 
+/// Whether products of float32 may be computed in tf32 from now on.
+#[pyfunction]
+fn _cuda_allow_tf32(allow: bool) {
+    device::allow_tf32(allow);
+}
+
+/// The libraries that take steps over from printed kernels: name, and file or why it is missing.
+#[pyfunction]
+fn _cuda_vendor_libraries() -> Vec<(&'static str, bool, String)> {
+    let say = |(name, found): (&'static str, std::result::Result<PathBuf, String>)| match found {
+        Ok(path) => (name, true, path.display().to_string()),
+        Err(reason) => (name, false, reason),
+    };
+    cuda::libraries().into_iter().map(say).collect()
+}
+
 #[pyfunction]
 fn _cuda_current_device() -> u32 {
     device::current()
@@ -158,6 +174,8 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_cuda_is_available, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_why_not, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_device_count, m)?)?;
+    m.add_function(wrap_pyfunction!(_cuda_allow_tf32, m)?)?;
+    m.add_function(wrap_pyfunction!(_cuda_vendor_libraries, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_current_device, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_set_device, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_properties, m)?)?;

@@ -72,13 +72,14 @@ def set_default_device(device):
 
 
 def set_float32_matmul_precision(precision):
-    """Notes how exact float32 matrix products must be. They are always computed in float32 here."""
+    """How exact float32 matrix products must be. On a GPU all but "highest" allow tf32; a CPU computes in float32."""
     if precision not in ("highest", "high", "medium"):
         import warnings
 
         warnings.warn(f"{precision} is not one of 'highest', 'high', or 'medium'; the current setting is kept", stacklevel=2)
         return
     _state["matmul_precision"] = precision
+    _C._cuda_allow_tf32(precision != "highest")
 
 
 def get_float32_matmul_precision():

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::graph::{Graph, Loc, Symbol};
 use ttk_ir::kernel::{AccId, Access, BufferParam, BufferRef, Inst, Kernel, LoopKind, Stmt, Val, VarId};
+use ttk_ir::library::{self, Activation, Alternative, Call, Convolution, Direction, Filter, Images, Product};
 use ttk_ir::op::{Binary, Cmp, RandomStream, ReduceOp, Unary};
 use ttk_ir::program::{Action, Argsort, BufferId, Epilogue, Gemm, Matrix, Operand, Placement, Program};
 use ttk_ir::{DType, Dim, Expr, Op, Scalar, Type};
@@ -180,7 +181,51 @@ fn everything_of_a_device() -> DeviceProgram {
     ];
     let launch =
         Launch { function: 1, grid: [n.offset(7), c(1), n.floor_div(&c(2))], shared: c(64), arguments };
+    let matrix = |memory| library::Matrix {
+        memory,
+        offset: c(3),
+        batch_strides: vec![n.scale(5)],
+        row_stride: n.clone(),
+        col_stride: c(1),
+    };
+    let product = Product {
+        dtype: DType::BF16,
+        m: n.clone(),
+        n: c(7),
+        k: c(9),
+        batch: vec![n.clone()],
+        a: matrix(Argument::Buffer(BufferId(0))),
+        b: matrix(Argument::Scratch(1)),
+        c: matrix(Argument::Buffer(BufferId(2))),
+        bias: Some(BufferId(3)),
+        addend: None,
+        activation: Activation::Gelu,
+        tf32: true,
+    };
+    let images = |strides| Images {
+        memory: Argument::Buffer(BufferId(1)),
+        offset: c(0),
+        sizes: [n.clone(), c(3), c(8), c(9)],
+        strides,
+    };
+    let convolution = Convolution {
+        dtype: DType::F32,
+        direction: Direction::Data,
+        x: images([216, 72, 9, 1]),
+        y: images([300, 100, 10, 2]),
+        filter: Filter { memory: Argument::Scratch(0), offset: c(4), sizes: [c(3), c(3), c(2), c(1)] },
+        stride: [1, 2],
+        padding: [0, 3],
+        dilation: [2, 1],
+        flipped: true,
+        tf32: false,
+    };
+    let alternative = |step, launches, call| Alternative { step, launches, call };
     DeviceProgram {
+        alternatives: vec![
+            alternative(0, 0..2, Call::Product(product)),
+            alternative(1, 0..1, Call::Convolution(Box::new(convolution))),
+        ],
         listing: "// step 0".into(),
         helpers: vec!["struct A;".into(), String::new()],
         functions: vec![function("f", &[0, 1]), function("g", &[])],

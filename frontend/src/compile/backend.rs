@@ -32,11 +32,21 @@ pub struct CompileOptions {
     /// The inputs that are weights change rarely.
     pub inference: bool,
     pub device: Device,
+    /// Operands of `f32` products may be rounded to 11 bits on a GPU.
+    pub tf32: bool,
+    /// A GPU has tensor cores that take `bf16` and `tf32`: compute capability 8.0 and later.
+    pub tensor_cores: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
-        CompileOptions { donate: Vec::new(), inference: false, device: Device::Cpu }
+        CompileOptions {
+            donate: Vec::new(),
+            inference: false,
+            device: Device::Cpu,
+            tf32: false,
+            tensor_cores: true,
+        }
     }
 }
 
@@ -184,6 +194,7 @@ fn device_program_of(graph: &Graph, options: &CompileOptions) -> Result<(Program
     key.graph(graph);
     options.donate.hash(&mut key);
     options.inference.hash(&mut key);
+    (options.tf32, options.tensor_cores).hash(&mut key);
     "cuda".hash(&mut key);
     let key = key.finish();
     let start = Instant::now();
@@ -201,8 +212,11 @@ fn device_program_of(graph: &Graph, options: &CompileOptions) -> Result<(Program
     }
     let program = program_of(graph, options)?;
     let start = Instant::now();
-    let device_program =
-        ttk_codegen_cuda::emit(&program, &ttk_codegen_cuda::Options::default()).map_err(internal)?;
+    let printing = ttk_codegen_cuda::Options {
+        tf32: options.tf32 && options.tensor_cores,
+        ..ttk_codegen_cuda::Options::default()
+    };
+    let device_program = ttk_codegen_cuda::emit(&program, &printing).map_err(internal)?;
     counters::add(&counters::KERNELS_COMPILED, program.kernels.len() as u64);
     counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
     if let Some(disk) = DISK.as_ref() {
@@ -216,7 +230,10 @@ fn device_program_of(graph: &Graph, options: &CompileOptions) -> Result<(Program
 }
 
 fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Result<Compiled> {
-    let (program, device_program) = device_program_of(graph, options)?;
+    let gpu = device::open(ordinal)?;
+    let tensor_cores = gpu.properties().capability >= (8, 0);
+    let options = CompileOptions { tensor_cores, ..options.clone() };
+    let (program, device_program) = device_program_of(graph, &options)?;
     log::say("cuda", || device_program.source());
     // An index out of range is known when the run is over: whatever was overwritten then is lost.
     let fails = super::risk::can_fail(&program);
@@ -224,7 +241,7 @@ fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Res
     let start = Instant::now();
     // SAFETY: the device's program was made of this program, just now or by this user's earlier process under a key
     // that names the same compiler and graph.
-    let plan = unsafe { CudaPlan::new(program, device_program, &device::open(ordinal)?)? };
+    let plan = unsafe { CudaPlan::new(program, device_program, &gpu)? };
     counters::add(&counters::CODEGEN_NS, start.elapsed().as_nanos() as u64);
     Ok(Compiled { engine: Engine::Cuda(plan), at_risk, verify: VERIFY.then(|| graph.clone()) })
 }
@@ -256,7 +273,11 @@ fn run_passes(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     log::say("graph", || ttk_ir::text::print(&optimized));
     // A GPU's compiler has functions of its own, and its tensor cores are made for 16-bit floats.
     let gpu = matches!(options.device, Device::Cuda(_));
-    let lowering = LowerOptions { donate: options.donate.clone(), native_math: gpu, half_products: gpu };
+    let lowering = LowerOptions {
+        donate: options.donate.clone(),
+        native_math: gpu,
+        half_products: gpu && options.tensor_cores,
+    };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
     counters::add(&counters::PASSES_RUN, 1);
     counters::add(&counters::PASS_NS, start.elapsed().as_nanos() as u64);

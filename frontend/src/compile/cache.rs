@@ -5,6 +5,7 @@ use super::extract::{Entry, Recording};
 use super::generalize::{Arguments, Pattern};
 use super::signature::{Signature, with_dims};
 use crate::counters;
+use crate::device;
 use crate::error::{Error, Result};
 use crate::node::Kind;
 use crate::source;
@@ -96,7 +97,7 @@ pub enum MissReason {
 fn options(r: &Recording, pattern: &Pattern) -> CompileOptions {
     let mut donate = r.donate.clone();
     donate.extend(pattern.lifted.iter().map(|_| false));
-    CompileOptions { donate, device: r.device, ..CompileOptions::default() }
+    CompileOptions { donate, device: r.device, tf32: device::tf32(), ..CompileOptions::default() }
 }
 
 /// The recording as a graph with the parameters of `pattern`: inputs are the leaves, then the lifted

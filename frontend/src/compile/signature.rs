@@ -4,7 +4,7 @@
 //! and its scalar constants. Structure must be equal; sizes and scalars may be parameters of the plan.
 
 use super::extract::{Entry, Recording};
-use crate::device::Device;
+use crate::device::{self, Device};
 use crate::node::Kind;
 use rustc_hash::FxHasher;
 use smallvec::SmallVec;
@@ -31,7 +31,7 @@ impl Signature {
         s.words.reserve(r.nodes.len() * 4);
         s.words.push(match r.device {
             Device::Cpu | Device::Meta => 0,
-            Device::Cuda(i) => 4 << 56 | u64::from(i),
+            Device::Cuda(i) => 4 << 56 | u64::from(device::tf32()) << 32 | u64::from(i),
         });
         let mut leaf = 0;
         for entry in &r.nodes {

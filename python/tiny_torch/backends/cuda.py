@@ -1,4 +1,6 @@
-"""CUDA's switches: kept, and without effect on the CPU."""
+"""CUDA's switches: kept, and without effect on the CPU. Of them `matmul.allow_tf32` has one on a GPU."""
+
+from .. import _defaults
 
 __all__ = ["is_built", "matmul", "sdp_kernel", "enable_flash_sdp", "flash_sdp_enabled"]
 
@@ -8,7 +10,16 @@ def is_built():
 
 
 class _Matmul:
-    allow_tf32 = False
+    @property
+    def allow_tf32(self):
+        """Whether a GPU may round the operands of float32 products to 11 bits. As in PyTorch, one setting with
+        `torch.set_float32_matmul_precision`."""
+        return _defaults.get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allow):
+        _defaults.set_float32_matmul_precision("high" if allow else "highest")
+
     allow_fp16_reduced_precision_reduction = True
     allow_bf16_reduced_precision_reduction = True
     allow_fp16_accumulation = False

@@ -1,5 +1,6 @@
 //! A device's program for certain sizes: every grid and argument worked out.
 
+use super::calls::CallWork;
 use super::error::CudaError;
 use crate::error::{Defect, RunError};
 use crate::plan::bind::checked;
@@ -15,7 +16,6 @@ pub(super) const FAULT_BYTES: usize = 32;
 /// Alignment in bytes of scratch and of the arena.
 pub(super) const ALIGNMENT: usize = 256;
 
-#[derive(Debug)]
 pub(super) struct DeviceBound {
     /// Where buffers are, and what each step of the program does.
     pub(super) host: Bound,
@@ -32,18 +32,27 @@ impl DeviceBound {
     /// How much a run gives to the stream: launches, copies and fills.
     pub(super) fn operations(&self) -> usize {
         let of = |step: &StepWork| match step {
-            StepWork::Launch(launches) => launches.len(),
+            StepWork::Launch(operations) => operations.len(),
             StepWork::Copy { .. } | StepWork::Host => 1,
         };
         self.steps.iter().map(of).sum::<usize>() + usize::from(!self.faulting.is_empty())
     }
 }
 
-#[derive(Debug)]
 pub(super) enum StepWork {
-    Launch(Vec<LaunchWork>),
-    Copy { from: BufferId, to: BufferId, bytes: usize },
+    /// One after the other.
+    Launch(Vec<Operation>),
+    Copy {
+        from: BufferId,
+        to: BufferId,
+        bytes: usize,
+    },
     Host,
+}
+
+pub(super) enum Operation {
+    Launch(LaunchWork),
+    Call(Box<CallWork>),
 }
 
 #[derive(Debug)]
@@ -95,6 +104,15 @@ pub(super) fn check(p: &Program, d: &DeviceProgram) -> Result<(), CudaError> {
             }
             DeviceStep::Host => {}
         }
+    }
+    for (i, a) in d.alternatives.iter().enumerate() {
+        let mut result = Ok(());
+        a.call.for_each_expr(&mut |e| {
+            if result.is_ok() {
+                result = expression(p, "a call of a library", e);
+            }
+        });
+        result.map_err(|e| malformed(p, format!("alternative {i}"), e))?;
     }
     Ok(())
 }
@@ -184,13 +202,13 @@ fn step_work(
                         bound.faulting.len() as u32 - 1
                     })),
                 });
-                out.push(LaunchWork {
+                out.push(Operation::Launch(LaunchWork {
                     function: l.function,
                     arguments: arguments.collect(),
                     grid,
                     block: d.functions[l.function as usize].block,
                     shared: number("shared memory", l.shared.eval_symbols(symbols))?,
-                });
+                }));
             }
             StepWork::Launch(out)
         }

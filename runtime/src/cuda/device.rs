@@ -1,14 +1,17 @@
 //! Devices: one object each for as long as the process lives, or until [`release_devices`].
 
+use super::blas::Blas;
+use super::dnn::Dnn;
 use super::driver::{Address, Context, Event, Stream};
 use super::error::CudaError;
 use super::library;
 use super::pool::{DeviceMemoryStats, Pool, Source};
 use super::staging::Staging;
+use super::workspace::Workspace;
 use parking_lot::Mutex;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// How many devices there are; 0 when [`available`](super::available) is false for want of a driver.
 pub fn device_count() -> usize {
@@ -50,6 +53,10 @@ struct Inner {
     blocking: AtomicBool,
     /// An error that came up where it could not be given back.
     kept: Mutex<Option<CudaError>>,
+    /// `None` where there is no such library.
+    blas: OnceLock<Option<Arc<Blas>>>,
+    dnn: OnceLock<Option<Arc<Dnn>>>,
+    workspace: Arc<Workspace>,
     stream: Stream,
     context: Arc<Context>,
 }
@@ -92,6 +99,9 @@ impl Device {
             },
             pool: Mutex::new(Pool::new()),
             kept: Mutex::new(None),
+            blas: OnceLock::new(),
+            dnn: OnceLock::new(),
+            workspace: Arc::new(Workspace::new(&context, facts.capability)),
             staging: Mutex::new(Staging::new()),
             blocking: AtomicBool::new(std::env::var_os("CUDA_LAUNCH_BLOCKING").is_some_and(|v| v == "1")),
             stream: Stream::new(&context)?,
@@ -224,6 +234,18 @@ impl Device {
         done.record(&self.0.stream)?;
         // The source may be overwritten or freed right after this call.
         peer.0.stream.wait(&done)
+    }
+
+    /// cuBLASLt on this device, if it is there.
+    pub(super) fn blas(&self) -> Option<&Arc<Blas>> {
+        let open = || Blas::open(&self.0.context, &self.0.workspace).ok().map(Arc::new);
+        self.0.blas.get_or_init(open).as_ref()
+    }
+
+    /// cuDNN on this device, if it is there.
+    pub(super) fn dnn(&self) -> Option<&Arc<Dnn>> {
+        let open = || Dnn::open(&self.0.context, &self.0.workspace).ok().map(Arc::new);
+        self.0.dnn.get_or_init(open).as_ref()
     }
 
     pub(super) fn stream(&self) -> &Stream {

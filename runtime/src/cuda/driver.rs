@@ -97,6 +97,11 @@ impl Context {
         self.bind().and_then(|()| f()).map_err(|e| failed(e, during))
     }
 
+    /// Makes this the context of the calling thread, for a library that works in whichever is current.
+    pub(super) fn enter(&self, during: &str) -> Result<(), CudaError> {
+        self.call(during, || Ok(()))
+    }
+
     /// Bytes that are free, and all there are.
     pub(super) fn memory_info(&self) -> Result<(usize, usize), CudaError> {
         self.call("asking for free memory", result::mem_get_info)
@@ -145,6 +150,11 @@ impl Stream {
         let make = || result::stream::create(result::stream::StreamKind::NonBlocking);
         let handle = context.call("making a stream", make)?;
         Ok(Stream { context: context.clone(), handle })
+    }
+
+    /// The stream as libraries take it, for as long as `self` lives.
+    pub(super) fn raw(&self) -> *mut c_void {
+        self.handle.cast()
     }
 
     /// Waits for the work so far. An error of a kernel that ran meanwhile comes up here.

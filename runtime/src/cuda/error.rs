@@ -26,6 +26,12 @@ pub enum CudaError {
         "NVRTC, which compiles kernels, was not found; `pip install nvidia-cuda-nvrtc` brings it ({reason})"
     )]
     NoCompiler { reason: String },
+    /// A library that programs can do without is not there. `reason` says what was looked for.
+    #[error("{library} was not found; `pip install {wheel}` brings it ({reason})")]
+    NoLibrary { library: &'static str, wheel: &'static str, reason: String },
+    /// An error of such a library, by its own number.
+    #[error("{library} error: status {status} while {during}")]
+    Library { library: &'static str, status: i32, during: &'static str },
     #[error("CUDA error: invalid device ordinal (device {ordinal} of {count})")]
     InvalidDevice { ordinal: usize, count: usize },
     #[error(

@@ -1,4 +1,4 @@
-//! Finding the driver and NVRTC.
+//! Finding the driver, NVRTC, and libraries that programs can do without.
 //!
 //! `cudarc` opens both by name when one of their functions is first called, and panics when it cannot.
 //! So they are opened here before, by absolute path where a directory is known, visible to all: the loader
@@ -32,6 +32,9 @@ pub fn add_search_paths(directories: impl IntoIterator<Item = PathBuf>) {
             state.directories.push(directory);
         }
     }
+    state.vendors.iter_mut().for_each(|found| {
+        found.take_if(|found| found.is_err());
+    });
     // What was not found may be there.
     state.driver.take_if(|found| found.is_err());
     state.compiler.take_if(|found| found.is_err());
@@ -82,10 +85,101 @@ struct State {
     directories: Vec<PathBuf>,
     driver: Option<Result<usize, CudaError>>,
     compiler: Option<Result<(i32, i32), CudaError>>,
+    /// By [`Vendor`].
+    vendors: [Option<Result<Opened, CudaError>>; Vendor::ALL.len()],
 }
 
-static STATE: Mutex<State> =
-    Mutex::new(State { compiler_path: String::new(), directories: Vec::new(), driver: None, compiler: None });
+static STATE: Mutex<State> = Mutex::new(State {
+    compiler_path: String::new(),
+    directories: Vec::new(),
+    driver: None,
+    compiler: None,
+    vendors: [const { None }; Vendor::ALL.len()],
+});
+
+/// A library of NVIDIA's that is used where it is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Vendor {
+    Blas,
+    Dnn,
+}
+
+impl Vendor {
+    pub(super) const ALL: [Vendor; 2] = [Vendor::Blas, Vendor::Dnn];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Vendor::Blas => "cuBLASLt",
+            Vendor::Dnn => "cuDNN",
+        }
+    }
+
+    /// Names of its file, the newest first.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Vendor::Blas => &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"],
+            Vendor::Dnn => &["libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"],
+        }
+    }
+
+    fn functions(self) -> &'static [&'static CStr] {
+        match self {
+            Vendor::Blas => super::blas::FUNCTIONS,
+            Vendor::Dnn => super::dnn::FUNCTIONS,
+        }
+    }
+
+    /// The wheel that brings it.
+    fn wheel(self) -> &'static str {
+        match self {
+            Vendor::Blas => "nvidia-cublas",
+            Vendor::Dnn => "nvidia-cudnn-cu13",
+        }
+    }
+}
+
+/// The libraries that programs can do without, each with the file that it was loaded from, or why it was not.
+pub fn libraries() -> Vec<(&'static str, Result<PathBuf, String>)> {
+    let found = |v: Vendor| vendor(v).map(|opened| opened.path).map_err(|e| e.to_string());
+    Vendor::ALL.into_iter().map(|v| (v.name(), found(v))).collect()
+}
+
+/// A library, found when it is first asked for; `TTK_CUDA_PRINTED=1` keeps all of them out.
+pub(super) fn vendor(which: Vendor) -> Result<Opened, CudaError> {
+    let mut state = STATE.lock();
+    let places = toolkit(&state.directories);
+    let missing = |reason| CudaError::NoLibrary { library: which.name(), wheel: which.wheel(), reason };
+    let found = state.vendors[which as usize].get_or_insert_with(|| {
+        if std::env::var_os("TTK_CUDA_PRINTED").is_some_and(|v| v == "1") {
+            return Err(missing("TTK_CUDA_PRINTED=1 keeps it out".into()));
+        }
+        open(which.names(), &places, which.functions()).map_err(missing)
+    });
+    found.clone()
+}
+
+/// A library that stays open for ever.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    path: PathBuf,
+    /// What the loader knows it by: `*mut c_void`, which may be used from any thread.
+    handle: usize,
+}
+
+impl Opened {
+    /// A function that [`open`] has made sure of.
+    ///
+    /// # Safety
+    /// `F` must be the type of a pointer to that function.
+    pub(super) unsafe fn function<F: Copy>(&self, name: &CStr) -> F {
+        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+        // SAFETY: the handle is that of a library which stays open, and the name ends in a zero.
+        let at = unsafe { libc::dlsym(self.handle as *mut c_void, name.as_ptr()) };
+        assert!(!at.is_null(), "{name:?} was there when the library was opened");
+        // SAFETY: a pointer to a function of the type that the caller promises.
+        unsafe { std::mem::transmute_copy(&at) }
+    }
+}
 
 /// The functions of the driver that this crate calls; one that lacks some is too old.
 const DRIVER_FUNCTIONS: &[&CStr] = &[
@@ -185,15 +279,7 @@ fn start_driver(given: &[PathBuf]) -> Result<usize, CudaError> {
 
 fn start_compiler(given: &[PathBuf]) -> Result<(PathBuf, (i32, i32)), CudaError> {
     let no_compiler = |reason: String| CudaError::NoCompiler { reason };
-    let mut places = given.to_vec();
-    for variable in ["CUDA_HOME", "CUDA_PATH"] {
-        if let Some(home) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-            places.push(Path::new(&home).join("lib64"));
-            places.push(Path::new(&home).join("lib"));
-        }
-    }
-    places.push("/usr/local/cuda/lib64".into());
-    let path = open(COMPILER_NAMES, &places, COMPILER_FUNCTIONS).map_err(no_compiler)?;
+    let path = open(COMPILER_NAMES, &toolkit(given), COMPILER_FUNCTIONS).map_err(no_compiler)?.path;
     // SAFETY: opens and closes a library by name.
     if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
         return Err(no_compiler("NVRTC was opened, but is not found by its name".into()));
@@ -206,9 +292,22 @@ fn start_compiler(given: &[PathBuf]) -> Result<(PathBuf, (i32, i32)), CudaError>
     }
 }
 
+/// The directories given, and those of a toolkit that is installed.
+fn toolkit(given: &[PathBuf]) -> Vec<PathBuf> {
+    let mut places = given.to_vec();
+    for variable in ["CUDA_HOME", "CUDA_PATH"] {
+        if let Some(home) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
+            places.push(Path::new(&home).join("lib64"));
+            places.push(Path::new(&home).join("lib"));
+        }
+    }
+    places.push("/usr/local/cuda/lib64".into());
+    places
+}
+
 /// Opens the first library of these names, from the directories or from where the loader looks, and keeps
 /// it open for ever. The error says what was tried.
-fn open(names: &[&str], directories: &[PathBuf], functions: &[&CStr]) -> Result<PathBuf, String> {
+fn open(names: &[&str], directories: &[PathBuf], functions: &[&CStr]) -> Result<Opened, String> {
     let mut refused = String::new();
     let beside = directories.iter().flat_map(|d| names.iter().map(|n| d.join(n))).filter(|p| p.is_file());
     for path in beside.chain(names.iter().map(PathBuf::from)) {
@@ -224,7 +323,7 @@ fn open(names: &[&str], directories: &[PathBuf], functions: &[&CStr]) -> Result<
             continue;
         }
         match functions.iter().find(|f| !has(handle, f)) {
-            None => return Ok(path),
+            None => return Ok(Opened { path, handle: handle as usize }),
             Some(missing) => {
                 refused.push_str(&format!("; {} lacks {}", path.display(), missing.to_string_lossy()));
             }

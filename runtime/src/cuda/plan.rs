@@ -1,7 +1,8 @@
 //! A program prepared for a device, and its runs.
 
-use super::bound::{self, ALIGNMENT, DeviceBound, FAULT_BYTES, LaunchWork, StepWork, Value};
+use super::bound::{self, ALIGNMENT, DeviceBound, FAULT_BYTES, LaunchWork, Operation, StepWork, Value};
 use super::buffer::DeviceBuffer;
+use super::calls;
 use super::compile;
 use super::device::Device;
 use super::driver::{Address, Function, Module, Stream};
@@ -57,6 +58,18 @@ pub(super) struct Places {
     pub(super) buffers: Vec<Address>,
     pub(super) scratch: Vec<Address>,
     pub(super) faults: Address,
+}
+
+impl Places {
+    /// What a function or a library is given for an argument.
+    pub(super) fn value(&self, value: Value) -> u64 {
+        match value {
+            Value::Buffer(id) => self.buffers[id.0 as usize],
+            Value::Scratch(i) => self.scratch[i as usize],
+            Value::Number(n) => n as u64,
+            Value::Fault(i) => self.faults + (i as usize * FAULT_BYTES) as Address,
+        }
+    }
 }
 
 /// The memory of a run beside inputs and outputs; back to the pool when it has been issued.
@@ -115,6 +128,19 @@ impl CudaPlan {
     /// How many sets of addresses run from a recording by now: those that came up again and again.
     pub fn recorded(&self) -> usize {
         self.bound.lock().iter().map(|b| b.replays.recorded()).sum()
+    }
+
+    /// The steps that a library takes part in, for the sizes of the last run, and which.
+    pub fn library_calls(&self) -> Vec<(usize, &'static str)> {
+        let of = |(i, step): (usize, &StepWork)| match step {
+            StepWork::Launch(operations) => operations.iter().find_map(|o| match o {
+                Operation::Call(call) => Some((i, call.library)),
+                Operation::Launch(_) => None,
+            }),
+            StepWork::Copy { .. } | StepWork::Host => None,
+        };
+        let last = self.bound.lock().first().cloned();
+        last.map_or_else(Vec::new, |b| b.bound.steps.iter().enumerate().filter_map(of).collect())
     }
 
     /// Runs the program and gives its outputs, which later work of the device's stream may use at once.
@@ -206,7 +232,8 @@ impl CudaPlan {
         if let Some((symbol, &value)) = self.program.symbols.iter().zip(symbols).find(|&(_, &v)| v < 1) {
             return Err(RunError::SymbolValue { name: symbol.name.clone(), value }.into());
         }
-        let new = bound::bind_device(&self.program, &self.device_program, symbols)?;
+        let mut new = bound::bind_device(&self.program, &self.device_program, symbols)?;
+        calls::choose(&self.device, &self.program, &self.device_program, &mut new);
         self.allow_shared(&new)?;
         let new = Arc::new(Prepared { bound: new, replays: Replays::default() });
         let mut bound = self.bound.lock();
@@ -218,8 +245,12 @@ impl CudaPlan {
     fn allow_shared(&self, bound: &DeviceBound) -> Result<(), CudaError> {
         let most = self.device.properties().shared_memory;
         for step in &bound.steps {
-            let StepWork::Launch(launches) = step else { continue };
-            for l in launches.iter().filter(|l| l.shared > SHARED_LIMIT) {
+            let StepWork::Launch(operations) = step else { continue };
+            for operation in operations {
+                let Operation::Launch(l) = operation else { continue };
+                if l.shared <= SHARED_LIMIT {
+                    continue;
+                }
                 if l.shared as usize > most {
                     return Err(CudaError::Run(RunError::Malformed {
                         program: self.program.name.clone(),
@@ -337,8 +368,8 @@ impl CudaPlan {
         for (i, work) in bound.steps.iter().enumerate() {
             let start = times.as_ref().map(|_| Instant::now());
             match work {
-                StepWork::Launch(launches) => {
-                    launches.iter().try_for_each(|l| self.launch(l, places, stream))?
+                StepWork::Launch(operations) => {
+                    operations.iter().try_for_each(|o| self.operation(o, places, stream))?
                 }
                 StepWork::Copy { from, to, bytes } => {
                     let (from, to) = (places.buffers[from.0 as usize], places.buffers[to.0 as usize]);
@@ -359,20 +390,24 @@ impl CudaPlan {
         Ok(())
     }
 
+    fn operation(&self, o: &Operation, places: &Places, stream: &Stream) -> Result<(), CudaError> {
+        match o {
+            Operation::Launch(l) => self.launch(l, places, stream),
+            Operation::Call(call) => {
+                call.run(places, stream)?;
+                if self.device.is_blocking() {
+                    stream.synchronize(&format!("running {}", call.library))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn launch(&self, l: &LaunchWork, places: &Places, stream: &Stream) -> Result<(), CudaError> {
         if l.grid.contains(&0) {
             return Ok(());
         }
-        let mut parameters: Vec<u64> = l
-            .arguments
-            .iter()
-            .map(|a| match *a {
-                Value::Buffer(id) => places.buffers[id.0 as usize],
-                Value::Scratch(i) => places.scratch[i as usize],
-                Value::Number(n) => n as u64,
-                Value::Fault(i) => places.faults + (i as usize * FAULT_BYTES) as Address,
-            })
-            .collect();
+        let mut parameters: Vec<u64> = l.arguments.iter().map(|a| places.value(*a)).collect();
         let function = &self.functions[l.function as usize].function;
         // SAFETY: promised to `new`; the buffers' sizes were checked when the program was bound.
         unsafe { stream.launch(function, l.grid, l.block, l.shared, &mut parameters) }?;

@@ -27,6 +27,7 @@ pub fn write_device_program(w: &mut Writer, d: &DeviceProgram) {
         }
         DeviceStep::Host => w.byte(2),
     });
+    w.list(&d.alternatives, Writer::alternative);
 }
 
 /// Reads a device's program. Functions refer to helpers that are there; whether launches make sense is for
@@ -56,7 +57,8 @@ pub fn read_device_program(r: &mut Reader<'_>) -> Result<DeviceProgram> {
             _ => return r.bad("a step", tag),
         })
     })?;
-    Ok(DeviceProgram { listing, helpers, functions, scratch, steps })
+    let alternatives = r.list(Reader::alternative)?;
+    Ok(DeviceProgram { listing, helpers, functions, scratch, steps, alternatives })
 }
 
 impl Writer {
@@ -64,21 +66,25 @@ impl Writer {
         self.number(l.function.into());
         l.grid.iter().for_each(|e| self.expr(e));
         self.expr(&l.shared);
-        self.list(&l.arguments, |w, a| match a {
+        self.list(&l.arguments, Writer::argument);
+    }
+
+    pub(super) fn argument(&mut self, a: &Argument) {
+        match a {
             Argument::Buffer(id) => {
-                w.byte(0);
-                w.id(*id);
+                self.byte(0);
+                self.id(*id);
             }
             Argument::Scratch(i) => {
-                w.byte(1);
-                w.number((*i).into());
+                self.byte(1);
+                self.number((*i).into());
             }
             Argument::Integer(e) => {
-                w.byte(2);
-                w.expr(e);
+                self.byte(2);
+                self.expr(e);
             }
-            Argument::Fault => w.byte(3),
-        });
+            Argument::Fault => self.byte(3),
+        }
     }
 }
 
@@ -88,16 +94,18 @@ impl Reader<'_> {
             function: self.u32("a function")?,
             grid: [self.expr()?, self.expr()?, self.expr()?],
             shared: self.expr()?,
-            arguments: self.list(|r| {
-                let tag = r.byte()?;
-                Ok(match tag {
-                    0 => Argument::Buffer(r.id()?),
-                    1 => Argument::Scratch(r.u32("a piece of scratch")?),
-                    2 => Argument::Integer(r.expr()?),
-                    3 => Argument::Fault,
-                    _ => return r.bad("an argument", tag),
-                })
-            })?,
+            arguments: self.list(Reader::argument)?,
+        })
+    }
+
+    pub(super) fn argument(&mut self) -> Result<Argument> {
+        let tag = self.byte()?;
+        Ok(match tag {
+            0 => Argument::Buffer(self.id()?),
+            1 => Argument::Scratch(self.u32("a piece of scratch")?),
+            2 => Argument::Integer(self.expr()?),
+            3 => Argument::Fault,
+            _ => return self.bad("an argument", tag),
         })
     }
 

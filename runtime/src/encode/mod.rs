@@ -6,6 +6,7 @@
 
 mod device;
 mod kernel;
+mod library;
 mod program;
 
 pub use device::{read_device_program, write_device_program};

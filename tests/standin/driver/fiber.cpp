@@ -6,7 +6,7 @@
 #include <cstring>
 #include <sys/mman.h>
 
-static constexpr size_t kGuard = 4096;
+static constexpr size_t kGuard = 64 << 10;
 
 extern "C" void standin_switch(void** from, void* to);
 

@@ -11,7 +11,7 @@ struct Fiber {
 // Saves where the caller is in `from` and goes on at `to`.
 void switch_fiber(Fiber& from, Fiber& to);
 
-// Stacks, each with a guard page below it, kept from launch to launch.
+// Stacks, each with a guard below it that a large frame does not jump over, kept from launch to launch.
 class Stacks {
   public:
     static constexpr size_t kBytes = 128 << 10;
@@ -20,7 +20,7 @@ class Stacks {
     void reserve(size_t count);
     // A fiber that will run `entry` on stack `index`; `entry` must not return.
     Fiber start(size_t index, void (*entry)());
-    // Whether an address is in a guard page.
+    // Whether an address is in a guard.
     bool is_guard(const void* address) const;
 
   private:

@@ -2,6 +2,7 @@
 #pragma once
 #include "common.h"
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <thread>
@@ -80,6 +81,9 @@ struct Handles {
 };
 
 Handles& handles();
+
+// How many objects of each kind the libraries beside the driver have.
+std::map<std::string, long>& library_objects();
 
 // The calling thread's context; null without one.
 Context*& current_context();

@@ -294,6 +294,7 @@ API size_t standin_report(char* out, size_t size) {
     size_t retained = 0;
     for (Context* c : handles().contexts.all()) retained += size_t(c->retained);
     line("retained contexts", retained);
+    for (auto& [kind, count] : library_objects()) line(kind.c_str(), size_t(count));
     if (size) snprintf(out, size, "%s", text.c_str());
     return text.size();
 }

@@ -1,9 +1,11 @@
-//! The stand-in for CUDA's driver and compiler: built on first use, opened by absolute path.
+//! The stand-in for CUDA's driver, compiler and libraries: built on first use, opened by absolute path.
 //!
 //! One process has one driver, so tests that use it take turns; see [`Standin`].
 
 // Each test program uses a part of this.
 #![allow(dead_code)]
+
+pub(crate) mod library;
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::fs::File;
