@@ -6,7 +6,8 @@
 # and the rest:
 #
 #   make test-cuda     tests on a GPU, or on the stand-in for one that it builds
-#   make cuda-report   what NVIDIA's compiler makes of the kernels of both examples: registers, spills, bytes
+#   make cuda-report   what NVIDIA's compiler makes of the kernels of both examples: registers, spills, bytes, predicted
+#                      times; and what compiling them takes
 #   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
 #   make bench         speed against PyTorch, and what compiling, recording and importing cost
 #   make wheel         the wheel, in target/wheels
@@ -119,6 +120,9 @@ cuda-report: $(VENV)/.installed $(NVIDIA_PYTHON)
 	TTK_CACHE_DIR= TTK_CUDA_SOURCES=$(REPORT) $(BIN)/ttk run examples/mnist/main.py --steps 3
 	TTK_CACHE_DIR= TTK_CUDA_SOURCES=$(REPORT) $(BIN)/ttk run examples/transformer/main.py --steps 3 --generate 0
 	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT) | tee $(TARGET)/cuda-report.txt
+	$(BIN)/python benchmarks/cuda_compile.py \
+		--libraries "$$($(NVIDIA_PYTHON) -c 'import nvidia, glob; print(glob.glob(nvidia.__path__[0] + "/cu1*/lib")[0])')" \
+		| tee -a $(TARGET)/cuda-report.txt
 
 # Comparisons with PyTorch
 

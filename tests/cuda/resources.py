@@ -175,10 +175,11 @@ def microseconds(cost: Cost, text: str) -> float:
     return max(cost.memory / BANDWIDTH, cost.operations / RATES[unit(text)]) * 1e6
 
 
-def print_costs(source: str, texts: dict[str, str]) -> tuple[int, int]:
-    """A row for each kernel and size; how many move at most `GOOD` times the fewest bytes, and of how many."""
+def print_costs(source: str, texts: dict[str, str]) -> tuple[int, int, int]:
+    """A row for each kernel and size. Of how many memory moves at most `GOOD` times the fewest bytes, how many ask for no
+    more than that, and how many there are."""
     print(f"{'launched':34}{'times':>7}{'asked':>13}{'memory':>13}{'/ fewest':>10}{'operations':>14}{'us':>10}  limit")
-    total, good, rows = 0.0, 0, 0
+    total, good, sparing, rows = 0.0, 0, 0, 0
     for name, costs in launches(source).items():
         text = texts.get(name, "")
         for cost, times in costs.items():
@@ -187,13 +188,14 @@ def print_costs(source: str, texts: dict[str, str]) -> tuple[int, int]:
             excess = cost.memory / cost.fewest if cost.fewest else 1.0
             rows += 1
             good += excess <= GOOD
+            sparing += cost.asked <= GOOD * cost.fewest
             limit = "memory" if cost.memory / BANDWIDTH >= cost.operations / RATES[unit(text)] else unit(text)
             print(
                 f"{name:34}{times:>7}{cost.asked:>13}{cost.memory:>13}{excess:>10.2f}{cost.operations:>14}"
                 f"{time:>10.2f}  {limit}"
             )
     print(f"predicted for all launches: {total:.0f} us, without what a launch itself takes")
-    return good, rows
+    return good, sparing, rows
 
 
 def main() -> int:
@@ -206,7 +208,7 @@ def main() -> int:
     home = toolkit()
     nvrtc = Nvrtc(home)
     columns = ["REG", "SHARED", "STACK", "spills", *COUNTED]
-    failures = good = rows = 0
+    failures = good = sparing = rows = 0
     if not args.quiet:
         rates = ", ".join(f"{rate / 1e12:.0f} T/s of {what}" for what, rate in RATES.items())
         print(f"Times are those of an H100: {BANDWIDTH / 1e12} TB/s; operations at {rates}.")
@@ -245,9 +247,10 @@ def main() -> int:
                     print(f"{arch:8}{title}: {name} lacks {', '.join(missing)}")
             if not args.quiet and arch == args.arch[-1]:
                 of_program = print_costs(source, texts)
-                good, rows = good + of_program[0], rows + of_program[1]
+                good, sparing, rows = (a + b for a, b in zip((good, sparing, rows), of_program))
     if rows:
-        print(f"{good} of {rows} kernels and sizes move at most {GOOD} times the fewest bytes")
+        print(f"{rows} kernels and sizes: memory moves at most {GOOD} times the fewest bytes of {good} of them,")
+        print(f"and threads ask for no more than that in {sparing}; what they ask for again is in a cache")
     print(f"{len(items)} compilations, {failures} failures")
     return 1 if failures else 0
 
