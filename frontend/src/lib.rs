@@ -14,6 +14,7 @@ pub mod materialize;
 pub mod node;
 pub mod ops;
 pub mod pending;
+pub mod pieces;
 pub mod random;
 pub mod record;
 pub mod source;

@@ -7,11 +7,11 @@ use crate::counters;
 use crate::device::{self, Device, Memory};
 use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
-use crate::node::{Node, Value, live_nodes};
-use crate::pending;
+use crate::node::{Node, Value};
 use crate::record::Recorder;
 use crate::tensor::Storage;
 use crate::view::{View, numel};
+use crate::{pending, pieces};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,16 +22,16 @@ use ttk_runtime::Buffer;
 /// The cache of compiled plans; its lock also makes computations one at a time.
 static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
 
-/// A recording of this many values is computed even if nobody asks: the safety net under a loop that never
-/// looks at a result.
-const RECORDED_LIMIT: u64 = 16_384;
+/// How often something was computed.
+static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
-/// How many values were alive when everything was last computed.
-static KEPT: AtomicU64 = AtomicU64::new(0);
+/// How often something was computed.
+pub(crate) fn computations() -> u64 {
+    COMPUTED.load(Ordering::Relaxed)
+}
 
-/// Whether so much is recorded that it should be computed now.
-pub fn over_limit() -> bool {
-    live_nodes() > KEPT.load(Ordering::Relaxed) + RECORDED_LIMIT
+pub(crate) fn note_computation() {
+    COMPUTED.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Computes everything that a living tensor still waits for, as one plan.
@@ -61,7 +61,7 @@ pub fn flush() -> Result<()> {
         }
         Err(_) => blame::settle(storages),
     };
-    KEPT.store(live_nodes(), Ordering::Relaxed);
+    pieces::note_flush();
     result
 }
 
@@ -93,6 +93,7 @@ pub fn demand(roots: &[Value]) -> Result<()> {
 
 fn compute_as(roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
     let mut plans = PLANS.lock();
+    note_computation();
     if device::used() {
         return compute_everywhere(&mut plans, roots, extract);
     }

@@ -117,7 +117,8 @@ unsafe fn call<'py>(
         (None, false) => Form::Function,
     };
     // SAFETY: the lock is held.
-    unsafe { source::note_line() };
+    let place = unsafe { source::note_line() };
+    crate::state::before_operator(py, place)?;
     let returned = guard(|| invoke(operator, overload, &parsed, &form))?;
     crate::state::after_operator(py)?;
     if in_place && let Some(first) = positional.first() {
@@ -311,7 +312,8 @@ pub(crate) fn call_named<'py>(
     let mut parsed = Args::new();
     let overload = parse(operator, false, &given, &mut parsed)?;
     // SAFETY: the lock is held.
-    unsafe { source::note_line() };
+    let place = unsafe { source::note_line() };
+    crate::state::before_operator(py, place)?;
     let returned = guard(|| invoke(operator, overload, &parsed, &Form::Function))?;
     crate::state::after_operator(py)?;
     returned_object(py, operator, returned)

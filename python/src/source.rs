@@ -49,20 +49,21 @@ thread_local! {
     static SEEN: RefCell<Seen> = RefCell::default();
 }
 
-/// Notes the line of the user's program that Python is executing as that of the operations recorded next.
+/// Notes the line of the user's program that Python is executing as that of the operations recorded next, and gives a
+/// number for the instruction; 0 where there is none.
 ///
 /// # Safety
 /// The interpreter's lock must be held.
-pub(crate) unsafe fn note_line() {
+pub(crate) unsafe fn note_line() -> u64 {
     SEEN.with(|seen| {
         // Python may collect garbage in any of the calls below, and a finalizer may record operations.
-        let Ok(mut seen) = seen.try_borrow_mut() else { return };
+        let Ok(mut seen) = seen.try_borrow_mut() else { return 0 };
         // SAFETY: the lock is held. `PyEval_GetFrame` gives a borrowed reference or null; the other two calls
         // give new ones, which are released here, but for a code object's first.
         unsafe {
             let mut frame = ffi::PyEval_GetFrame();
             if frame.is_null() {
-                return;
+                return 0;
             }
             ffi::Py_INCREF(frame.cast());
             loop {
@@ -77,16 +78,16 @@ pub(crate) unsafe fn note_line() {
                 };
                 let caller = if ours { seen.caller(frame) } else { std::ptr::null_mut() };
                 if caller.is_null() {
-                    let number = seen.number(at, frame);
+                    let (number, place) = seen.number(at, frame);
                     ffi::Py_DECREF(frame.cast());
                     record::set_loc(number);
-                    return;
+                    return place;
                 }
                 ffi::Py_DECREF(frame.cast());
                 frame = caller;
             }
         }
-    });
+    })
 }
 
 impl Seen {
@@ -129,11 +130,11 @@ impl Seen {
         }
     }
 
-    /// The number of the line that a frame, which runs `code`, is at.
+    /// The number of the line that a frame, which runs `code`, is at, and one for the instruction.
     ///
     /// # Safety
     /// `frame` must be alive, and the interpreter's lock held.
-    unsafe fn number(&mut self, code: usize, frame: *mut ffi::PyFrameObject) -> u32 {
+    unsafe fn number(&mut self, code: usize, frame: *mut ffi::PyFrameObject) -> (u32, u64) {
         // SAFETY: passed on from the caller; the new reference is released.
         let at = unsafe {
             match self.last_instruction.get_or_insert_with(last_instruction) {
@@ -141,7 +142,7 @@ impl Seen {
                 None => {
                     let at = self.attribute(frame, 1, c"f_lasti");
                     if at.is_null() {
-                        return 0;
+                        return (0, 0);
                     }
                     let number = ffi::PyLong_AsLong(at) as i64;
                     ffi::Py_DECREF(at);
@@ -149,15 +150,16 @@ impl Seen {
                 }
             }
         };
+        let place = (code as u64).rotate_left(32) ^ at as u64;
         if let Some(&known) = self.lines.get(&(code, at)) {
-            return known;
+            return (known, place);
         }
-        let Some(known) = self.codes.get(&code) else { return 0 };
+        let Some(known) = self.codes.get(&code) else { return (0, place) };
         // SAFETY: passed on from the caller.
         let line = unsafe { ffi::PyFrame_GetLineNumber(frame) }.max(0) as u32;
         let number = source::intern(&known.file, line);
         self.lines.insert((code, at), number);
-        number
+        (number, place)
     }
 
     /// Takes over the reference to a code object; whether it is this package's.

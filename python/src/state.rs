@@ -7,25 +7,23 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 use std::cell::Cell;
 use std::sync::LazyLock;
-use ttk_frontend::{counters, materialize, record};
+use ttk_frontend::{counters, materialize, pieces, record};
 
 /// `TTK_EAGER=1`: every operator is computed at once, for debugging.
 static EAGER: LazyLock<bool> = LazyLock::new(|| std::env::var("TTK_EAGER").is_ok_and(|v| v == "1"));
 
 thread_local! {
-    static CALLS: Cell<u32> = const { Cell::new(0) };
     static INFERENCE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What follows every operator: eager computation if asked for, and the safety net under loops that never
-/// look at a result.
+/// What comes before every operator, which is called at `place` of the program.
+pub(crate) fn before_operator(py: Python<'_>, place: u64) -> PyResult<()> {
+    if pieces::is_due(place) { guard_unlocked(py, materialize::flush) } else { Ok(()) }
+}
+
+/// What follows every operator.
 pub(crate) fn after_operator(py: Python<'_>) -> PyResult<()> {
-    let n = CALLS.get().wrapping_add(1);
-    CALLS.set(n);
-    if *EAGER || (n.is_multiple_of(4096) && materialize::over_limit()) {
-        guard_unlocked(py, materialize::flush)?;
-    }
-    Ok(())
+    if *EAGER { guard_unlocked(py, materialize::flush) } else { Ok(()) }
 }
 
 #[pyfunction]

@@ -289,6 +289,7 @@ impl<'a> Grouper<'a> {
         let (f, t) = (&self.groups[from as usize], &self.groups[to as usize]);
         if f.single
             || t.single
+            || !self.reach.share_window(from, to)
             || f.members.len() + t.members.len() > MAX_MEMBERS
             || f.reads.len() + t.reads.len() > 2 * MAX_READS
         {
@@ -572,6 +573,7 @@ impl<'a> Grouper<'a> {
         let members = self.groups[a as usize].members.len() + self.groups[b as usize].members.len();
         // Where one reads what the other makes, fusing them has been considered, and refused.
         if members > MAX_MEMBERS
+            || !self.reach.share_window(a, b)
             || self.reach.reaches(a, b)
             || self.reach.reaches(b, a)
             || own_a.len() != self.group_axes(a).len()

@@ -31,7 +31,7 @@ pub(crate) fn assign(program: &mut Program, options: &LowerOptions) {
         let size = buffer.len.scale(buffer.dtype.size() as i64);
         size.offset(ALIGN - 1).floor_div(&Expr::constant(ALIGN)).scale(ALIGN)
     };
-    order.sort_by_key(|&b| (std::cmp::Reverse(bytes(program, b).as_const().unwrap_or(-1)), b));
+    order.sort_by_cached_key(|&b| (std::cmp::Reverse(bytes(program, b).as_const().unwrap_or(-1)), b));
     // What is placed so far: (span, offset, size).
     let mut placed: Vec<((usize, usize), i64, i64)> = Vec::new();
     let mut top = 0;
