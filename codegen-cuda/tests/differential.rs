@@ -138,9 +138,9 @@ fn half_products_are_on_tensor_cores() {
              %0 = dot %x, %w {{contract=[1:1]}} : {dtype}[{rows},96]\n  return %0\n}}\n"
         ))
         .unwrap();
-        let source = emit(&lowered(&graph, true), &Options::default()).unwrap().source;
+        let source = emit(&lowered(&graph, true), &Options::default()).unwrap().source();
         assert!(source.contains("asm(\"mma.sync"), "{source}");
-        let (_, program) = source.split_once(ttk_codegen_cuda::PROGRAM).unwrap();
+        let (_, program) = source.split_once(ttk_ir::device::PROGRAM).unwrap();
         assert!(program.contains(&format!("tt_mma_m16n8k16_{dtype}(total")), "{program}");
         let symbols: &[i64] = if rows == "n" { &[37] } else { &[] };
         check_graph(&graph, symbols).unwrap();
