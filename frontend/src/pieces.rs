@@ -1,12 +1,13 @@
 //! Where a recording that nobody asks for is cut: the safety net under a loop that never looks at a result.
 //!
 //! Pieces should be whole turns of the program's outermost loop: then they are alike, and one plan serves all of them.
-//! A piece's first operators are watched while it grows, by the place in the program that calls them; the one that comes
+//! In a piece that grows long, it is counted how often each place in the program calls an operator. The one that comes
 //! again least often is called once a turn, and the next piece begins there.
 
 use crate::materialize;
 use crate::node::live_nodes;
 use crate::record::grad_enabled;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,8 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const LONG: [u64; 2] = [4_096, 16_384];
 /// One of this many is cut wherever it is.
 const TOO_LONG: u64 = 32_768;
-/// How many of a piece's first operators are watched: those before the loop and some of its body.
-const WATCHED: usize = 64;
 
 /// How many values were alive when everything was last computed.
 static KEPT: AtomicU64 = AtomicU64::new(0);
@@ -26,10 +25,16 @@ static KEPT: AtomicU64 = AtomicU64::new(0);
 struct Piece {
     /// [`materialize::computations`] when it began.
     number: u64,
-    /// Places of the first operators, and how often each was met again in the second half.
-    first: Vec<(u64, u32)>,
+    /// Operators called since.
+    calls: u64,
+    /// By how many values it may be longer than others, for want of a place to cut it.
+    more: u64,
+    /// How often each place was met in the second half, and the number of the first time.
+    places: FxHashMap<u64, (u32, u64)>,
     /// Where it is to be cut, once that is known.
     cut: Option<u64>,
+    /// Where the last piece was cut, and how many operators it had: the next one, which begins there, gets as many.
+    last: Option<(u64, u64)>,
 }
 
 thread_local! {
@@ -46,29 +51,37 @@ pub(crate) fn note_flush() {
 pub fn is_due(place: u64) -> bool {
     PIECE.with_borrow_mut(|piece| {
         let number = materialize::computations();
-        if piece.number != number || piece.first.is_empty() {
-            piece.number = number;
-            piece.first.clear();
-            piece.cut = None;
+        if piece.number != number {
+            *piece = Piece { number, last: piece.last.filter(|(cut, _)| *cut == place), ..Piece::default() };
         }
-        if piece.first.len() < WATCHED {
-            piece.first.push((place, 0));
-            return false;
-        }
+        piece.calls += 1;
         let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
         let long = LONG[usize::from(grad_enabled())];
         if recorded <= long / 2 {
             return false;
         }
-        if recorded <= long {
-            if let Some((_, count)) = piece.first.iter_mut().find(|(p, _)| *p == place) {
-                *count += 1;
+        if recorded > TOO_LONG {
+            piece.last = None;
+            return true;
+        }
+        if let Some((cut, calls)) = piece.last {
+            return place == cut && piece.calls > calls;
+        }
+        if piece.cut.is_none() {
+            let calls = piece.calls;
+            piece.places.entry(place).or_insert((0, calls)).0 += 1;
+            if recorded <= long + piece.more {
+                return false;
             }
+            let again = piece.places.iter().filter(|(_, (n, _))| *n > 1);
+            piece.cut = again.min_by_key(|(_, seen)| **seen).map(|(place, _)| *place);
+            piece.more += long / 2;
+        }
+        if piece.cut != Some(place) {
             return false;
         }
-        let rarest = || piece.first.iter().filter(|(_, n)| *n > 0).min_by_key(|(_, n)| *n).map(|(p, _)| *p);
-        piece.cut = piece.cut.or_else(rarest);
-        recorded > TOO_LONG || piece.cut == Some(place)
+        piece.last = Some((place, piece.calls - 1));
+        true
     })
 }
 
@@ -107,6 +120,6 @@ mod tests {
         assert!(cuts.len() >= 4, "{cuts:?}");
         assert!(cuts.iter().all(|(place, _)| *place == 2), "{cuts:?}");
         let lengths: Vec<u64> = cuts.windows(2).map(|w| w[1].1 - w[0].1).collect();
-        assert!(lengths[1..].iter().all(|n| *n == lengths[1]), "{lengths:?}");
+        assert!(lengths.iter().all(|n| *n == lengths[0]), "{lengths:?}");
     }
 }
