@@ -1,4 +1,5 @@
 """What a loop costs once it runs: nothing compiled, nothing allocated, nothing kept."""
+import numpy as np
 import pytest
 import tiny_torch as torch
 from tiny_torch import _C, nn
@@ -111,6 +112,26 @@ def test_a_loop_that_never_looks_at_a_result_stays_bounded():
             most = max(most, counters("live_nodes")["live_nodes"])
     assert x.tolist() == [200_000.0] * 4
     assert most < 50_000
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_loop_that_never_looks_at_a_result_is_cut_into_like_pieces(gradient):
+    w = (torch.eye(4) * 0.5).requires_grad_(gradient)
+    x = torch.ones(2, 4)
+    before = counters("cache_misses", "runs")
+    for _ in range(20_000):
+        for _ in range(3):
+            x = torch.tanh(x @ w)
+        x = x.detach() / (x.detach().abs().sum() + 1) + 1
+    after = counters("cache_misses", "runs")
+    assert after["runs"] - before["runs"] >= 10
+    assert after["cache_misses"] - before["cache_misses"] <= 3
+    # The fixed point, in float64.
+    want = np.ones((2, 4))
+    for _ in range(60):
+        want = np.tanh(np.tanh(np.tanh(want * 0.5) * 0.5) * 0.5)
+        want = want / (np.abs(want).sum() + 1) + 1
+    np.testing.assert_allclose(x.numpy(), want, rtol=1e-5)
 
 
 def test_a_hundred_lengths_compile_at_most_twice():

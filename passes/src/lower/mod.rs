@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod dot;
 pub(crate) mod emit;
 mod epilogue;
+mod half;
 pub(crate) mod index;
 mod lanes;
 mod loops;
@@ -27,7 +28,7 @@ pub struct LowerOptions {
     /// are written out in simple arithmetic.
     pub native_math: bool,
     /// The target multiplies matrices of 16-bit floats at least as fast as those of `f32`, with sums of `f32`
-    /// (a GPU's tensor cores); otherwise such products are loops.
+    /// (a GPU's tensor cores); otherwise they are products of `f32`.
     pub half_products: bool,
 }
 

@@ -1,6 +1,7 @@
 //! The units of a plan as the steps of a program.
 
 use super::emit::{Sources, Stored};
+use super::half::widen_products;
 use super::loops::{Built, dense};
 use super::{LowerError, LowerOptions, dot, epilogue, loops, single};
 use crate::error::PassError;
@@ -8,6 +9,7 @@ use crate::expand;
 use crate::fuse::{self, Plan, Role, Unit};
 use crate::memory;
 use rustc_hash::{FxHashMap, FxHasher};
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use ttk_ir::kernel::Kernel;
 use ttk_ir::program::{Action, Argsort, Buffer, BufferId, Output, Placement, Program, Step};
@@ -18,7 +20,8 @@ use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 /// # Errors
 /// A defect of the compiler.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError> {
-    let graph = fuse::split::split_reductions(graph)?;
+    let graph = if options.half_products { Cow::Borrowed(graph) } else { widen_products(graph)? };
+    let graph = fuse::split::split_reductions(&graph)?;
     let graph = graph.as_ref();
     let plan = fuse::plan(graph, options.half_products)?;
     let mut lowerer = Lowerer::new(graph, &plan);
