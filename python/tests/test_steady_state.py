@@ -125,7 +125,8 @@ def test_a_loop_that_never_looks_at_a_result_is_cut_into_like_pieces(gradient):
         x = x.detach() / (x.detach().abs().sum() + 1) + 1
     after = counters("cache_misses", "runs")
     assert after["runs"] - before["runs"] >= 10
-    assert after["cache_misses"] - before["cache_misses"] <= 3
+    # The first piece, those after it, the last; a few more until what is kept from piece to piece is the same.
+    assert after["cache_misses"] - before["cache_misses"] <= 5
     # The fixed point, in float64.
     want = np.ones((2, 4))
     for _ in range(60):
