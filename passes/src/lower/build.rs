@@ -384,6 +384,11 @@ impl KernelBuilder {
     }
 
     /// The statements of the scopes that are open, outermost first.
+    /// How many instructions there are so far.
+    pub(crate) fn instructions(&self) -> usize {
+        self.vals.len()
+    }
+
     pub(crate) fn statements(&self) -> impl Iterator<Item = &Stmt> {
         self.scopes.iter().flat_map(|s| s.stmts.iter())
     }

@@ -491,10 +491,16 @@ impl<'a> Emitter<'a> {
             }
             begin = end;
         }
+        // What lies behind a part that the position is known to be in, or before, is out of the question.
+        let below = |em: &Self, end: &Expr| em.b.ranges.simplify(&end.sub(&at[axis]).offset(-1));
+        if let Some(known) = parts.iter().position(|(_, _, end)| self.decide(&below(self, end)) == Some(true))
+        {
+            parts.truncate(known + 1);
+        }
         // From the last to the first: each but the last is guarded by its end.
         let mut result: Option<Val> = None;
         for (i, (part, begin, end)) in parts.iter().enumerate().rev() {
-            let below = self.b.ranges.simplify(&end.sub(&at[axis]).offset(-1));
+            let below = below(self, end);
             let above = self.b.ranges.simplify(&at[axis].sub(begin));
             let last = i + 1 == parts.len();
             if self.decide(&above) == Some(false) || (!last && self.decide(&below) == Some(false)) {

@@ -7,8 +7,8 @@
 
 use super::LowerError;
 use super::emit::Emitter;
-use ttk_ir::kernel::LoopKind;
-use ttk_ir::{Atom, Expr};
+use ttk_ir::kernel::{LoopKind, Val};
+use ttk_ir::{Atom, Binary, Expr};
 
 /// The range of a vector loop.
 #[derive(Clone, Debug)]
@@ -44,6 +44,9 @@ enum Known<'k> {
 
 /// Several guards are decided piece by piece when that takes no more copies of the body than this.
 const PIECES: usize = 4;
+/// Where the body is little but the choice between pieces (instructions for each of them), there may be more.
+const MANY_PIECES: usize = 128;
+const CHOICE: usize = 6;
 
 type Body<'b, 'a> = &'b mut dyn FnMut(&mut Emitter<'a>, &[Expr]) -> Result<(), LowerError>;
 
@@ -51,13 +54,16 @@ type Body<'b, 'a> = &'b mut dyn FnMut(&mut Emitter<'a>, &[Expr]) -> Result<(), L
 /// each. Nothing that `body` leaves behind may depend on how often it is called.
 pub(crate) fn lanes<'a>(em: &mut Emitter<'a>, spans: &[Span], body: Body<'_, 'a>) -> Result<(), LowerError> {
     let first = em.b.next_var();
-    let guards = if em.conditional { scout(em, spans, body)? } else { Vec::new() };
+    let (guards, instructions) = if em.conditional { scout(em, spans, body)? } else { (Vec::new(), 0) };
     let mut cutter = Cutter { first, spans, guards, rows: Vec::new(), bounds: vec![Vec::new(); spans.len()] };
     cutter.sort_conditions();
+    if let Some(rows) = cutter.choice_of_rows(instructions) {
+        return cutter.by_rows(em, &rows, body);
+    }
     if cutter.rows.is_empty() && cutter.bounds.iter().all(Vec::is_empty) {
         return cutter.plain(em, &mut Vec::new(), &Known::All(&[]), body);
     }
-    if let Some(pieces) = cutter.pieces() {
+    if let Some(pieces) = cutter.pieces(instructions) {
         return cutter.piecewise(em, &mut Vec::new(), &pieces, (&mut Vec::new(), &mut Vec::new()), body);
     }
     let known: Vec<Expr> = cutter.rows.clone();
@@ -77,12 +83,17 @@ pub(crate) fn lanes<'a>(em: &mut Emitter<'a>, spans: &[Span], body: Body<'_, 'a>
     Ok(())
 }
 
-/// The guards that the body has, in terms of the next variables.
-fn scout<'a>(em: &mut Emitter<'a>, spans: &[Span], body: Body<'_, 'a>) -> Result<Vec<Vec<Expr>>, LowerError> {
+/// The guards that the body has, in terms of the next variables, and how many instructions.
+fn scout<'a>(
+    em: &mut Emitter<'a>,
+    spans: &[Span],
+    body: Body<'_, 'a>,
+) -> Result<(Vec<Vec<Expr>>, usize), LowerError> {
     let mut scout = em.scout();
     let cutter = Cutter { first: 0, spans, guards: Vec::new(), rows: Vec::new(), bounds: Vec::new() };
     cutter.plain(&mut scout, &mut Vec::new(), &Known::All(&[]), body)?;
-    Ok(std::mem::take(&mut scout.guards))
+    let instructions = scout.b.instructions() - em.b.instructions();
+    Ok((std::mem::take(&mut scout.guards), instructions))
 }
 
 /// Loops being cut. Conditions speak of the variables `first..`, one for each loop; the loops that are
@@ -179,8 +190,8 @@ impl<'s> Cutter<'s> {
     }
 
     /// For each loop, the numbers at which a condition changes, with both ends: if there are several
-    /// guards, all roots are numbers, and the pieces are few.
-    fn pieces(&self) -> Option<Vec<Vec<i64>>> {
+    /// guards, all roots are numbers, and the pieces are few for a body of so many instructions.
+    fn pieces(&self, instructions: usize) -> Option<Vec<Vec<i64>>> {
         if self.guards.len() < 2 || !self.rows.is_empty() {
             return None;
         }
@@ -205,7 +216,8 @@ impl<'s> Cutter<'s> {
             count *= cuts.len() - 1;
             out.push(cuts);
         }
-        (count <= PIECES).then_some(out)
+        let few = count <= PIECES || count <= MANY_PIECES && instructions <= CHOICE * count;
+        few.then_some(out)
     }
 
     /// The loops from here on, a copy for each piece; every condition is decided in each.
@@ -243,6 +255,56 @@ impl<'s> Cutter<'s> {
             at.pop();
             yes.truncate(n_yes);
             no.truncate(n_no);
+        }
+        Ok(())
+    }
+
+    fn is_own(&self, a: &Atom) -> bool {
+        (0..self.spans.len()).any(|i| *a == Atom::Var(self.first + i as u32))
+    }
+
+    /// The conditions of several guards, in a body that is little else, if all are of whole rows.
+    fn choice_of_rows(&self, instructions: usize) -> Option<Vec<Expr>> {
+        let mut rows: Vec<Expr> = Vec::new();
+        for e in self.guards.iter().flatten() {
+            // A value that is read inside a loop is not known outside it.
+            let mut outside = true;
+            e.for_each_leaf(&mut |a| {
+                outside &= matches!(a, Atom::Symbol(_) | Atom::Var(..) if !self.is_own(a))
+            });
+            if !outside {
+                return None;
+            }
+            if !rows.contains(e) {
+                rows.push(e.clone());
+            }
+        }
+        let few = rows.len() < MANY_PIECES && instructions <= CHOICE * (rows.len() + 1);
+        (self.guards.len() > 1 && few).then_some(rows)
+    }
+
+    /// The loops under the first of these conditions that holds, a copy for each and one for where none does. The last
+    /// condition met is tried first: of a choice between parts that is the one about the first part.
+    fn by_rows<'a>(&self, em: &mut Emitter<'a>, rows: &[Expr], body: Body<'_, 'a>) -> Result<(), LowerError> {
+        let order: Vec<Expr> = rows.iter().rev().cloned().collect();
+        let mut none: Option<Val> = None;
+        for k in 0..=order.len() {
+            let holds = em.conjunction(&order[k..order.len().min(k + 1)], false);
+            let here = match (none, holds) {
+                (Some(none), Some(holds)) => Some(em.b.binary(Binary::And, none, holds)),
+                (one, other) => one.or(other),
+            };
+            let Some(here) = here else { continue };
+            em.b.open_if(here);
+            let floor = em.b.set_load_floor(em.b.depth() as u32);
+            let known = Known::Decided(&order[k..order.len().min(k + 1)], &order[..k]);
+            self.plain(em, &mut Vec::new(), &known, body)?;
+            em.b.set_load_floor(floor);
+            em.close();
+            if let Some(holds) = holds {
+                let not = em.not(holds);
+                none = Some(none.map_or(not, |none| em.b.binary(Binary::And, none, not)));
+            }
         }
         Ok(())
     }

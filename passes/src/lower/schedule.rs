@@ -61,9 +61,14 @@ impl Accesses {
     }
 
     /// How well an axis suits being the lanes of a vector loop: contiguous accesses count for it,
-    /// strided ones against it.
+    /// strided ones against it. A position that is kept inside a part of the axis is one that lies there: the loop is
+    /// cut at the ends of the part.
     pub(crate) fn lane_score(&self, axis: usize) -> i64 {
-        let score = |e: &Expr, weight: i64| match e.affine_in(axis as u32) {
+        let inside = |a: &Atom| match a {
+            Atom::Clamp(e, _) => Some((**e).clone()),
+            Atom::Symbol(_) | Atom::Var(_) | Atom::Value(_) | Atom::FloorDiv(..) | Atom::Mod(..) => None,
+        };
+        let score = |e: &Expr, weight: i64| match e.substitute(&mut |a| inside(a)).affine_in(axis as u32) {
             Some((c, _)) if c.is_zero() => 0,
             Some((c, _)) if c.is_one() => 2 * weight,
             Some(_) => -weight,
@@ -71,7 +76,7 @@ impl Accesses {
         };
         self.loads.iter().map(|e| score(e, 2)).sum::<i64>()
             + self.stores.iter().map(|e| score(e, 3)).sum::<i64>()
-            + self.others.iter().map(|e| score(e, 1).min(0)).sum::<i64>()
+            + self.others.iter().map(|e| score(e, 1).max(score(&e.scale(-1), 1)).min(0)).sum::<i64>()
     }
 }
 
