@@ -154,7 +154,7 @@ conformance: $(TORCH_READY) $(STANDIN_READY)
 	TTK_STANDIN=$(if $(STANDIN_READY),$(STANDIN)) $(TORCH_RUN) -m pytest python/tests/conformance
 
 bench: $(TORCH_READY)
-	$(TORCH_RUN) benchmarks/compare_with_pytorch.py
+	$(TORCH_RUN) benchmarks/compare_with_pytorch.py --skip autocast
 	$(TORCH_RUN) benchmarks/overheads.py
 
 lint:

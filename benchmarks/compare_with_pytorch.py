@@ -48,6 +48,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--only", default="", help="workloads whose name contains this")
+    parser.add_argument("--skip", help="no workloads whose name contains this")
     parser.add_argument("--at-least", type=float, help="fail if a ratio is below this")
     parser.add_argument("--write", action="store_true", help="write the table to RESULTS.md")
     args = parser.parse_args()
@@ -58,10 +59,11 @@ def main():
     about = f"torch {torch.__version__}, {args.threads} threads, {processor()}, {args.turns} turns each, in turns"
     print(about)
     print(f"{HEAD}  target")
-    rows = compare([n for n in WORKLOADS if args.only in n], "cpu", args.threads, args.turns, lambda t: print(t, flush=True))
+    names = [n for n in WORKLOADS if args.only in n and not (args.skip and args.skip in n)]
+    rows = compare(names, "cpu", args.threads, args.turns, lambda text: print(text, flush=True))
     if args.write:
         with open(os.path.join(FOLDER, "RESULTS.md"), "w", encoding="utf-8") as file:
-            file.write(f"# Results\n\n{time.strftime('%Y-%m-%d')}, {about}; `python benchmarks/compare_with_pytorch.py --write`.\n\n")
+            file.write(f"# Results\n\n{time.strftime('%Y-%m-%d')}, {about}; `python {' '.join(sys.argv)}`.\n\n")
             file.write(table(rows, WORKLOADS))
     bad = [n for n, r in rows.items() if isinstance(r, str)]
     worst = min((r.ratio for r in rows.values() if not isinstance(r, str)), default=0.0)
