@@ -8,7 +8,7 @@ use crate::materialize;
 use crate::node::live_nodes;
 use crate::record::grad_enabled;
 use rustc_hash::FxHashMap;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Recordings of this many values are cut where a turn begins: without derivatives, and with them, where a training
@@ -39,6 +39,19 @@ struct Piece {
 
 thread_local! {
     static PIECE: RefCell<Piece> = RefCell::default();
+    static WHOLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, whose recording is not cut however long it gets: a trace that is cut has lost its arguments.
+pub fn keep_whole<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WHOLE.set(self.0);
+        }
+    }
+    let _restore = Restore(WHOLE.replace(true));
+    f()
 }
 
 /// Notes that everything was computed.
@@ -57,7 +70,7 @@ pub fn is_due(place: u64) -> bool {
         piece.calls += 1;
         let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
         let long = LONG[usize::from(grad_enabled())];
-        if recorded <= long / 2 {
+        if recorded <= long / 2 || WHOLE.get() {
             return false;
         }
         if recorded > TOO_LONG {

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use ttk_frontend::Tensor;
+use ttk_frontend::pieces;
 use ttk_frontend::trace::{self, Traced};
 use ttk_runtime::artifact::{Artifact, ArtifactError};
 
@@ -115,7 +116,8 @@ fn _trace(
     }
     let objects: Vec<Bound<'_, PyAny>> =
         arguments.iter().map(|t| wrap(py, t.clone())).collect::<PyResult<_>>()?;
-    let result = callable.call1(PyTuple::new(py, objects)?)?;
+    let objects = PyTuple::new(py, objects)?;
+    let result = pieces::keep_whole(|| callable.call1(objects))?;
     let outputs =
         if let Ok(t) = result.cast::<PyTensor>() { vec![t.get().0.clone()] } else { tensors(&result)? };
     let traced = guard(|| trace::trace(&arguments, &outputs, &named))?;

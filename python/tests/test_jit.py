@@ -102,3 +102,16 @@ def test_randomness_is_noticed():
 
 
 calls = []
+
+
+def test_a_long_trace_is_whole():
+    """Longer than any recording that is computed unasked (`frontend/src/pieces.rs`)."""
+
+    def f(x):
+        for _ in range(35_000):
+            x = -x
+        return x + 1
+
+    with torch.no_grad():
+        traced = torch.jit.trace(f, torch.zeros(3))
+    assert traced(torch.ones(3)).tolist() == [2.0, 2.0, 2.0]
