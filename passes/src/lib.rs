@@ -21,6 +21,7 @@ pub mod lower;
 mod memory;
 pub mod options;
 pub mod pipeline;
+pub mod products;
 pub mod reciprocal;
 
 pub use error::PassError;

@@ -7,6 +7,7 @@ use crate::egraph::rewrite;
 use crate::error::PassError;
 use crate::layout::layout;
 use crate::options::Options;
+use crate::products::products;
 use crate::reciprocal::reciprocal;
 use ttk_ir::Graph;
 
@@ -32,6 +33,9 @@ pub const PIPELINE: &[Pass] = &[
         doc: "identities, constants and one form for equal things",
         run: canonicalize,
     },
+    // After canonicalize, so that products of views read what lies behind the views; before the e-graph, whose
+    // islands are smaller than a long sum. Additions it has joined are dropped with the rest.
+    Pass { name: "products", doc: "one product for a sum of products", run: products },
     // After canonicalize, whose forms it looks for; before the e-graph, which may then move the products. It
     // asks how a divisor came about, so it cannot be a rule there: an island may begin after that.
     Pass { name: "reciprocal", doc: "multiply by the reciprocal of a repeated divisor", run: reciprocal },

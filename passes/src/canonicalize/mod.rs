@@ -55,15 +55,31 @@ impl<'a> Rewriter<'a> {
         options: &'a Options,
         rule: impl Fn(&mut Rewriter<'a>, &Op, &[ValueId]) -> Option<ValueId>,
     ) -> Graph {
+        Self::run_with_values(graph, options, |r, id, map| {
+            let node = graph.node(id);
+            let inputs: SmallVec<[ValueId; 3]> = node.inputs.iter().map(|v| map[v.index()]).collect();
+            rule(r, &node.op, &inputs)
+        })
+    }
+
+    /// [`Rewriter::run`] with a rule that is given a value of `graph`, and for each earlier one what it is in
+    /// the new graph.
+    pub(crate) fn run_with_values(
+        graph: &Graph,
+        options: &'a Options,
+        rule: impl Fn(&mut Rewriter<'a>, ValueId, &[ValueId]) -> Option<ValueId>,
+    ) -> Graph {
         let live = graph.live();
         let mut rewriter = Rewriter::new(Graph::like(graph), options);
         let mut map = vec![ValueId(u32::MAX); graph.len()];
         for id in graph.ids().filter(|id| live[id.index()]) {
             let node = graph.node(id);
-            let inputs: SmallVec<[ValueId; 3]> = node.inputs.iter().map(|v| map[v.index()]).collect();
             rewriter.loc = node.loc;
-            let better = rule(&mut rewriter, &node.op, &inputs);
-            map[id.index()] = better.unwrap_or_else(|| rewriter.emit(&node.op, &inputs));
+            let better = rule(&mut rewriter, id, &map);
+            map[id.index()] = better.unwrap_or_else(|| {
+                let inputs: SmallVec<[ValueId; 3]> = node.inputs.iter().map(|v| map[v.index()]).collect();
+                rewriter.emit(&node.op, &inputs)
+            });
         }
         let mut out = rewriter.graph;
         out.outputs = graph.outputs.iter().map(|v| map[v.index()]).collect();

@@ -187,7 +187,13 @@ fn fixed(graph: &Graph, id: ValueId, old: &[Order], first: bool) -> SmallVec<[(V
         }
         Op::Const { .. } | Op::Iota { .. } | Op::Unary(_) | Op::Binary(_) | Op::Cmp(_) => SmallVec::new(),
         Op::Select | Op::Cast(_) | Op::Bitcast(_) | Op::Permute(_) | Op::Expand(_) => SmallVec::new(),
-        Op::Slice(_) | Op::Pad { .. } | Op::Concat { .. } | Op::Update(_) | Op::Window(_) => SmallVec::new(),
+        // Along a stack's own axis each part is one number at a time, if that axis is the innermost.
+        Op::Concat { axis } => {
+            let stacked = (*axis as usize) + 1 < node.ty.rank()
+                && node.inputs.iter().all(|&v| graph.ty(v).shape[*axis as usize].is_one());
+            if stacked { [written(id)].into_iter().collect() } else { SmallVec::new() }
+        }
+        Op::Slice(_) | Op::Pad { .. } | Op::Update(_) | Op::Window(_) => SmallVec::new(),
         Op::Fold { .. } | Op::Gather { .. } | Op::Reduce { .. } | Op::Detach => SmallVec::new(),
     }
 }

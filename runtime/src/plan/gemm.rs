@@ -155,8 +155,8 @@ impl GemmWork {
     }
 }
 
-/// Floating-point operations of a task worth handing out, about 40 microseconds of them.
-const TASK_FLOPS: f64 = 4e6;
+/// Floating-point operations of a task worth handing out, about 10 microseconds of them.
+const TASK_FLOPS: f64 = 1e6;
 
 /// How many tasks the larger jobs are cut into, about.
 const TASKS: f64 = 64.0;
