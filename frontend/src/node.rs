@@ -56,6 +56,8 @@ pub struct Node {
     pub tape_freed: AtomicBool,
     /// Whether computing it was tried, failed for its operands' sake, and was reported.
     pub failed: AtomicBool,
+    /// Where the extraction of that number (the upper half) has it; see [`crate::compile::extract`].
+    pub visited: AtomicU64,
     pub state: Mutex<NodeState>,
 }
 
@@ -118,6 +120,7 @@ impl Node {
             loc,
             tape_freed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            visited: AtomicU64::new(0),
             state: Mutex::new(NodeState { inputs, ..NodeState::default() }),
         })
     }

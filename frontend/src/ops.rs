@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod call;
+pub mod direct;
 pub mod invoke;
 pub mod promote;
 pub mod signature;
@@ -17,6 +18,7 @@ mod tied;
 pub use crate::device::Device;
 pub use args::{Arg, Number};
 pub use call::{Call, Operand, Returned};
+pub use direct::direct;
 pub use invoke::{Form, invoke};
 pub use signature::{Param, ParamType, Signature};
 pub use table::{Operator, Row, Saves, Space, Variants, find, operators};

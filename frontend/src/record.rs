@@ -6,7 +6,7 @@ use crate::node::{Alias, Kind, Node, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
-use ttk_ir::{Builder, Op, Scalar, Shape, Type, infer};
+use ttk_ir::{Binary, Builder, Op, Scalar, Shape, Type, infer};
 
 thread_local! {
     static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
@@ -90,6 +90,16 @@ impl Recorder {
             && !matches!(op, Op::Detach)
             && inputs.iter().any(|v| v.requires_grad);
         Ok(Node::new(Kind::Op(op), ty, inputs, requires_grad, self.loc))
+    }
+
+    /// `op` of two values of one type, which is the result's too.
+    pub(crate) fn alike(&self, op: Binary, x: Value, y: Value) -> Value {
+        let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
+        let ty = x.ty.clone();
+        let mut inputs = SmallVec::new();
+        inputs.push(x);
+        inputs.push(y);
+        Node::new(Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc)
     }
 
     /// The value itself, with another meaning to the derivative walk.

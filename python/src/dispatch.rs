@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 use std::ffi::CString;
+use ttk_frontend::Result;
 use ttk_frontend::ops::{Form, Number, Operator, Returned, Space, invoke, operators};
 
 /// How many operators can have methods.
@@ -116,11 +117,7 @@ unsafe fn call<'py>(
         (None, true) => Form::InPlace,
         (None, false) => Form::Function,
     };
-    // SAFETY: the lock is held.
-    let place = unsafe { source::note_line() };
-    crate::state::before_operator(py, place)?;
-    let returned = guard(|| invoke(operator, overload, &parsed, &form))?;
-    crate::state::after_operator(py)?;
+    let returned = recorded(py, || invoke(operator, overload, &parsed, &form))?;
     if in_place && let Some(first) = positional.first() {
         return Ok(first.clone());
     }
@@ -311,12 +308,18 @@ pub(crate) fn call_named<'py>(
     let given = Given { positional, keywords: &[], is_method: false };
     let mut parsed = Args::new();
     let overload = parse(operator, false, &given, &mut parsed)?;
+    let returned = recorded(py, || invoke(operator, overload, &parsed, &Form::Function))?;
+    returned_object(py, operator, returned)
+}
+
+/// Runs what records an operator, with what precedes and follows every operator.
+pub(crate) fn recorded<T>(py: Python<'_>, record: impl FnOnce() -> Result<T>) -> PyResult<T> {
     // SAFETY: the lock is held.
     let place = unsafe { source::note_line() };
     crate::state::before_operator(py, place)?;
-    let returned = guard(|| invoke(operator, overload, &parsed, &Form::Function))?;
+    let returned = guard(record)?;
     crate::state::after_operator(py)?;
-    returned_object(py, operator, returned)
+    Ok(returned)
 }
 
 /// The whole table, for the type stubs: a dictionary for each operator, with a list of parameters for each

@@ -3,7 +3,7 @@
 use crate::dispatch::call_named;
 use crate::errors::{guard, guard_unlocked};
 use crate::make::{make, next};
-use crate::operators::{Operand, binary, in_place, named};
+use crate::operators::{Operand, arithmetic, binary, in_place, named};
 use crate::parse::{number_of, type_name};
 use crate::types::{PyDevice, dtype_object, size_object};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use ttk_frontend::error::{python_dtype_name, scalar_type_name};
 use ttk_frontend::ops::{Device, Number};
 use ttk_frontend::{Tensor, host, index};
+use ttk_ir::Binary;
 
 /// A tensor as a Python object. A tensor has at most one such object at a time.
 #[pyclass(name = "TensorBase", module = "torch._C", subclass, weakref, frozen)]
@@ -430,35 +431,35 @@ impl PyTensor {
     }
 
     fn __add__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("add"), slf.as_any(), other)
+        arithmetic(named!("add"), Binary::Add, slf.as_any(), other)
     }
 
     fn __radd__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("add"), slf.as_any(), other)
+        arithmetic(named!("add"), Binary::Add, slf.as_any(), other)
     }
 
     fn __sub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("sub"), slf.as_any(), other)
+        arithmetic(named!("sub"), Binary::Sub, slf.as_any(), other)
     }
 
     fn __rsub__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("sub"), other, slf.as_any())
+        arithmetic(named!("sub"), Binary::Sub, other, slf.as_any())
     }
 
     fn __mul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("mul"), slf.as_any(), other)
+        arithmetic(named!("mul"), Binary::Mul, slf.as_any(), other)
     }
 
     fn __rmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("mul"), slf.as_any(), other)
+        arithmetic(named!("mul"), Binary::Mul, slf.as_any(), other)
     }
 
     fn __truediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("div"), slf.as_any(), other)
+        arithmetic(named!("div"), Binary::Div, slf.as_any(), other)
     }
 
     fn __rtruediv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("div"), other, slf.as_any())
+        arithmetic(named!("div"), Binary::Div, other, slf.as_any())
     }
 
     fn __floordiv__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {

@@ -1,11 +1,12 @@
 //! Python's arithmetic operators on tensors.
 
-use crate::dispatch::call_named;
+use crate::dispatch::{call_named, recorded};
 use crate::object::{as_tensor, tensor_like, wrap};
 use crate::parse::number_of;
 use pyo3::prelude::*;
 use std::sync::OnceLock;
 use ttk_frontend::ops::{self, Space};
+use ttk_ir::Binary;
 
 pub(crate) type Operand<'py> = Bound<'py, PyAny>;
 
@@ -36,6 +37,21 @@ pub(crate) use named;
 
 fn is_operand(v: &Operand<'_>) -> bool {
     as_tensor(v).is_some() || number_of(v).is_some()
+}
+
+/// `x op y` for an operator that is one operation on tensors of one type and shape; otherwise as [`binary`].
+pub(crate) fn arithmetic<'py>(
+    named: &Named,
+    op: Binary,
+    x: &Operand<'py>,
+    y: &Operand<'py>,
+) -> PyResult<Operand<'py>> {
+    if let (Some(a), Some(b), Some(operator)) = (as_tensor(x), as_tensor(y), named.operator())
+        && let Some(result) = recorded(x.py(), || Ok(ops::direct(operator, op, a, b)))?
+    {
+        return wrap(x.py(), result);
+    }
+    binary(named, x, y)
 }
 
 /// `x op y`, or `NotImplemented` where `y` may know what to do.

@@ -1,8 +1,8 @@
 //! Which operations must run for some values to be known.
 
 use crate::device::{self, Device, Memory};
-use crate::node::{Alias, Kind, Value};
-use rustc_hash::FxHashMap;
+use crate::node::{Alias, Kind, Node, Value};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +51,54 @@ pub fn extract_roots(roots: &[Value]) -> Recording {
     extract_with(roots, false)
 }
 
+/// What the extraction under way knows of a value it has come upon.
+struct Visited {
+    /// The entry that stands for it.
+    at: Index,
+    /// References to it, alias or not, from inside the recording.
+    internal: u32,
+}
+
+/// The number of the last extraction: [`Node::visited`] says where a value is in which.
+///
+/// The lock is held while values are marked, because there is one mark to a value.
+static EXTRACTION: Mutex<u32> = Mutex::new(0);
+
+/// The values an extraction has come upon, found by their marks.
+struct Seen {
+    extraction: u32,
+    visited: Vec<Visited>,
+}
+
+impl Seen {
+    fn index(&self, v: &Node) -> Option<usize> {
+        let mark = v.visited.load(Ordering::Relaxed);
+        (mark >> 32 == u64::from(self.extraction)).then_some(mark as u32 as usize)
+    }
+
+    fn get(&mut self, v: &Node) -> Option<&mut Visited> {
+        let index = self.index(v)?;
+        self.visited.get_mut(index)
+    }
+
+    /// Where an operand is; it has been visited.
+    fn at(&self, v: &Node) -> Index {
+        self.visited[self.index(v).expect("operands come first")].at
+    }
+
+    fn insert(&mut self, v: &Node, at: Index) {
+        let mark = u64::from(self.extraction) << 32 | self.visited.len() as u64;
+        v.visited.store(mark, Ordering::Relaxed);
+        self.visited.push(Visited { at, internal: 0 });
+    }
+
+    /// Whether someone outside the recording holds a value: one reference is the recording's own.
+    fn is_held_outside(&self, v: &Value) -> bool {
+        let internal = self.index(v).map_or(0, |i| self.visited[i].internal);
+        Arc::strong_count(v) > internal as usize + 1
+    }
+}
+
 fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     let mut r = Recording {
         nodes: Vec::new(),
@@ -60,61 +108,47 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
         donate: Vec::new(),
         device: roots.iter().fold(None, |d, v| device::join(d, v.device)).unwrap_or(Device::Cpu),
     };
-    let mut seen: FxHashMap<usize, Index> = FxHashMap::default();
-    // References to each value, alias or not, from inside the recording.
-    let mut internal: FxHashMap<usize, usize> = FxHashMap::default();
-    let key = |v: &Value| Arc::as_ptr(v) as usize;
-
-    enum Visit {
-        Enter(Value),
-        Leave(Value, SmallVec<[Value; 3]>),
-    }
-    let mut stack: Vec<Visit> = roots.iter().rev().map(|v| Visit::Enter(v.clone())).collect();
-    while let Some(visit) = stack.pop() {
-        match visit {
-            Visit::Enter(value) => {
-                if seen.contains_key(&key(&value)) {
-                    continue;
-                }
-                let state = value.state.lock();
-                if state.buffer.is_some() {
-                    drop(state);
-                    seen.insert(key(&value), r.nodes.len() as u32);
-                    r.nodes.push(Entry::Leaf(r.leaves.len() as u32));
-                    r.leaves.push(value);
-                    continue;
-                }
-                let inputs = state.inputs.clone();
+    let mut extraction = EXTRACTION.lock();
+    *extraction = extraction.wrapping_add(1).max(1);
+    let mut seen = Seen { extraction: *extraction, visited: Vec::new() };
+    // Values under way, each with how many of its operands have been visited.
+    let mut stack: Vec<(Value, usize)> = Vec::new();
+    for root in roots {
+        enter(&mut r, &mut seen, &mut stack, root);
+        while let Some((value, done)) = stack.last_mut() {
+            let state = value.state.lock();
+            let next = state.inputs[*done..].iter().position(|v| seen.index(v).is_none());
+            if let Some(i) = next {
+                let operand = state.inputs[*done + i].clone();
+                *done += i + 1;
                 drop(state);
-                stack.push(Visit::Leave(value, inputs.clone()));
-                stack.extend(inputs.into_iter().rev().map(Visit::Enter));
+                enter(&mut r, &mut seen, &mut stack, &operand);
+                continue;
             }
-            Visit::Leave(value, inputs) => {
-                if seen.contains_key(&key(&value)) {
-                    continue;
+            let positions: SmallVec<[Index; 3]> = state.inputs.iter().map(|v| seen.at(v)).collect();
+            for v in &state.inputs {
+                if let Some(visited) = seen.get(v) {
+                    visited.internal += 1;
                 }
-                let positions: SmallVec<[Index; 3]> = inputs.iter().map(|v| seen[&key(v)]).collect();
-                for v in &inputs {
-                    *internal.entry(key(v)).or_default() += 1;
+            }
+            drop(state);
+            let Some((value, _)) = stack.pop() else { break };
+            match &value.kind {
+                Kind::Op(Op::Detach) | Kind::Alias(_) => {
+                    seen.insert(&value, positions[0]);
+                    r.aliases.push((value, positions[0]));
                 }
-                match &value.kind {
-                    Kind::Op(Op::Detach) | Kind::Alias(_) => {
-                        seen.insert(key(&value), positions[0]);
-                        r.aliases.push((value, positions[0]));
-                    }
-                    Kind::Op(_) => {
-                        seen.insert(key(&value), r.nodes.len() as u32);
-                        r.nodes.push(Entry::Op { value, inputs: positions });
-                    }
-                    Kind::Leaf => unreachable!("a leaf always has its elements"),
+                Kind::Op(_) => {
+                    seen.insert(&value, r.nodes.len() as u32);
+                    r.nodes.push(Entry::Op { value, inputs: positions });
                 }
+                Kind::Leaf => unreachable!("a leaf always has its elements"),
             }
         }
     }
-
     let mut taken = vec![false; r.nodes.len()];
     for root in roots {
-        let at = seen[&key(root)];
+        let at = seen.at(root);
         if !std::mem::replace(&mut taken[at as usize], true) {
             let value = match &r.nodes[at as usize] {
                 Entry::Op { value, .. } => value.clone(),
@@ -124,19 +158,18 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             r.outputs.push((at, value));
         }
     }
-    // Whether someone outside holds a value: one reference is the recording's own.
-    let seen_outside = |v: &Value| Arc::strong_count(v) > internal.get(&key(v)).copied().unwrap_or(0) + 1;
     let mut held: Vec<bool> = r
         .nodes
         .iter()
         .map(|entry| match entry {
-            Entry::Leaf(i) => seen_outside(&r.leaves[*i as usize]),
-            Entry::Op { value, .. } => seen_outside(value),
+            Entry::Leaf(i) => seen.is_held_outside(&r.leaves[*i as usize]),
+            Entry::Op { value, .. } => seen.is_held_outside(value),
         })
         .collect();
     for (alias, at) in &r.aliases {
-        held[*at as usize] |= seen_outside(alias);
+        held[*at as usize] |= seen.is_held_outside(alias);
     }
+    drop(extraction);
     let mut tape_alive = false;
     for (at, entry) in r.nodes.iter().enumerate() {
         let Entry::Op { value, .. } = entry else { continue };
@@ -191,5 +224,19 @@ fn is_free(op: &Op) -> bool {
         op => {
             op.family() == Family::View && !matches!(op, Op::Concat { .. } | Op::Pad { .. } | Op::Update(_))
         }
+    }
+}
+
+/// Puts a value that has not been visited on the stack, or down as a leaf if it is known.
+fn enter(r: &mut Recording, seen: &mut Seen, stack: &mut Vec<(Value, usize)>, value: &Value) {
+    if seen.index(value).is_some() {
+        return;
+    }
+    if value.is_computed() {
+        seen.insert(value, r.nodes.len() as u32);
+        r.nodes.push(Entry::Leaf(r.leaves.len() as u32));
+        r.leaves.push(value.clone());
+    } else {
+        stack.push((value.clone(), 0));
     }
 }

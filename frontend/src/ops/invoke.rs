@@ -106,7 +106,7 @@ fn call_row(
                     b.requires_grad()
                 });
                 if on_tape {
-                    note_saved(row.saves, args, t);
+                    note_saved(row.saves, tensors(args), t);
                 }
             }
             Ok(returned)
@@ -126,7 +126,7 @@ fn call_row(
                 write_result(target, result.value())?;
             }
             if row.saves == Saves::Output && target.requires_grad() {
-                note_saved(row.saves, args, target);
+                note_saved(row.saves, tensors(args), target);
             }
             target.with_body(|b| b.made_by = Some(row.name));
             Ok(Returned::Tensor(target.clone()))
@@ -186,8 +186,17 @@ pub fn write_result(target: &Tensor, value: Value) -> Result<()> {
     target.write(Recorder::new().cast(&value, dtype))
 }
 
+/// The tensors among some arguments.
+fn tensors(args: &[Arg]) -> impl Iterator<Item = &Tensor> {
+    args.iter().flat_map(|a| match a {
+        Arg::Tensor(t) => std::slice::from_ref(t),
+        Arg::Tensors(list) => list.as_slice(),
+        _ => &[],
+    })
+}
+
 /// Remembers which tensors must not change before the backward pass through `result`.
-fn note_saved(saves: Saves, args: &[Arg], result: &Tensor) {
+pub(super) fn note_saved<'a>(saves: Saves, operands: impl Iterator<Item = &'a Tensor>, result: &Tensor) {
     if saves == Saves::Nothing {
         return;
     }
@@ -196,13 +205,6 @@ fn note_saved(saves: Saves, args: &[Arg], result: &Tensor) {
     match saves {
         Saves::Nothing => {}
         Saves::Output => state.saved.push(result.saved()),
-        Saves::Inputs => {
-            let tensors = args.iter().flat_map(|a| match a {
-                Arg::Tensor(t) => std::slice::from_ref(t),
-                Arg::Tensors(list) => list.as_slice(),
-                _ => &[],
-            });
-            state.saved.extend(tensors.map(Tensor::saved));
-        }
+        Saves::Inputs => state.saved.extend(operands.map(Tensor::saved)),
     }
 }
