@@ -219,9 +219,13 @@ impl<'a> Gen<'a> {
         let step = i64::from(plan.lanes * self.scale());
         let is512 = self.wide == Some(Wide::W512);
         let sums = !self.partials.is_empty();
-        let in_registers = is512 && sums && plan.cost * (PARTIALS / step) as u32 <= 120;
+        // An accumulator in the frame is a chain through memory, 12 cycles a vector. There are 32 registers at 512
+        // bits and 16 otherwise.
+        let vectors = PARTIALS / step;
+        let room = is512 || self.partials.len() as i64 * vectors <= 8;
+        let in_registers = sums && room && plan.cost * vectors as u32 <= if is512 { 120 } else { 60 };
         let copies = match (sums, in_registers) {
-            (true, true) => PARTIALS / step,
+            (true, true) => vectors,
             (true, false) => 1,
             (false, _) if plan.serial.contains(&true) => 1,
             (false, _) => match plan.cost {
@@ -293,6 +297,21 @@ impl<'a> Gen<'a> {
             return Ok(());
         }
         if !is512 {
+            let rest = trips.map(|n| if has_main { n % main_step } else { n });
+            if in_registers && rest.is_none_or(|n| n >= step) {
+                let bounds = Bounds { first: position, last, step, trips: rest };
+                (position, _) = self.main_loop(bounds, Vec::new(), |g, i, values| {
+                    g.lanes = Some(Lanes { count: plan.lanes, masked: None });
+                    g.bind_var(var, Binding::Value(i), nonnegative);
+                    g.place_partials(first, i);
+                    g.vector_body(var, plan)?;
+                    g.lanes = None;
+                    Ok(values)
+                })?;
+            }
+            if in_registers && rest.is_some_and(|n| n % step == 0) {
+                return Ok(());
+            }
             let runs = trips.is_some();
             return self.scalar_loop(var, first, position, last, runs, nonnegative, body);
         }
