@@ -169,10 +169,10 @@ def measure(name, workload, device, threads, turns):
         if "ours" not in team.packages:
             return ratio_row([], {}, team.notes, difference=wrong)
         steps = {label: statistics.median(warm[label]) for label in team.packages}
-        # At least three steps a turn where they are short; at least three turns where a turn is shorter than seconds.
+        # At least three steps a turn where they are short; at least three turns unless a turn is very long.
         counts = {label: max(3 if step < TURN else 1, int(TURN / step)) for label, step in steps.items()}
         once = sum(counts[label] * steps[label] + REST for label in steps)
-        turns = max(3 if once < TURNS else 1, min(turns, int(TURNS / once)))
+        turns = min(turns, max(3 if once < TURNS else 1, int(TURNS / once)))
         figures = {label: [] for label in steps}
         for _ in range(turns):
             for label in list(team.packages):
