@@ -1,8 +1,8 @@
 """Compiling a training step in a fresh process whose caches are empty.
 
 What the first steps take beyond the steps after them: of five steps, the sum of each one's time less the median of ten
-later ones, because all packages compile again at the second step, when the optimizer's state is there. A last row is
-the first step alone, against a limit.
+later ones (nothing, where it was faster), because all packages compile again at the second step, when the optimizer's state
+is there. A last row is the first step alone, against a limit.
 """
 
 import statistics
@@ -28,7 +28,7 @@ TARGETS[FIRST] = 1.0
 
 
 def excess(label, name, threads):
-    """Seconds of the first step and of the first five beyond later steps. Raises `Stopped` through the team's note."""
+    """`((first, five), None)`: seconds of the first step and of the first five beyond later ones; or `(None, what failed)`."""
     with tempfile.TemporaryDirectory() as folder:
         empty = {"TTK_CACHE_DIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
         with Team([label], threads, environment=empty) as team:
@@ -37,7 +37,7 @@ def excess(label, name, threads):
             later = team.ask("median", LATER).get(label)
             if later is None:
                 return None, team.notes[label]
-            beyond = [step - later for step in steps]
+            beyond = [max(step - later, 0.0) for step in steps]
             return (beyond[0], sum(beyond)), None
 
 
