@@ -5,7 +5,7 @@ import math
 
 from report import in_order, missed, target_of
 
-LEFT, WIDTH, ROW, TOP = 430, 520, 17, 46
+LEFT, WIDTH, ROW, TOP = 480, 520, 17, 46
 MET, MISSED, INK, GRID = "#3b7a57", "#c0562f", "#222", "#ddd"
 
 
