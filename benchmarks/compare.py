@@ -27,7 +27,7 @@ def arguments():
     parser.add_argument("--turns", type=int, default=15, help=f"the most of a row; with fewer than {FEW} nothing is kept")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--skip", help="no rows whose name contains this")
-    parser.add_argument("--all", action="store_true", help="the table with 2 threads and with 1, then the measures of their own")
+    parser.add_argument("--all", action="store_true", help="2 threads, 1 thread, then the measures of their own")
     parser.add_argument("--measures", action="store_true", help="compiling, memory and starting instead of the table")
     parser.add_argument("--missing", action="store_true", help="only rows that are not kept yet")
     parser.add_argument("--at-least", type=float, help="fail if a ratio is below this")

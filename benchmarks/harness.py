@@ -208,7 +208,8 @@ def compare_results(team, results, tolerance):
 
 def both_installed():
     """Ends the program, with what to do, where a package is missing."""
-    for package, how in (("torch", "pip install torch==2.15.0 numpy"), ("tiny_torch", "make wheel, and pip install the wheel")):
+    ways = {"torch": "pip install torch==2.15.0 numpy", "tiny_torch": "make wheel, and pip install the wheel"}
+    for package, how in ways.items():
         if importlib.util.find_spec(package) is None:
             sys.exit(f"{package} is not installed in {sys.prefix}: {how}. `make bench` sets an environment up.")
 

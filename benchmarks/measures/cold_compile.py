@@ -28,7 +28,7 @@ TARGETS[FIRST] = 1.0
 
 
 def excess(label, name, threads):
-    """`((first, five), None)`: seconds of the first step and of the first five beyond later ones; or `(None, what failed)`."""
+    """`((first, five), None)`, seconds of the first step and of five beyond later ones; or `(None, what failed)`."""
     with tempfile.TemporaryDirectory() as folder:
         empty = {"TTK_CACHE_DIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
         with Team([label], threads, environment=empty) as team:

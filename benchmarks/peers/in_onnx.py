@@ -1,5 +1,6 @@
 """Workloads in ONNX Runtime: PyTorch's exporter writes the model, once; `VERSIONS[name](threads)` gives `(step, result)`."""
 
+import functools
 import os
 
 import onnxruntime
@@ -74,9 +75,13 @@ def decode(threads, count=64):
     return step, lambda: sample(last[0])
 
 
+def resnet(batch, threads):
+    return forward(f"resnet-{batch}", functools.partial(inference.resnet_parts, batch), threads)
+
+
 VERSIONS = {
-    "ResNet-18 224x224 inference, batch 1": lambda threads: forward("resnet-1", lambda d: inference.resnet_parts(1, d), threads),
-    "ResNet-18 224x224 inference, batch 8": lambda threads: forward("resnet-8", lambda d: inference.resnet_parts(8, d), threads),
-    "GPT-2 small, 128 tokens forward": lambda threads: forward("gpt2", inference.gpt2_parts, threads),
+    "ResNet-18 224x224 inference, batch 1": functools.partial(resnet, 1),
+    "ResNet-18 224x224 inference, batch 8": functools.partial(resnet, 8),
+    "GPT-2 small, 128 tokens forward": functools.partial(forward, "gpt2", inference.gpt2_parts),
     "GPT-2 small, decoding 64 tokens": decode,
 }

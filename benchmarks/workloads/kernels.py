@@ -11,7 +11,8 @@ from .compiled import compiled
 def numbers(device, *shape, dtype=torch.float32, seed=0):
     """The same numbers in both packages and on every device: normal, or uniform in float64.
 
-    Normal numbers agree to a rounding error of float32, which would hide what a float64 result lacks; uniform ones to the bit.
+    Normal numbers agree to a rounding error of float32, which would hide what a float64 result lacks; uniform ones agree
+    to the bit.
     """
     torch.manual_seed(seed)
     draw = torch.rand if dtype == torch.float64 else torch.randn

@@ -17,7 +17,8 @@ def harness(monkeypatch):
 
 
 def test_the_ratio_is_of_the_fastest_peer_turn_by_turn(harness):
-    row = harness.ratio_row([1.0, 2.0, 4.0], {"torch": [9.0, 9.0, 9.0], "JAX": [2.0, 4.0, 12.0]}, {"Inductor": "not installed"})
+    peers = {"torch": [9.0, 9.0, 9.0], "JAX": [2.0, 4.0, 12.0]}
+    row = harness.ratio_row([1.0, 2.0, 4.0], peers, {"Inductor": "not installed"})
     assert row["best"] == "JAX" and row["ratio"] == 2.0 and row["turns"] == 3
     assert row["peers"] == {"torch": 9.0, "JAX": 4.0, "Inductor": "not installed"}
     assert "(target 1.3)" in harness.line("x", {**row, "difference": 0.0}, 1.3)
