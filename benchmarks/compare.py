@@ -12,6 +12,7 @@ and a row is replaced with `--only`. A peer that is not installed, or cannot run
 import argparse
 import os
 import sys
+import time
 
 import measures
 from harness import FOLDER, HEAD, KEPT, both_installed, line, measure
@@ -84,7 +85,9 @@ def main():
     store = Store(args.results, keep=args.turns >= FEW)
     versions = ", ".join(f"{package} {version}" for package, version in store.data["versions"].items())
     print(f"{store.data['machine']}; {versions}; at most {args.turns} turns each")
+    start = time.monotonic()
     rows = run(args, store, lambda name: args.only in name and not (args.skip and args.skip in name))
+    print(f"{len(rows)} rows in {(time.monotonic() - start) / 60:.1f} minutes")
     if args.write:
         write(store.data)
     bad = [name for name, row in rows if "ratio" not in row]

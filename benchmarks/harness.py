@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+from machine import Others
+
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Exported models, caches and figures, which git ignores.
 KEPT = os.path.abspath(os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(FOLDER, "..", "target")), "benchmarks"))
@@ -36,6 +38,8 @@ WARM_UP = 10
 WARMING, TURN, REST, TURNS = 10, 0.2, 0.02, 15
 # Seconds of a step that is too long for turns: the second one is the figure. Noise is short against it.
 ENDLESS = 20
+# The part of the machine that other processes may take before a row says so: threads that wait for each other suffer most.
+QUIET = 0.05
 # Seconds that a package may take for one command: exporting and compiling a model are the longest.
 PATIENCE = 600
 
@@ -183,6 +187,7 @@ def measure(name, workload, device, threads, turns):
         once = sum(counts[label] * steps[label] + REST for label in steps)
         turns = min(turns, max(3 if once < TURNS else 1, int(TURNS / once)))
         figures = {label: [] for label in steps}
+        others = Others(package.process.pid for package in team.packages.values())
         for _ in range(turns):
             for label in list(team.packages):
                 time.sleep(REST)
@@ -191,7 +196,7 @@ def measure(name, workload, device, threads, turns):
                 except Stopped as problem:
                     team.drop(label, str(problem))
                     del figures[label]
-        return ratio_row(figures.pop("ours", []), figures, team.notes, difference=wrong)
+        return ratio_row(figures.pop("ours", []), figures, team.notes, difference=wrong, others=others.share())
 
 
 def compare_results(team, results, tolerance):
@@ -217,6 +222,12 @@ def both_installed():
 HEAD = f"{'workload':58} {'best ms':>10} {'ours ms':>9} {'ratio':>6} {'quartiles':>11} {'difference':>11}  best peer; others"
 
 
+def busy(row):
+    """A remark where the machine had other work while a row was timed."""
+    share = row.get("others") or 0.0
+    return f" [others took {share:.0%} of the machine]" if share > QUIET else ""
+
+
 def line(name, row, target=None):
     """A row as a line of text."""
     if "ratio" not in row:
@@ -228,4 +239,5 @@ def line(name, row, target=None):
     ]
     text = f"{name:58} {row['peers'][row['best']] * 1e3:10.3f} {row['ours'] * 1e3:9.3f} {row['ratio']:6.2f} "
     text += f"{row['low']:5.2f}-{row['high']:<5.2f} {row['difference']:11.1e}  {'; '.join([row['best'], *others])}"
+    text += busy(row)
     return text if target is None else f"{text}  (target {target:g})"

@@ -35,3 +35,31 @@ def versions():
         except importlib.metadata.PackageNotFoundError:
             pass
     return found
+
+
+class Others:
+    """What part of the processors' time goes to processes other than `pids`, from when this is made."""
+
+    def __init__(self, pids):
+        self.pids = list(pids)
+        self.before = self._ticks()
+
+    def _ticks(self):
+        """Clock ticks up to now: of all processors, busy ones of all processes, those of ours."""
+        with open("/proc/stat") as file:
+            user, nice, system, idle, waiting, *rest = map(int, file.readline().split()[1:9])
+        busy = user + nice + system + sum(rest)
+        own = 0
+        for pid in self.pids:
+            with open(f"/proc/{pid}/stat") as file:
+                # Times are the 14th and 15th field; the second, in parentheses, may hold spaces.
+                own += sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13]))
+        return busy + idle + waiting, busy, own
+
+    def share(self):
+        """A number from 0 to 1; `None` where the kernel does not tell."""
+        try:
+            every, busy, own = (b - a for a, b in zip(self.before, self._ticks()))
+        except (OSError, ValueError):
+            return None
+        return min(max((busy - own) / every, 0.0), 1.0) if every else 0.0

@@ -3,7 +3,7 @@
 import json
 import os
 
-from harness import FOLDER
+from harness import FOLDER, busy
 from measures import TARGETS
 from workloads import WORKLOADS
 
@@ -47,7 +47,7 @@ def cells(name, row):
     others = (f"{label} {figure(value, unit)}" for label, value in row["peers"].items() if label != row["best"])
     best = f"{figure(row['peers'][row['best']], unit)} {unit}"
     spread = f"{row['low']:.2f}-{row['high']:.2f}"
-    return [name, row["best"], best, mine, f"{row['ratio']:.2f}", spread, target, "; ".join(others)]
+    return [name, row["best"], best, mine, f"{row['ratio']:.2f}", spread, target, "; ".join(others) + busy(row)]
 
 
 def table(rows, more=None):

@@ -36,6 +36,12 @@ def test_where_nothing_is_to_compare_a_row_says_why(harness, ours, peers, notes,
     assert row["note"] == says and "ratio" not in row and says in harness.line("x", row)
 
 
+def test_a_row_says_that_the_machine_had_other_work(harness):
+    assert harness.busy({"others": 0.4}) == " [others took 40% of the machine]"
+    assert harness.busy({"others": 0.01}) == harness.busy({"others": None}) == harness.busy({}) == ""
+    assert 0 <= harness.Others([os.getpid()]).share() <= 1
+
+
 def test_numbers_that_are_none_differ(harness):
     assert harness.difference([1.0, float("nan")], [1.0, 1.0]) == float("inf")
     assert harness.difference([1.0], [1.0, 1.0]) == float("inf")
