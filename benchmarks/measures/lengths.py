@@ -2,7 +2,8 @@
 
 import tempfile
 
-from harness import Team, ratio_row
+from harness import Team, compare_results, ratio_row
+from workloads import EVERY
 from workloads.lengths import LENGTHS, WORKLOADS
 
 (NAME,) = WORKLOADS
@@ -21,6 +22,7 @@ def once(threads):
             times = {label: sum(found) for label, found in team.ask("run", len(LENGTHS)).items()}
             ours = team.packages.get("ours")
             compiled = ours.ask("compiled") - before if ours else None
+            compare_results(team, team.ask("result"), EVERY[NAME].tolerance)
             return times, team.notes, compiled
 
 
