@@ -9,7 +9,8 @@
 #   make cuda-report   what NVIDIA's compiler makes of the kernels of both examples: registers, spills, bytes, predicted
 #                      times; and what compiling them takes
 #   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
-#   make bench         speed against PyTorch, and what compiling, recording and importing cost
+#   make bench         speed against PyTorch, its compiler, JAX and ONNX Runtime, in an environment of its own (6 GB): writes
+#                      benchmarks/RESULTS.md; then what compiling, recording and importing cost
 #   make wheel         the wheel, in target/wheels
 #   make develop       an editable install of the package in .venv
 #   make lint          formatting and lints
@@ -153,13 +154,37 @@ $(TARGET)/conformance-site/.installed: $(WHEELS)/.built
 conformance: $(TORCH_READY) $(STANDIN_READY)
 	TTK_STANDIN=$(if $(STANDIN_READY),$(STANDIN)) $(TORCH_RUN) -m pytest python/tests/conformance
 
-bench: $(TORCH_READY)
-	$(TORCH_RUN) benchmarks/compare_with_pytorch.py --skip autocast
-	$(TORCH_RUN) benchmarks/overheads.py
+# Benchmarks against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON that interpreter is used as it
+# is, and a peer that it lacks is left out. `BENCH` are arguments of benchmarks/compare.py; `BENCH=--missing` goes on with a
+# run that was cut.
+
+BENCH ?=
+ifeq ($(TORCH_PYTHON),)
+BENCH_RUN := $(TARGET)/bench-venv/bin/python
+BENCH_READY := $(TARGET)/bench-venv/.installed
+else
+BENCH_RUN := $(TORCH_RUN)
+BENCH_READY := $(TORCH_READY)
+endif
+
+$(TARGET)/bench-venv/.tools: | $(VENV)/.tools
+	$(PYTHON) -m venv $(TARGET)/bench-venv
+	$(TARGET)/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==$(TORCH_VERSION) numpy setuptools jax onnxruntime onnx onnxscript
+	@touch $@
+
+$(TARGET)/bench-venv/.installed: $(WHEELS)/.built $(TARGET)/bench-venv/.tools
+	$(TARGET)/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+# A row without a ratio fails the comparison; what follows is wanted even so.
+bench: $(BENCH_READY)
+	$(BENCH_RUN) benchmarks/compare.py --all --write $(BENCH); compared=$$?; \
+		$(BENCH_RUN) benchmarks/overheads.py && exit $$compared
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
 clean:
-	rm -rf $(VENV) .venv-torch .venv-nvidia $(WHEELS) $(OUT)
+	rm -rf $(VENV) .venv-torch .venv-nvidia $(TARGET)/bench-venv $(WHEELS) $(OUT)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .compiled import compiled
 from .resnet import resnet18
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
@@ -28,22 +29,28 @@ def example(name):
 def training(model, optimizer, loss_of):
     """Steps of an optimizer; the result is the losses of the steps taken, which are read only when it is asked for."""
     losses = []
+    loss_of, update = compiled(loss_of), compiled(optimizer.step)
 
     def step():
         optimizer.zero_grad()
         loss = loss_of(model)
         loss.backward()
-        optimizer.step()
+        update()
         losses.append(loss.detach())
         del losses[:-20]
 
     return step, lambda: [loss.item() for loss in losses]
 
 
-def mlp(device):
+def mlp_parts(device):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)).to(device)
     x, y = torch.randn(64, 784).to(device), torch.randint(0, 10, (64,)).to(device)
+    return model, x, y
+
+
+def mlp(device):
+    model, x, y = mlp_parts(device)
     return training(model, torch.optim.Adam(model.parameters(), lr=1e-3), lambda m: F.cross_entropy(m(x), y))
 
 
@@ -92,10 +99,10 @@ def gpt(device, autocast=False):
 
 
 WORKLOADS = {
-    "MLP 784-256-128-10, batch 64, Adam step": (mlp, 1.6, "JAX"),
+    "MLP 784-256-128-10, batch 64, Adam step": (mlp, 1.6, ("JAX",)),
     "MNIST CNN, batch 64, SGD step": (cnn, 1.4),
-    "ResNet-18 on 32x32, batch 16, SGD step": (resnet, 1.3, "Inductor"),
+    "ResNet-18 on 32x32, batch 16, SGD step": (resnet, 1.3, ("Inductor",)),
     "LSTM 64-128, 50 steps, batch 32, Adam step": (lstm, 2),
-    "GPT 6x384, context 256, batch 4, AdamW step": (gpt, 1.3, "Inductor"),
-    "GPT 6x384, bf16 autocast, AdamW step": (functools.partial(gpt, autocast=True), 1.3, "torch", 1e-2),
+    "GPT 6x384, context 256, batch 4, AdamW step": (gpt, 1.3, ("Inductor",)),
+    "GPT 6x384, bf16 autocast, AdamW step": (functools.partial(gpt, autocast=True), 1.3, (), 1e-2),
 }

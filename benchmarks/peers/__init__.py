@@ -1,0 +1,1 @@
+"""Workloads for peers that do not speak PyTorch's interface."""
