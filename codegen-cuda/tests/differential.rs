@@ -147,6 +147,29 @@ fn half_products_are_on_tensor_cores() {
     }
 }
 
+/// A kernel that makes many small results at once is printed as so many functions that a thread has registers for each.
+#[test]
+fn many_results_at_once_stay_in_registers() {
+    for (results, functions) in [(20, 1), (40, 2), (113, 5)] {
+        let lines = |f: &dyn Fn(usize) -> String, between: &str| {
+            (0..results).map(f).collect::<Vec<_>>().join(between)
+        };
+        let kernel = ttk_ir::kernel::text::parse(&format!(
+            "kernel @many({}, {}) {{\n  for %i in 0..1 parallel {{\n    for %j in 0..384 vector {{\n{}\n    }}\n  }}\n}}\n",
+            lines(&|i| format!("%x{i}: f32[384]"), ", "),
+            lines(&|i| format!("%y{i}: mut f32[384]"), ", "),
+            lines(&|i| format!("%a{i}: f32 = load %x{i}[%j]\n%b{i}: f32 = mul %a{i}, %a{i}\nstore %y{i}[%j], %b{i}"), "\n"),
+        ))
+        .unwrap();
+        let (program, symbols) = launch_of(kernel, &[]);
+        let source = emit(&program, &Options::default()).unwrap().source();
+        let found = body(&source).matches("TT_KERNEL(").count();
+        assert_eq!(found, functions, "{results} results: {}", body(&source));
+        let inputs = random_inputs(&program.inputs, &symbols, 7, Values::Tame);
+        compare(&program, &inputs, &symbols, 0.0).unwrap();
+    }
+}
+
 /// The graphs in a file.
 fn graphs(text: &str) -> Vec<Graph> {
     let mut out = Vec::new();
