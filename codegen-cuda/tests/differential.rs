@@ -7,6 +7,7 @@ use ttk_codegen_cuda::{Options, emit};
 use ttk_ir::eval::Tensor;
 use ttk_ir::kernel::Kernel;
 use ttk_ir::kernel::eval::IndexError;
+use ttk_ir::op::RandomStream;
 use ttk_ir::program::eval::{ProgramError, eval};
 use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step};
 use ttk_ir::testing::{GraphOptions, KernelOptions, random_graph, random_kernel};
@@ -293,6 +294,17 @@ fn random_words() {
         let graph = ttk_ir::text::parse(&text).unwrap();
         let state = Tensor::from_i64(DType::I64, &[2], &[-5, drawn]);
         compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
+    }
+    for stream in RandomStream::ALL.into_iter().filter(|s| s.state_len() == 3) {
+        for (n, drawn, threads) in [(6, 0, 256), (1000, 8, 256), (2600, 4, 64), (258, 1 << 40, 3)] {
+            let name = stream.name();
+            let text = format!(
+                "graph @words(%s: i64[3]) -> (i32[{n}]) {{\n  %0 = random_bits %s {{stream={name}}} : i32[{n}]\n  return %0\n}}\n"
+            );
+            let graph = ttk_ir::text::parse(&text).unwrap();
+            let state = Tensor::from_i64(DType::I64, &[3], &[-5, drawn, threads]);
+            compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
+        }
     }
 }
 
