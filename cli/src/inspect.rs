@@ -9,7 +9,7 @@ use ttk_codegen_cpu::Compiler;
 use ttk_frontend::compile::{self, CompileOptions};
 use ttk_ir::{Graph, kernel, text};
 use ttk_passes::Options;
-use ttk_runtime::artifact::Artifact;
+use ttk_runtime::artifact::{Artifact, CudaCode, architecture_name, section};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
     /// with `--kernels`, the program for a GPU and those. Needs no GPU.
     #[arg(long)]
     cuda: bool,
+    /// The sections of a .ttk file, with their sizes in bytes.
+    #[arg(long)]
+    sections: bool,
     /// The graph for Graphviz.
     #[arg(long)]
     dot: bool,
@@ -68,6 +71,9 @@ pub fn stage(graph: &Graph, name: &str) -> Result<Graph, CliError> {
 
 /// The text that was asked for.
 pub(crate) fn inspect(arguments: &Arguments) -> Result<String, CliError> {
+    if arguments.sections {
+        return sections(&arguments.file);
+    }
     let graph = read(&arguments.file)?;
     if let [a, b] = arguments.diff.as_slice() {
         let (left, right) = (text::print(&stage(&graph, a)?), text::print(&stage(&graph, b)?));
@@ -87,6 +93,22 @@ pub(crate) fn inspect(arguments: &Arguments) -> Result<String, CliError> {
         return compiled(&graph, arguments);
     }
     Ok(text::print(&shown))
+}
+
+/// A line for each section: its name, its size, and how many functions machine code is of.
+fn sections(path: &Path) -> Result<String, CliError> {
+    let of_file = |e| CliError::from(e).of_file(path);
+    let artifact = Artifact::read(path).map_err(of_file)?;
+    let mut out = String::new();
+    for (name, bytes) in ttk_runtime::artifact::sections(path).map_err(of_file)? {
+        let of = |c: &&CudaCode| {
+            name.strip_prefix(section::CUDA) == Some(architecture_name(c.capability).as_str())
+        };
+        let functions = artifact.cuda.code.iter().find(of).map(|c| c.functions.len());
+        let functions = functions.map_or_else(String::new, |n| format!("  {n} functions"));
+        let _ = writeln!(out, "{name:14} {bytes:>12} bytes{functions}");
+    }
+    Ok(out)
 }
 
 /// The source for a device with grids, where transcendental functions are the device's own.

@@ -3,6 +3,7 @@
 //! `ttk inspect` shows a graph at any stage of the compiler; `ttk run` runs a `.ttk` file without Python.
 //! Whatever is wrong with the user's files is one line on standard error and exit code 2.
 
+mod build;
 mod dot;
 mod error;
 mod inspect;
@@ -16,6 +17,7 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
+use ttk_frontend::device::Device;
 
 /// Shows and runs what Tiny-Torch compiles.
 #[derive(Parser, Debug)]
@@ -39,7 +41,15 @@ enum Command {
         /// A file for each output, in order.
         #[arg(long = "output", value_name = "Y.npy")]
         outputs: Vec<PathBuf>,
+        /// Where it runs: cpu, cuda or cuda:1.
+        #[arg(long, default_value = "cpu", value_parser = run::device)]
+        device: Device,
+        /// The file is from someone who may run code here: its machine code for GPUs is used.
+        #[arg(long)]
+        trusted: bool,
     },
+    /// Adds to a .ttk file what other machines need not do again: machine code for GPUs.
+    Build(build::Arguments),
     /// Lists the passes of the compiler, in order.
     Passes,
 }
@@ -68,6 +78,19 @@ fn complain(text: &str) -> i32 {
     2
 }
 
+/// Says where CUDA's libraries may be: in the folders of `TTK_CUDA_LIBRARIES`, or in the toolkit's.
+fn find_cuda() {
+    let folders = match std::env::var_os("TTK_CUDA_LIBRARIES") {
+        Some(chosen) => std::env::split_paths(&chosen).collect(),
+        None => ["CUDA_HOME", "CUDA_PATH"]
+            .iter()
+            .filter_map(std::env::var_os)
+            .flat_map(|home| ["lib64", "lib"].map(|lib| PathBuf::from(&home).join(lib)))
+            .collect::<Vec<_>>(),
+    };
+    ttk_runtime::cuda::add_search_paths(folders);
+}
+
 fn run_command(arguments: Vec<OsString>) -> Result<(), CliError> {
     let cli = match Cli::try_parse_from(std::iter::once("ttk".into()).chain(arguments)) {
         Ok(cli) => cli,
@@ -77,7 +100,10 @@ fn run_command(arguments: Vec<OsString>) -> Result<(), CliError> {
     };
     match cli.command {
         Command::Inspect(arguments) => show(&inspect::inspect(&arguments)?),
-        Command::Run { file, inputs, outputs } => run::run(&file, &inputs, &outputs),
+        Command::Run { file, inputs, outputs, device, trusted } => {
+            run::run(&file, &inputs, &outputs, device, trusted)
+        }
+        Command::Build(arguments) => build::build(&arguments),
         Command::Passes => {
             let line = |pass: &ttk_passes::Pass| format!("{:14} {}\n", pass.name, pass.doc);
             show(&ttk_passes::PIPELINE.iter().map(line).collect::<String>())

@@ -2,14 +2,20 @@
 
 use crate::error::{CliError, type_text};
 use std::path::{Path, PathBuf};
-use ttk_frontend::compile::{CompileOptions, compile_graph};
-use ttk_frontend::device::Memory;
+use ttk_frontend::compile::{self, CompileOptions, compile_graph};
+use ttk_frontend::device::{Device, Memory};
 use ttk_ir::Type;
 use ttk_runtime::artifact::Artifact;
 use ttk_runtime::npy::{self, Array};
 
 /// Reads, compiles and runs; every output is written whole, or not at all.
-pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Result<(), CliError> {
+pub(crate) fn run(
+    file: &Path,
+    inputs: &[PathBuf],
+    outputs: &[PathBuf],
+    device: Device,
+    trusted: bool,
+) -> Result<(), CliError> {
     if file.extension().is_some_and(|e| e == "py") {
         return Err(CliError::Script { path: file.display().to_string() });
     }
@@ -55,8 +61,15 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
     let Some(arguments) = artifact.arguments(&buffers) else {
         return Err(CliError::Symbols { file: file.display().to_string() });
     };
-    let mut arguments = arguments.into_iter().map(Memory::Host).collect();
-    let options = CompileOptions { inference: true, ..CompileOptions::default() };
+    if matches!(device, Device::Cuda(_)) {
+        crate::find_cuda();
+        if trusted {
+            compile::trust(&artifact);
+        }
+    }
+    let mut arguments =
+        arguments.into_iter().map(|a| Memory::Host(a).on(device)).collect::<Result<_, _>>()?;
+    let options = CompileOptions { inference: true, device, ..CompileOptions::default() };
     let compiled = compile_graph(&artifact.graph, &options)?;
     let results = compiled.run(&mut arguments, &[])?;
     let arrays: Vec<Array> = results
@@ -69,6 +82,18 @@ pub(crate) fn run(file: &Path, inputs: &[PathBuf], outputs: &[PathBuf]) -> Resul
         })
         .collect::<Result<_, CliError>>()?;
     Ok(npy::write_all(outputs.iter().map(PathBuf::as_path).zip(&arrays))?)
+}
+
+/// `cpu`, `cuda` or `cuda:1`.
+pub(crate) fn device(text: &str) -> Result<Device, String> {
+    match text {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => Ok(Device::Cuda(0)),
+        _ => {
+            let ordinal = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+            ordinal.map(Device::Cuda).ok_or_else(|| "a device is cpu, cuda or cuda:1".to_string())
+        }
+    }
 }
 
 fn names<'a>(list: impl Iterator<Item = &'a str>) -> String {

@@ -10,6 +10,7 @@ use crate::mapping::{Group, Mapping, Phase, TILE, candidates};
 use crate::names::{self, Code, NAME, places};
 use crate::scalar;
 use crate::scatter::{Scatter, scatter};
+use crate::split::split;
 use std::collections::HashSet;
 use ttk_ir::expr::range::Ranges;
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt};
@@ -34,12 +35,17 @@ pub(crate) struct Function {
     pub(crate) cost: Option<Cost>,
 }
 
-/// Prints a kernel, by the best mapping that fits: one function, or two that are launched one after the other
-/// with the same arguments.
+/// Prints a kernel: one function, or several that are launched one after the other with the same arguments.
 pub(crate) fn print(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Error> {
+    let parts = split(kernel).into_iter().map(|part| print_part(&part, atomics));
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Prints a kernel by the best mapping that fits: one function, or two.
+fn print_part(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Error> {
     if let Some(Scatter { start, additions }) = scatter(kernel).filter(|_| atomics) {
         let mut out = match &start {
-            Some(start) => print(start, false)?,
+            Some(start) => print_part(start, false)?,
             None => Vec::new(),
         };
         let width = width(kernel, &additions);
@@ -58,7 +64,9 @@ pub(crate) fn print(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Err
             let width = width(&kernel, &mapping);
             match body::print(&kernel, &mapping, width) {
                 Ok(printed) => {
-                    return Ok(vec![function(&kernel, kernel.name.clone(), &mapping, width, printed)]);
+                    let bounds = Bounds { block: mapping.block, resident: Some(KEEPING / mapping.block) };
+                    let name = kernel.name.clone();
+                    return Ok(vec![function_within(&kernel, name, &mapping, width, printed, bounds)]);
                 }
                 Err(Stop::Exchange) => {}
                 Err(Stop::Bad(error)) => return Err(error),
@@ -90,7 +98,40 @@ pub(crate) fn print(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Err
     Err(Error::Mapping { kernel: kernel.name.clone() })
 }
 
+/// Threads that a multiprocessor must have room for when they keep rows: 64 registers are left to each of them.
+const KEEPING: i64 = 1024;
+
+/// What `__launch_bounds__` says.
+#[derive(Clone, Copy)]
+struct Bounds {
+    block: i64,
+    /// Blocks that a multiprocessor must have room for at once. Where none is given, the compiler aims for a
+    /// number of its own, and rather puts a value on the stack than take a register more than that has.
+    resident: Option<i64>,
+}
+
+impl std::fmt::Display for Bounds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.resident {
+            Some(blocks) => write!(f, "{}, {}", self.block, blocks.max(1)),
+            None => write!(f, "{}", self.block),
+        }
+    }
+}
+
 fn function(kernel: &Kernel, name: String, mapping: &Mapping, width: Width, printed: Printed) -> Function {
+    let bounds = Bounds { block: mapping.block, resident: None };
+    function_within(kernel, name, mapping, width, printed, bounds)
+}
+
+fn function_within(
+    kernel: &Kernel,
+    name: String,
+    mapping: &Mapping,
+    width: Width,
+    printed: Printed,
+    bounds: Bounds,
+) -> Function {
     let symbols = symbols(kernel, mapping);
     let mut code = Code::default();
     let lines = places(&kernel.locs);
@@ -105,8 +146,7 @@ fn function(kernel: &Kernel, name: String, mapping: &Mapping, width: Width, prin
         params.push("long long* fault".to_string());
     }
     code.open(format!(
-        "extern \"C\" __global__ void __launch_bounds__({}) {NAME}({})",
-        mapping.block,
+        "extern \"C\" __global__ void __launch_bounds__({bounds}) {NAME}({})",
         params.join(", ")
     ));
     prologue(&mut code, mapping, width);

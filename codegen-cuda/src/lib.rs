@@ -49,6 +49,7 @@ mod scalar;
 mod scatter;
 mod sort;
 mod special;
+mod split;
 mod vector;
 
 use thiserror::Error;

@@ -214,11 +214,7 @@ impl Emitter<'_> {
                 Ok(self.launches(launches))
             }
             Action::Gemm(gemm) => self.gemm(gemm),
-            Action::RandomBits { stream: RandomStream::Philox, state, output } => {
-                self.random(*state, *output)
-            }
-            // Its words come one after the other.
-            Action::RandomBits { stream: RandomStream::Mt19937, .. } => Ok(DeviceStep::Host),
+            Action::RandomBits { stream, state, output } => self.random(*stream, *state, *output),
             Action::Argsort(sort) => self.argsort(sort),
             Action::Copy { input, output } => Ok(DeviceStep::Copy { input: *input, output: *output }),
             Action::Custom { .. } => Ok(DeviceStep::Host),
@@ -397,13 +393,21 @@ impl Emitter<'_> {
         Ok(self.launches(launches))
     }
 
-    fn random(&mut self, state: BufferId, output: BufferId) -> Result<DeviceStep, Error> {
+    fn random(
+        &mut self,
+        stream: RandomStream,
+        state: BufferId,
+        output: BufferId,
+    ) -> Result<DeviceStep, Error> {
         let n = self.buffer(output)?.len.clone();
-        let (text, block) = (random::print(), random::BLOCK as u32);
+        // Words of the Mersenne twister come one after the other.
+        let Some(random::Printed { text, threads }) = random::print(stream, &n) else {
+            return Ok(DeviceStep::Host);
+        };
+        let block = random::BLOCK as u32;
         let function = self.function_of_step("random_bits", &text, block, Some(random::PHILOX));
         let cost = Cost::random(&n);
-        let counters = n.floor_div(&Expr::constant(4)).offset(2);
-        let grid = counters.offset(random::BLOCK - 1).floor_div(&Expr::constant(random::BLOCK));
+        let grid = threads.offset(random::BLOCK - 1).floor_div(&Expr::constant(random::BLOCK));
         let arguments = vec![Argument::Buffer(state), Argument::Buffer(output), Argument::Integer(n)];
         Ok(self.launches(vec![(launch(function, grid, arguments), Some(cost))]))
     }

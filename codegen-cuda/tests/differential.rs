@@ -7,6 +7,7 @@ use ttk_codegen_cuda::{Options, emit};
 use ttk_ir::eval::Tensor;
 use ttk_ir::kernel::Kernel;
 use ttk_ir::kernel::eval::IndexError;
+use ttk_ir::op::RandomStream;
 use ttk_ir::program::eval::{ProgramError, eval};
 use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step};
 use ttk_ir::testing::{GraphOptions, KernelOptions, random_graph, random_kernel};
@@ -147,6 +148,29 @@ fn half_products_are_on_tensor_cores() {
     }
 }
 
+/// A kernel that makes many small results at once is printed as so many functions that a thread has registers for each.
+#[test]
+fn many_results_at_once_stay_in_registers() {
+    for (results, functions) in [(20, 1), (40, 2), (113, 5)] {
+        let lines = |f: &dyn Fn(usize) -> String, between: &str| {
+            (0..results).map(f).collect::<Vec<_>>().join(between)
+        };
+        let kernel = ttk_ir::kernel::text::parse(&format!(
+            "kernel @many({}, {}) {{\n  for %i in 0..1 parallel {{\n    for %j in 0..384 vector {{\n{}\n    }}\n  }}\n}}\n",
+            lines(&|i| format!("%x{i}: f32[384]"), ", "),
+            lines(&|i| format!("%y{i}: mut f32[384]"), ", "),
+            lines(&|i| format!("%a{i}: f32 = load %x{i}[%j]\n%b{i}: f32 = mul %a{i}, %a{i}\nstore %y{i}[%j], %b{i}"), "\n"),
+        ))
+        .unwrap();
+        let (program, symbols) = launch_of(kernel, &[]);
+        let source = emit(&program, &Options::default()).unwrap().source();
+        let found = body(&source).matches("TT_KERNEL(").count();
+        assert_eq!(found, functions, "{results} results: {}", body(&source));
+        let inputs = random_inputs(&program.inputs, &symbols, 7, Values::Tame);
+        compare(&program, &inputs, &symbols, 0.0).unwrap();
+    }
+}
+
 /// The graphs in a file.
 fn graphs(text: &str) -> Vec<Graph> {
     let mut out = Vec::new();
@@ -270,6 +294,17 @@ fn random_words() {
         let graph = ttk_ir::text::parse(&text).unwrap();
         let state = Tensor::from_i64(DType::I64, &[2], &[-5, drawn]);
         compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
+    }
+    for stream in RandomStream::ALL.into_iter().filter(|s| s.state_len() == 3) {
+        for (n, drawn, threads) in [(6, 0, 256), (1000, 8, 256), (2600, 4, 64), (258, 1 << 40, 3)] {
+            let name = stream.name();
+            let text = format!(
+                "graph @words(%s: i64[3]) -> (i32[{n}]) {{\n  %0 = random_bits %s {{stream={name}}} : i32[{n}]\n  return %0\n}}\n"
+            );
+            let graph = ttk_ir::text::parse(&text).unwrap();
+            let state = Tensor::from_i64(DType::I64, &[3], &[-5, drawn, threads]);
+            compare(&lowered(&graph, false), &[state], &[], 0.0).unwrap();
+        }
     }
 }
 

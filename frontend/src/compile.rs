@@ -9,4 +9,6 @@ pub mod signature;
 mod backend;
 mod risk;
 
-pub use backend::{CompileOptions, Compiled, compile_graph, compile_kernels, program_of, target};
+pub use backend::{
+    CompileOptions, Compiled, compile_graph, compile_kernels, cuda_of_file, program_of, target, trust,
+};

@@ -2,7 +2,10 @@
 //!
 //! A generator is a seed and a count of words drawn; an operator draws by recording a `random_bits` of
 //! that place in the stream, so that compiled plans are reused and draw fresh numbers. Recipes (how
-//! words become uniform or normal numbers) are PyTorch 2.15's, so that a seeded script sees its numbers.
+//! words become uniform or normal numbers) are PyTorch 2.15's, so that a seeded script sees its numbers;
+//! those of its GPUs are in [`gpu`].
+
+pub(crate) mod gpu;
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
@@ -19,7 +22,11 @@ use ttk_runtime::Buffer;
 
 /// A source of random numbers with PyTorch's semantics.
 #[derive(Debug)]
-pub struct Generator(Mutex<State>);
+pub struct Generator {
+    state: Mutex<State>,
+    /// The GPU that it draws for, as PyTorch's generator of that GPU would.
+    gpu: Option<u32>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -55,7 +62,8 @@ pub fn default_generator() -> Arc<Generator> {
 pub fn gpu_generator(ordinal: u32) -> Arc<Generator> {
     let (seed, all) = &mut *OF_GPUS.lock();
     while all.len() <= ordinal as usize {
-        all.push(Arc::new(Generator::of(RandomStream::Philox, *seed)));
+        let next = all.len() as u32;
+        all.push(Arc::new(Generator::of_gpu(next, *seed)));
     }
     all[ordinal as usize].clone()
 }
@@ -69,21 +77,32 @@ pub fn seed_gpus(seed: u64) {
 
 impl Generator {
     pub fn new(seed: u64) -> Generator {
-        Generator::of(RandomStream::Mt19937, seed)
+        Generator::of(RandomStream::Mt19937, None, seed)
     }
 
-    fn of(stream: RandomStream, seed: u64) -> Generator {
-        Generator(Mutex::new(State { stream, seed, drawn: 0, host: None, loaded: false, next_normal: None }))
+    /// A generator of a GPU, which need not be there until something is drawn.
+    pub fn of_gpu(ordinal: u32, seed: u64) -> Generator {
+        Generator::of(RandomStream::Philox, Some(ordinal), seed)
+    }
+
+    fn of(stream: RandomStream, gpu: Option<u32>, seed: u64) -> Generator {
+        let state = State { stream, seed, drawn: 0, host: None, loaded: false, next_normal: None };
+        Generator { state: Mutex::new(state), gpu }
+    }
+
+    /// The number of the GPU whose generator it is.
+    pub fn gpu(&self) -> Option<u32> {
+        self.gpu
     }
 
     pub fn manual_seed(&self, seed: u64) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let stream = state.stream;
         *state = State { stream, seed, drawn: 0, host: None, loaded: false, next_normal: None };
     }
 
     pub fn initial_seed(&self) -> u64 {
-        self.0.lock().seed
+        self.state.lock().seed
     }
 
     /// The next `n` words, on the host.
@@ -93,12 +112,13 @@ impl Generator {
     pub fn host_words(&self, n: i64) -> Result<Vec<u32>> {
         check_room(n, 4)?;
         let n = n as usize;
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let (seed, drawn) = (state.seed, state.drawn);
         let mut words = vec![0; n];
         if state.stream == RandomStream::Philox {
-            random_words(state.stream, seed as i64, drawn as i64, &mut words);
-            state.drawn += n as u64;
+            random_words(state.stream, &[seed as i64, drawn as i64], &mut words);
+            // PyTorch's offsets are whole blocks of four words.
+            state.drawn += (n as u64).next_multiple_of(4);
             return Ok(words);
         }
         let fresh = || {
@@ -121,13 +141,16 @@ impl Generator {
     /// # Errors
     /// No memory for them, as in PyTorch at the call; nothing is drawn then.
     pub fn words(&self, b: &mut Recorder, shape: &[i64]) -> Result<Value> {
+        if self.gpu.is_some() {
+            return gpu::words(self, b, RandomStream::PhiloxLanes, shape);
+        }
         let n = count(shape)?;
         check_room(n, 4)?;
-        if self.0.lock().loaded {
+        if self.state.lock().loaded {
             let words = self.host_words(n)?;
             return Ok(Node::leaf(Buffer::from_slice(&words)?, Type::fixed(DType::I32, shape)));
         }
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let place = Buffer::from_slice(&[state.seed as i64, state.drawn as i64])?;
         state.drawn += n as u64;
         let stream = state.stream;
@@ -150,19 +173,31 @@ impl Generator {
     /// # Errors
     /// No memory.
     pub fn host_normal(&self) -> Result<f64> {
-        if let Some(next) = self.0.lock().next_normal.take() {
+        if let Some(next) = self.state.lock().next_normal.take() {
             return Ok(next);
         }
         let (u1, u2) = (self.host_uniform()?, self.host_uniform()?);
         let radius = (-2.0 * (-u2).ln_1p()).sqrt();
         let angle = 2.0 * std::f64::consts::PI * u1;
-        self.0.lock().next_normal = Some(radius * angle.sin());
+        self.state.lock().next_normal = Some(radius * angle.sin());
         Ok(radius * angle.cos())
     }
 
-    /// The whole state, to be restored by [`Generator::set_state`].
+    /// Words drawn since the seed.
+    pub fn offset(&self) -> u64 {
+        self.state.lock().drawn
+    }
+
+    /// Goes to a place in the stream of a seed, where the next draw begins; for generators of GPUs.
+    pub fn go_to(&self, seed: u64, offset: u64) {
+        let mut state = self.state.lock();
+        let stream = state.stream;
+        *state = State { stream, seed, drawn: offset, host: None, loaded: false, next_normal: None };
+    }
+
+    /// The whole state of a generator of the processor, to be restored by [`Generator::set_state`].
     pub fn state(&self) -> GeneratorState {
-        let s = self.0.lock();
+        let s = self.state.lock();
         let mt = match &s.host {
             Some(mt) if s.loaded || mt.drawn() == s.drawn => mt.clone(),
             _ => {
@@ -175,7 +210,7 @@ impl Generator {
     }
 
     pub fn set_state(&self, state: GeneratorState) {
-        let mut own = self.0.lock();
+        let mut own = self.state.lock();
         *own = State {
             stream: own.stream,
             seed: state.seed,
@@ -243,6 +278,9 @@ fn with_pair(shape: &[i64]) -> SmallVec<[i64; 6]> {
 /// # Errors
 /// No memory for the generator's state.
 pub fn uniform(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
+    if g.gpu.is_some() {
+        return gpu::uniform(b, g, dtype, shape, (0.0, 1.0));
+    }
     let scalar =
         |b: &mut Recorder, d: DType, v: f64| b.constant(Scalar::from_f64(d, v), ttk_ir::shape::shape(shape));
     if dtype == DType::F64 {
@@ -267,11 +305,34 @@ pub fn uniform(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> 
     Ok(b.cast(&x, dtype))
 }
 
-/// Which elements are 1 with probability `p`: 53 bits an element, compared in integers.
+/// Numbers in `[low, high)`.
 ///
 /// # Errors
 /// No memory for the generator's state.
-pub fn bernoulli(b: &mut Recorder, g: &Generator, p: f64, shape: &[i64]) -> Result<Value> {
+pub fn uniform_between(
+    b: &mut Recorder,
+    g: &Generator,
+    dtype: DType,
+    shape: &[i64],
+    (low, high): (f64, f64),
+) -> Result<Value> {
+    if g.gpu.is_some() {
+        return gpu::uniform(b, g, dtype, shape, (low, high));
+    }
+    let u = uniform(b, g, dtype, shape)?;
+    let scaled = if high - low == 1.0 { u } else { b.scale(&u, high - low) };
+    Ok(if low == 0.0 { scaled } else { b.shift(&scaled, low) })
+}
+
+/// Which elements are 1 with probability `p`: 53 bits an element, compared in integers. On a GPU the type of the
+/// numbers that they become makes a difference.
+///
+/// # Errors
+/// No memory for the generator's state.
+pub fn bernoulli(b: &mut Recorder, g: &Generator, p: f64, dtype: DType, shape: &[i64]) -> Result<Value> {
+    if g.gpu.is_some() {
+        return gpu::bernoulli(b, g, p, dtype, shape);
+    }
     let words = g.words(b, &with_pair(shape))?;
     let bits = bits53(b, &words, shape);
     // `bits * 2^-53 < p` for integers `bits`.
@@ -288,6 +349,9 @@ pub fn bernoulli_each(b: &mut Recorder, g: &Generator, p: &Value) -> Result<Valu
     let shape = p.dims();
     // In the type of the probabilities; 16-bit ones are compared as `f32`.
     let wide = if p.ty.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    if g.gpu.is_some() {
+        return gpu::bernoulli_each(b, g, p, wide);
+    }
     let u = uniform(b, g, wide, &shape)?;
     let p = b.cast(p, wide);
     Ok(b.cmp(Cmp::Lt, &u, &p))
@@ -304,6 +368,9 @@ pub fn bernoulli_each(b: &mut Recorder, g: &Generator, p: &Value) -> Result<Valu
 pub fn normal(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
     let n = count(shape)?;
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    if g.gpu.is_some() && wide == DType::F32 {
+        return gpu::normal(b, g, dtype, shape);
+    }
     if n < 16 {
         let values: Vec<f64> = (0..n).map(|_| g.host_normal()).collect::<Result<_>>()?;
         let leaf = match wide {
@@ -370,7 +437,10 @@ pub fn integers_from(b: &mut Recorder, g: &Generator, low: i64, range: u64, shap
         // Rare, and unsigned 64-bit arithmetic: on the host.
         let n = count(shape)?;
         check_room(n, 16)?;
-        let words = g.host_words(2 * n)?;
+        let words = match g.gpu {
+            Some(_) => gpu::host_pairs(g, n)?,
+            None => g.host_words(2 * n)?,
+        };
         let values: Vec<i64> = words
             .chunks_exact(2)
             .map(|w| ((((w[0] as u64) << 32 | w[1] as u64) % range) as i64).wrapping_add(low))

@@ -4,9 +4,10 @@ use crate::compile::cache::graph_of;
 use crate::compile::extract::extract_roots;
 use crate::compile::generalize::Pattern;
 use crate::compile::signature::Signature;
+use crate::device;
 use crate::error::{Error, Result};
 use crate::node::Value;
-use crate::random::default_generator;
+use crate::random::{self, default_generator, gpu_generator};
 use crate::record::Recorder;
 use crate::tensor::Tensor;
 use rustc_hash::FxHashMap;
@@ -163,9 +164,9 @@ impl Traced {
                     }
                     v
                 }
-                Op::RandomBits { stream: RandomStream::Mt19937, .. } => {
+                Op::RandomBits { stream, .. } => {
                     let sizes: Vec<i64> = node.ty.shape.iter().map(|d| d.fixed().unwrap_or(0)).collect();
-                    default_generator().words(&mut b, &sizes)?
+                    redraw(&mut b, *stream, &sizes)?
                 }
                 op => {
                     let inputs: Vec<Value> = node.inputs.iter().map(|v| values[v.index()].clone()).collect();
@@ -175,6 +176,24 @@ impl Traced {
             values.push(value);
         }
         Ok(self.graph.outputs.iter().map(|v| Tensor::from_value(values[v.index()].clone())).collect())
+    }
+}
+
+/// The next words of the generator that a traced stream is of.
+fn redraw(b: &mut Recorder, stream: RandomStream, sizes: &[i64]) -> Result<Value> {
+    match stream {
+        RandomStream::Mt19937 | RandomStream::Philox => default_generator().words(b, sizes),
+        RandomStream::PhiloxLanes
+        | RandomStream::PhiloxPairs
+        | RandomStream::PhiloxTwins
+        | RandomStream::PhiloxVectors
+        | RandomStream::PhiloxHalves => {
+            let of = match default_generator().gpu() {
+                Some(_) => default_generator(),
+                None => gpu_generator(device::current()),
+            };
+            random::gpu::words(&of, b, stream, sizes)
+        }
     }
 }
 

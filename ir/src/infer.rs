@@ -68,11 +68,12 @@ pub fn infer(op: &Op, operands: &[&Type]) -> Result<Type, InferError> {
             check(not_negative(shape), "sizes are not negative")?;
             Ok(Type { dtype: value.dtype, shape: shape.clone() })
         }
-        Op::RandomBits { shape, .. } => {
+        Op::RandomBits { stream, shape } => {
             let state = operands[0];
+            let len = Dim::Fixed(stream.state_len() as i64);
             check(
-                state.dtype == DType::I64 && state.shape.as_slice() == [Dim::Fixed(2)],
-                "the operand is a generator's state, i64[2]",
+                state.dtype == DType::I64 && state.shape.as_slice() == [len],
+                "the operand is a generator's state, i64[2], or i64[3] with a number of threads",
             )?;
             check(not_negative(shape), "sizes are not negative")?;
             Ok(Type { dtype: DType::I32, shape: shape.clone() })

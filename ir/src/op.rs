@@ -357,7 +357,8 @@ pub enum Op {
     },
     /// 32-bit words of a random stream, as `i32` bit patterns in row-major order.
     ///
-    /// Operand: the generator's state, `i64[2]` = (seed, words drawn before).
+    /// Operand: the generator's state, `i64[2]` = (seed, words drawn before) or `i64[3]` with the number of threads
+    /// ([`RandomStream::state_len`]).
     RandomBits {
         stream: RandomStream,
         shape: Shape,
@@ -456,8 +457,21 @@ pub enum Op {
 pub enum RandomStream {
     /// The Mersenne twister MT19937 seeded as PyTorch's CPU generator is.
     Mt19937,
-    /// Philox4x32-10, as PyTorch's CUDA generator.
+    /// Philox4x32-10: the blocks of four words of one thread of PyTorch's CUDA generator, one after the other.
     Philox,
+    /// Philox4x32-10 as PyTorch's kernels draw from it, as are those below: `t` threads take rounds, in each of
+    /// which a thread draws a block of four words from a subsequence of its own. Here its elements of a round, one
+    /// word each, lie `t` apart.
+    PhiloxLanes,
+    /// Two words for each element, of which a thread makes two in a round, `t` apart.
+    PhiloxPairs,
+    /// Two words for each element, of which a thread makes four in a round, `t` apart: two of them from the first
+    /// two words of the block, two from the others.
+    PhiloxTwins,
+    /// Neighbouring elements, one word each, four of them a thread and round.
+    PhiloxVectors,
+    /// Neighbouring elements, one word each, two of them a thread at a time, two times from each block.
+    PhiloxHalves,
 }
 
 impl RandomStream {
@@ -465,11 +479,36 @@ impl RandomStream {
         match self {
             RandomStream::Mt19937 => "mt19937",
             RandomStream::Philox => "philox",
+            RandomStream::PhiloxLanes => "philox_lanes",
+            RandomStream::PhiloxPairs => "philox_pairs",
+            RandomStream::PhiloxTwins => "philox_twins",
+            RandomStream::PhiloxVectors => "philox_vectors",
+            RandomStream::PhiloxHalves => "philox_halves",
         }
     }
 
+    /// All of them, each at the place of its number.
+    pub const ALL: [RandomStream; 7] = [
+        RandomStream::Mt19937,
+        RandomStream::Philox,
+        RandomStream::PhiloxLanes,
+        RandomStream::PhiloxPairs,
+        RandomStream::PhiloxTwins,
+        RandomStream::PhiloxVectors,
+        RandomStream::PhiloxHalves,
+    ];
+
     pub fn from_name(name: &str) -> Option<RandomStream> {
-        [RandomStream::Mt19937, RandomStream::Philox].into_iter().find(|s| s.name() == name)
+        RandomStream::ALL.into_iter().find(|s| s.name() == name)
+    }
+
+    /// Numbers of the operand: seed, words drawn before, and the number of threads where that makes a difference.
+    pub const fn state_len(self) -> usize {
+        match self {
+            RandomStream::Mt19937 | RandomStream::Philox => 2,
+            RandomStream::PhiloxLanes | RandomStream::PhiloxPairs | RandomStream::PhiloxTwins => 3,
+            RandomStream::PhiloxVectors | RandomStream::PhiloxHalves => 3,
+        }
     }
 }
 

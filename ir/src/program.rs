@@ -85,7 +85,7 @@ pub enum Action {
     },
     Gemm(Box<Gemm>),
     Argsort(Box<Argsort>),
-    /// Words of a random stream; `state` is `i64[2]` = (seed, words drawn before).
+    /// Words of a random stream; `state` is the operand of `Op::RandomBits`.
     RandomBits {
         stream: RandomStream,
         state: BufferId,

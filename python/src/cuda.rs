@@ -1,7 +1,7 @@
 //! GPUs as Python asks about them: `torch.cuda` stands on these functions.
 
 use crate::errors::{guard, guard_unlocked};
-use crate::types::PyDevice;
+use crate::types::{PyDevice, PyGenerator};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use ttk_frontend::{Result, device, materialize, random};
@@ -65,11 +65,13 @@ fn _cuda_set_device(ordinal: u32) -> PyResult<()> {
     guard(|| device::set_current(ordinal))
 }
 
-/// Name, capability (major, minor), bytes of memory, multiprocessors, bytes of shared memory of a block.
+/// Name, capability (major, minor), bytes of memory, multiprocessors, bytes of shared memory of a block, threads of a
+/// multiprocessor.
 #[pyfunction]
-fn _cuda_properties(ordinal: u32) -> PyResult<(String, (i32, i32), usize, u32, usize)> {
+fn _cuda_properties(ordinal: u32) -> PyResult<(String, (i32, i32), usize, u32, usize, u32)> {
     let p = guard(|| Ok(device::open(ordinal)?.properties().clone()))?;
-    Ok((p.name, p.capability, p.total_memory, p.multiprocessors, p.shared_memory))
+    let threads = p.threads_of_multiprocessor;
+    Ok((p.name, p.capability, p.total_memory, p.multiprocessors, p.shared_memory, threads))
 }
 
 /// Bytes that are free, and all there are.
@@ -121,9 +123,10 @@ fn _cuda_manual_seed_all(seed: u64) {
     random::seed_gpus(seed);
 }
 
+/// The generator of a GPU.
 #[pyfunction]
-fn _cuda_initial_seed(ordinal: u32) -> u64 {
-    random::gpu_generator(ordinal).initial_seed()
+fn _cuda_generator(ordinal: u32) -> PyGenerator {
+    PyGenerator(random::gpu_generator(ordinal))
 }
 
 /// The device of tensors that are made without naming one, for this thread.
@@ -186,7 +189,7 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_cuda_empty_cache, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_manual_seed_all, m)?)?;
-    m.add_function(wrap_pyfunction!(_cuda_initial_seed, m)?)?;
+    m.add_function(wrap_pyfunction!(_cuda_generator, m)?)?;
     m.add_function(wrap_pyfunction!(_set_default_device, m)?)?;
     m.add_class::<PyCudaEvent>()?;
     Ok(())

@@ -8,9 +8,10 @@ use pyo3::types::{PyDict, PyTuple};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use ttk_frontend::Tensor;
+use ttk_frontend::compile;
 use ttk_frontend::pieces;
 use ttk_frontend::trace::{self, Traced};
-use ttk_runtime::artifact::{Artifact, ArtifactError};
+use ttk_runtime::artifact::{Artifact, ArtifactError, architecture_of};
 
 /// A recorded computation that can be called, saved and shown.
 #[pyclass(frozen, module = "torch._C")]
@@ -42,12 +43,28 @@ impl CompiledGraph {
         }
     }
 
-    /// Writes a `.ttk` file.
-    #[pyo3(signature = (path, extra=None))]
-    fn save(&self, py: Python<'_>, path: PathBuf, extra: Option<BTreeMap<String, String>>) -> PyResult<()> {
+    /// Writes a `.ttk` file, with machine code for GPUs of some architectures (`sm_90`), for which NVRTC is needed.
+    #[pyo3(signature = (path, extra=None, cuda=Vec::new()))]
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        extra: Option<BTreeMap<String, String>>,
+        cuda: Vec<String>,
+    ) -> PyResult<()> {
         let mut texts = self.extra.clone();
         texts.extend(extra.unwrap_or_default());
-        let artifact = guard_unlocked(py, || self.traced.to_artifact(texts))?;
+        let capability = |name: &String| {
+            let wrong =
+                || PyValueError::new_err(format!("an architecture is a name such as 'sm_90', not {name:?}"));
+            architecture_of(name).ok_or_else(wrong)
+        };
+        let capabilities = cuda.iter().map(capability).collect::<PyResult<Vec<_>>>()?;
+        let artifact = guard_unlocked(py, || {
+            let mut artifact = self.traced.to_artifact(texts)?;
+            artifact.cuda = compile::cuda_of_file(&artifact.graph, &capabilities)?;
+            Ok(artifact)
+        })?;
         guard_python(|| py.detach(|| artifact.write(&path)).map_err(artifact_error))
     }
 
@@ -87,10 +104,15 @@ fn artifact_error(e: ArtifactError) -> PyErr {
     }
 }
 
-/// Reads a `.ttk` file: data, verified, nothing of it run as it stands.
+/// Reads a `.ttk` file: data, verified, nothing of it run as it stands, but for the machine code for GPUs of a file that is
+/// trusted.
 #[pyfunction]
-fn _load_ttk(path: PathBuf) -> PyResult<CompiledGraph> {
+#[pyo3(signature = (path, trusted=false))]
+fn _load_ttk(path: PathBuf, trusted: bool) -> PyResult<CompiledGraph> {
     let artifact = guard_python(|| Artifact::read(&path).map_err(artifact_error))?;
+    if trusted {
+        compile::trust(&artifact);
+    }
     Ok(CompiledGraph { traced: guard(|| Ok(Traced::from_artifact(&artifact)))?, extra: artifact.texts })
 }
 

@@ -1,5 +1,6 @@
 //! `dtype`, `device`, `Size`, `Generator` and the other small types.
 
+use crate::errors::guard;
 use crate::parse::{dtype_argument, overflow, type_name, wrong_type};
 use parking_lot::RwLock;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -7,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 use std::sync::Arc;
+use ttk_frontend::device;
 use ttk_frontend::error::python_dtype_name;
 use ttk_frontend::ops::{Device, promote};
 use ttk_frontend::random::{self, GeneratorState};
@@ -215,15 +217,20 @@ impl PyGenerator {
     #[new]
     #[pyo3(signature = (device=None))]
     fn new(device: Option<&Bound<'_, PyAny>>) -> PyResult<PyGenerator> {
-        if let Some(d) = device
-            && PyDevice::extract_any(d)?.to_device() != Device::Cpu
-        {
-            return Err(PyRuntimeError::new_err(format!(
-                "Device type {} is not supported for torch.Generator() api.",
-                d.str()?
-            )));
-        }
-        Ok(PyGenerator(Arc::new(random::Generator::new(random::DEFAULT_SEED))))
+        let device = device.map_or(Ok(Device::Cpu), |d| PyDevice::extract_any(d).map(|d| d.to_device()))?;
+        let generator = match device {
+            Device::Cpu => random::Generator::new(random::DEFAULT_SEED),
+            Device::Cuda(ordinal) => {
+                guard(|| device::open(ordinal))?;
+                random::Generator::of_gpu(ordinal, random::DEFAULT_SEED)
+            }
+            Device::Meta => {
+                return Err(PyRuntimeError::new_err(
+                    "Device type meta is not supported for torch.Generator() api.",
+                ));
+            }
+        };
+        Ok(PyGenerator(Arc::new(generator)))
     }
 
     fn manual_seed(slf: Py<Self>, seed: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
@@ -246,11 +253,38 @@ impl PyGenerator {
 
     #[getter]
     fn device(&self) -> PyDevice {
-        PyDevice { kind: "cpu".into(), index: None }
+        match self.0.gpu() {
+            Some(ordinal) => PyDevice { kind: "cuda".into(), index: Some(ordinal) },
+            None => PyDevice { kind: "cpu".into(), index: None },
+        }
     }
 
-    /// The state as bytes (`get_state` wraps them in a tensor).
+    /// Words drawn since the seed; of a GPU's generator alone.
+    fn get_offset(&self) -> PyResult<u64> {
+        match self.0.gpu() {
+            Some(_) => Ok(self.0.offset()),
+            None => Err(PyRuntimeError::new_err("CPU Generator does not use offset")),
+        }
+    }
+
+    /// Goes to a place in the stream of the seed; of a GPU's generator alone.
+    fn set_offset(&self, offset: u64) -> PyResult<()> {
+        if self.0.gpu().is_none() {
+            return Err(PyRuntimeError::new_err("CPU Generator does not use offset"));
+        }
+        if !offset.is_multiple_of(4) {
+            return Err(PyRuntimeError::new_err("offset must be a multiple of 4"));
+        }
+        self.0.go_to(self.0.initial_seed(), offset);
+        Ok(())
+    }
+
+    /// The state as bytes (`get_state` wraps them in a tensor): of a GPU's generator seed and offset.
     fn _state_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        if self.0.gpu().is_some() {
+            let numbers = [self.0.initial_seed(), self.0.offset()];
+            return PyBytes::new(py, numbers.map(u64::to_le_bytes).as_flattened());
+        }
         let s = self.0.state();
         let mut out = Vec::with_capacity(5056);
         out.extend_from_slice(STATE_MAGIC);
@@ -267,6 +301,21 @@ impl PyGenerator {
     }
 
     fn _set_state_bytes(&self, state: &[u8]) -> PyResult<()> {
+        if self.0.gpu().is_some() {
+            let word = |i: usize| -> Option<u64> {
+                Some(u64::from_le_bytes(state.get(8 * i..8 * i + 8)?.try_into().ok()?))
+            };
+            // PyTorch takes a state without an offset too.
+            let (Some(seed), 8 | 16) = (word(0), state.len()) else {
+                return Err(PyRuntimeError::new_err("RNG state is wrong size"));
+            };
+            let offset = word(1).unwrap_or(0);
+            if !offset.is_multiple_of(4) {
+                return Err(PyRuntimeError::new_err("offset must be a multiple of 4"));
+            }
+            self.0.go_to(seed, offset);
+            return Ok(());
+        }
         if state.len() != 5056 {
             return Err(PyRuntimeError::new_err(format!(
                 "Expected a CPUGeneratorImplState of size 5056 but found the input RNG state size to be {}",

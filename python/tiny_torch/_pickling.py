@@ -16,8 +16,8 @@ def _device(text):
     return _C.device(text)
 
 
-def _generator(state):
-    generator = _C.Generator()
+def _generator(state, device="cpu"):
+    generator = _C.Generator(device)
     generator._set_state_bytes(state)
     return generator
 
@@ -30,4 +30,4 @@ for _kind in (_C.dtype, _C.layout, _C.memory_format):
     copyreg.pickle(_kind, _reduce_named)
 copyreg.pickle(_C.Size, lambda value: (_size, (tuple(value),)))
 copyreg.pickle(_C.device, lambda value: (_device, (str(value),)))
-copyreg.pickle(_C.Generator, lambda value: (_generator, (value._state_bytes(),)))
+copyreg.pickle(_C.Generator, lambda value: (_generator, (value._state_bytes(), str(value.device))))

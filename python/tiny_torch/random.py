@@ -7,8 +7,9 @@ default_generator = _C.default_generator
 
 
 def _get_state(generator):
-    """The generator's state as a uint8 tensor of 5,056 elements."""
-    return _C._from_bytes(generator._state_bytes(), _C.uint8, (5056,))
+    """The generator's state as a uint8 tensor on the CPU: 5,056 elements, or the 16 of a GPU's seed and offset."""
+    state = generator._state_bytes()
+    return _C._from_bytes(state, _C.uint8, (len(state),))
 
 
 def _set_state(generator, new_state):
@@ -23,7 +24,7 @@ def _set_state(generator, new_state):
 
 def _clone_state(generator):
     """A generator of its own that goes on from here."""
-    return _set_state(_C.Generator(), _get_state(generator))
+    return _set_state(_C.Generator(generator.device), _get_state(generator))
 
 
 _C.Generator.get_state = _get_state
@@ -38,8 +39,10 @@ def manual_seed(seed):
 
 
 def seed():
-    """Seeds the default generator from the operating system and returns the 64-bit seed."""
-    return default_generator.seed()
+    """Seeds the generators of all devices from the operating system and returns the 64-bit seed."""
+    chosen = default_generator.seed()
+    _C._cuda_manual_seed_all(chosen)
+    return chosen
 
 
 def initial_seed():
@@ -58,25 +61,38 @@ def set_rng_state(new_state):
 
 
 class fork_rng:
-    """Within the block random numbers are drawn as usual; after it the generator is where it was before."""
+    """Within the block random numbers are drawn as usual; after it the generators are where they were before: the CPU's,
+    and those of the GPUs in `devices` (numbers or names; of none given, of all)."""
 
     def __init__(self, devices=None, enabled=True, _caller="fork_rng", _devices_kw="devices", device_type="cuda"):
         self.enabled = enabled
+        self.devices = devices
 
     def __enter__(self):
         if self.enabled:
+            from . import cuda
+
             self.state = get_rng_state()
+            chosen = self.devices
+            # Looking for a GPU takes a while: one that was never looked for has drawn nothing.
+            if chosen is None:
+                chosen = range(cuda.device_count()) if cuda.is_initialized() else ()
+            self.gpus = [(d, cuda.get_rng_state(d)) for d in chosen] if cuda.is_initialized() else []
 
     def __exit__(self, exc_type, exc_value, traceback):
         if self.enabled:
+            from . import cuda
+
             set_rng_state(self.state)
+            for device, state in self.gpus:
+                cuda.set_rng_state(state, device)
 
     def __call__(self, function):
         import functools
 
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
-            with fork_rng(enabled=self.enabled):
+            with fork_rng(self.devices, self.enabled):
                 return function(*args, **kwargs)
 
         return wrapper

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use ttk_ir::op::RandomStream;
-use ttk_ir::random::{Mt19937, Philox};
+use ttk_ir::random::{Mt19937, Philox, random_words};
 
 /// Mersenne twisters that were used last, the latest first. Going on from one is cheap, while reaching
 /// the millionth word from a seed takes a millisecond.
@@ -10,8 +10,9 @@ static RECENT: Mutex<Vec<Mt19937>> = Mutex::new(Vec::new());
 
 const KEPT: usize = 16;
 
-/// Words `drawn..drawn + out.len()` of a stream.
-pub(crate) fn fill(stream: RandomStream, seed: u64, drawn: u64, out: &mut [u32]) {
+/// The next words of a stream; `numbers` are seed, words drawn before, and threads where the stream has some.
+pub(crate) fn fill(stream: RandomStream, numbers: [i64; 3], out: &mut [u32]) {
+    let [seed, drawn, _] = numbers.map(|n| n as u64);
     match stream {
         RandomStream::Mt19937 => {
             let mut state = resume(seed, drawn);
@@ -25,6 +26,11 @@ pub(crate) fn fill(stream: RandomStream, seed: u64, drawn: u64, out: &mut [u32])
             state.skip(drawn);
             state.fill(out);
         }
+        RandomStream::PhiloxLanes
+        | RandomStream::PhiloxPairs
+        | RandomStream::PhiloxTwins
+        | RandomStream::PhiloxVectors
+        | RandomStream::PhiloxHalves => random_words(stream, &numbers, out),
     }
 }
 
@@ -53,16 +59,15 @@ fn resume(seed: u64, drawn: u64) -> Mt19937 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ttk_ir::random::random_words;
 
     #[test]
     fn draws_in_any_order_are_the_words_of_the_stream() {
-        for stream in [RandomStream::Mt19937, RandomStream::Philox] {
+        for stream in RandomStream::ALL {
             for seed in [0i64, 42, -1] {
                 for (at, len) in [(0, 10), (10, 700), (710, 5), (3, 20), (715, 2000), (5000, 1), (0, 0)] {
                     let (mut got, mut want) = (vec![0; len], vec![0; len]);
-                    fill(stream, seed as u64, at, &mut got);
-                    random_words(stream, seed, at as i64, &mut want);
+                    fill(stream, [seed, at, 256], &mut got);
+                    random_words(stream, &[seed, at, 256], &mut want);
                     assert_eq!(got, want, "{stream:?} {seed} {at} {len}");
                 }
             }

@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 use ttk_ir::graph::{Graph, Loc, Symbol};
 use ttk_ir::{Builder, DType, Dim, Op, Type, Unary};
 use ttk_runtime::Buffer;
-use ttk_runtime::artifact::{Artifact, ArtifactError, Binding, ReadOptions, Weight};
+use ttk_runtime::artifact::{
+    Artifact, ArtifactError, Binding, Cuda, CudaCode, CudaFunction, ReadOptions, Weight, sections,
+};
 
 /// `exp(x @ w + b)` with a symbolic batch.
 fn example() -> Artifact {
@@ -44,14 +46,28 @@ fn example() -> Artifact {
             ("license".into(), "BSD-3-Clause".into()),
             ("größe".into(), "ein Text\nmit Zeilen".into()),
         ]),
+        cuda: Cuda {
+            source: Some("extern \"C\" __global__ void exp_0() {}\n".into()),
+            code: vec![code((8, 0)), code((9, 0))],
+        },
         ..Artifact::of_graph(g)
+    }
+}
+
+/// Machine code, as far as a file looks into it.
+fn code(capability: (i32, i32)) -> CudaCode {
+    let function = |key: u8, unit, name: &str| CudaFunction { key: [key; 32], unit, name: name.to_string() };
+    CudaCode {
+        capability,
+        units: vec![vec![0x7f, b'E', b'L', b'F', 0, 1], vec![9; 70]],
+        functions: vec![function(1, 0, "gemm"), function(2, 1, "exp_0"), function(3, 1, "exp_1")],
     }
 }
 
 fn assert_same(a: &Artifact, b: &Artifact) {
     assert_eq!(a.graph, b.graph);
     assert_eq!((&a.bindings, &a.outputs, &a.texts), (&b.bindings, &b.outputs, &b.texts));
-    assert_eq!(a.producer, b.producer);
+    assert_eq!((&a.producer, &a.cuda), (&b.producer, &b.cuda));
     assert_eq!(a.weights.len(), b.weights.len());
     for (a, b) in a.weights.iter().zip(&b.weights) {
         assert_eq!((&a.name, &a.ty, a.data.bytes()), (&b.name, &b.ty, b.data.bytes()));
@@ -209,4 +225,79 @@ fn forged_graphs_are_parsed_with_care() {
     }
     // Such as another name of the graph, or another source line.
     assert!(accepted > 0);
+}
+
+#[test]
+fn machine_code_that_does_not_hang_together_is_neither_written_nor_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.ttk");
+    let refused = |change: &dyn Fn(&mut CudaCode)| {
+        let mut a = example();
+        change(&mut a.cuda.code[0]);
+        let error = a.write(&path).unwrap_err();
+        assert!(!path.exists());
+        error
+    };
+    let name = || "cuda:sm_80".to_string();
+    for (change, what) in [
+        (&(|c: &mut CudaCode| c.units[0].clear()) as &dyn Fn(&mut CudaCode), "a unit is empty"),
+        (&|c| c.functions[0].unit = 2, "a function is in a unit that is not there"),
+        (&|c| c.functions[0].name.clear(), "a function has a name that C has not"),
+        (&|c| c.functions[0].name = "a b".into(), "a function has a name that C has not"),
+    ] {
+        assert_eq!(refused(change), ArtifactError::CudaCode { name: name(), what });
+    }
+    assert!(matches!(
+        refused(&|c| c.functions[1].name = "n".repeat(300)),
+        ArtifactError::Limit { what: "bytes of a name", value: 300, .. }
+    ));
+    let mut twice = example();
+    twice.cuda.code.push(code((8, 0)));
+    let duplicate = ArtifactError::Duplicate { what: "section", name: name() };
+    assert_eq!(twice.write(&path).unwrap_err(), duplicate);
+
+    example().write(&path).unwrap();
+    let listed: Vec<String> = sections(&path).unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(listed, ["graph", "weights", "cuda:source", "cuda:sm_80", "cuda:sm_90"]);
+}
+
+/// The sections for GPUs changed byte by byte, their hashes in the manifest made right: any bytes are an artifact or
+/// an ordinary error, and what is accepted hangs together.
+#[test]
+fn forged_machine_code_does_no_harm() {
+    let bytes = whole();
+    let manifest = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) as usize;
+    let encoded = bytes.windows(6).position(|w| w == [0x7f, b'E', b'L', b'F', 0, 1]).unwrap();
+    // The section begins at the multiple of 64 before its first unit.
+    let start = encoded / 64 * 64;
+    let end = (start + 1..=manifest)
+        .find(|&end| {
+            let hash = blake3::hash(&bytes[start..end]);
+            bytes[manifest..].windows(32).any(|w| w == hash.as_bytes())
+        })
+        .expect("a section");
+    let hash = blake3::hash(&bytes[start..end]);
+    let place = manifest + bytes[manifest..].windows(32).position(|w| w == hash.as_bytes()).unwrap();
+    let (mut accepted, mut refused) = (0, 0);
+    for at in start..end {
+        for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at] ^ 1, bytes[at].wrapping_add(1)] {
+            let mut other = bytes.clone();
+            other[at] = value;
+            let hash = blake3::hash(&other[start..end]);
+            other[place..place + 32].copy_from_slice(hash.as_bytes());
+            let hash = blake3::hash(&other[manifest..]);
+            other[32..64].copy_from_slice(hash.as_bytes());
+            match Artifact::from_bytes(other) {
+                Ok(a) => {
+                    accepted += 1;
+                    for code in &a.cuda.code {
+                        assert!(code.functions.iter().all(|f| (f.unit as usize) < code.units.len()));
+                        assert!(code.units.iter().all(|u| !u.is_empty()));
+                    }
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(accepted > 0 && refused > 0, "{accepted} {refused}");
 }

@@ -110,7 +110,7 @@ fn everything() -> Program {
         inner: c(1),
         descending: true,
     })));
-    for stream in [RandomStream::Mt19937, RandomStream::Philox] {
+    for stream in RandomStream::ALL {
         make.step(Action::RandomBits { stream, state: b, output: out });
     }
     make.step(Action::Copy { input: a, output: out });

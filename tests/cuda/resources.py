@@ -123,7 +123,7 @@ def functions(source: str) -> dict[str, str]:
     out = {}
     program = source.split("// ---- The program.\n", 1)[-1]
     for part in program.split("TT_KERNEL(")[:-1]:
-        name = re.findall(r"__launch_bounds__\(\d+\) (\w+)\(", part)
+        name = re.findall(r"__launch_bounds__\([\d, ]+\) (\w+)\(", part)
         if name:
             out[name[-1]] = part
     return out

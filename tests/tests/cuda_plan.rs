@@ -275,7 +275,7 @@ fn steps_of_the_host_travel_there_and_back() {
         let state = DeviceBuffer::from_slice(device, &[7i64, 0]).unwrap();
         let words = plan.run(vec![state], &[5]).unwrap()[0].to_buffer().unwrap();
         let mut want = [0u32; 5];
-        ttk_ir::random::random_words(RandomStream::Philox, 7, 0, &mut want);
+        ttk_ir::random::random_words(RandomStream::Philox, &[7, 0], &mut want);
         assert_eq!(words.to_vec::<u32>(), want);
     }
     release_devices();

@@ -6,6 +6,7 @@ use crate::device::{self, Device, Memory};
 use crate::error::{Error, Exception, Result};
 use crate::log;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -18,6 +19,7 @@ use ttk_ir::kernel::Kernel;
 use ttk_ir::program::{self, Program};
 use ttk_ir::{Graph, Type};
 use ttk_passes::{LowerOptions, Options};
+use ttk_runtime::artifact::{Artifact, Cuda, CudaCode, CudaFunction};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
 use ttk_runtime::cpu_features::{self, Level};
 use ttk_runtime::cuda::{self, CudaPlan, DeviceBuffer};
@@ -227,6 +229,50 @@ fn device_program_of(graph: &Graph, options: &CompileOptions) -> Result<(Program
         return Ok((entry.program, device_program));
     }
     Ok((program, device_program))
+}
+
+/// Uses the machine code for GPUs that a file holds, in this process, for functions whose text it was made of. Machine code
+/// does whatever it was made to do: only for a file whose author may run code here.
+pub fn trust(artifact: &Artifact) {
+    // SAFETY: the user says so of the file.
+    unsafe { cuda::trust(artifact) }
+}
+
+/// The source of a graph for GPUs, and machine code for some compute capabilities: of the graph compiled for itself, and of
+/// the graph as a part of what is recorded around it when it is not.
+///
+/// # Errors
+/// No NVRTC; a capability that it does not know.
+pub fn cuda_of_file(graph: &Graph, capabilities: &[(i32, i32)]) -> Result<Cuda> {
+    let mut out = Cuda::default();
+    for &capability in capabilities {
+        if out.code.iter().any(|c| c.capability == capability) {
+            continue;
+        }
+        let tensor_cores = capability >= (8, 0);
+        let mut all = CudaCode { capability, ..CudaCode::default() };
+        for inference in [true, false] {
+            let donate = vec![false; graph.params().len()];
+            let device = Device::Cuda(0);
+            let options =
+                CompileOptions { inference, donate, device, tensor_cores, ..CompileOptions::default() };
+            let (program, device_program) = device_program_of(graph, &options)?;
+            if inference && out.source.is_none() {
+                out.source = Some(device_program.source());
+            }
+            let code = cuda::compile_for_file(&program.name, &device_program, capability)?;
+            let first = all.units.len() as u32;
+            let known: HashSet<[u8; 32]> = all.functions.iter().map(|f| f.key).collect();
+            let new = code.functions.into_iter().filter(|f| !known.contains(&f.key));
+            let new: Vec<_> = new.map(|f| CudaFunction { unit: f.unit + first, ..f }).collect();
+            if !new.is_empty() {
+                all.units.extend(code.units);
+                all.functions.extend(new);
+            }
+        }
+        out.code.push(all);
+    }
+    Ok(out)
 }
 
 fn compile_for_gpu(graph: &Graph, options: &CompileOptions, ordinal: u32) -> Result<Compiled> {

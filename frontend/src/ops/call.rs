@@ -3,6 +3,7 @@
 use super::args::{Arg, Number};
 use super::promote::{Promotable, result_type};
 use super::table::Row;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::node::Value;
 use crate::random::Generator;
@@ -211,7 +212,20 @@ impl<'a> Call<'a> {
     /// The generator given, or the default one.
     pub fn generator(&self, i: usize) -> Result<Arc<Generator>> {
         match self.args.get(i) {
-            Some(Arg::Generator(g)) => Ok(g.clone()),
+            Some(Arg::Generator(g)) => {
+                let wanted = match crate::device::place() {
+                    Device::Cpu => "cpu",
+                    Device::Cuda(_) => "cuda",
+                    Device::Meta => return Ok(g.clone()),
+                };
+                let found = if g.gpu().is_some() { "cuda" } else { "cpu" };
+                if found != wanted {
+                    return Err(Error::runtime(format!(
+                        "Expected a '{wanted}' device type for generator but found '{found}'"
+                    )));
+                }
+                Ok(g.clone())
+            }
             Some(Arg::None) | None => Ok(crate::random::default_generator()),
             _ => Err(self.mismatch(i)),
         }

@@ -286,7 +286,7 @@ fn random_bits(stream: RandomStream, state: &Tensor, dims: &[i64]) -> Tensor {
     let mut out = Tensor::zeros(DType::I32, dims);
     let state = state.to_i64();
     let mut words = vec![0; out.len()];
-    random_words(stream, state[0], state[1], &mut words);
+    random_words(stream, &state, &mut words);
     for (i, &w) in words.iter().enumerate() {
         out.set(i, Scalar::from_i64(DType::I32, w as i32 as i64));
     }

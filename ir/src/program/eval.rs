@@ -134,9 +134,10 @@ impl<'a> Machine<'a> {
             Action::Gemm(gemm) => self.gemm(gemm),
             Action::Argsort(sort) => self.argsort(sort),
             Action::RandomBits { stream, state, output } => {
-                let (seed, drawn) = (self.read(*state, 0)?.as_i64(), self.read(*state, 1)?.as_i64());
+                let numbers = (0..stream.state_len() as i64).map(|i| Ok(self.read(*state, i)?.as_i64()));
+                let numbers = numbers.collect::<Result<Vec<i64>, ProgramError>>()?;
                 let mut words = vec![0; self.arg(*output)?.len];
-                random_words(*stream, seed, drawn, &mut words);
+                random_words(*stream, &numbers, &mut words);
                 for (i, w) in words.into_iter().enumerate() {
                     self.write(*output, i as i64, Scalar::from_i64(DType::I32, w as i32 as i64))?;
                 }

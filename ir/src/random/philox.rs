@@ -1,5 +1,7 @@
 //! Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
 
+use crate::op::RandomStream;
+
 /// A generator and its place in its stream. Word `4*i + j` is the `j`-th word of the block with counter
 /// `i` (subsequence 0 of PyTorch's CUDA generator).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +34,42 @@ impl Philox {
                 block = philox4x32_10(self.seed, u128::from(self.drawn / 4));
             }
         }
+    }
+}
+
+/// The words that `threads` threads draw, in the order of the elements that they are for.
+///
+/// The streams are those of [`RandomStream`] with a number of threads. Thread `i` has the blocks with `i` in the upper half of
+/// the counter, from `drawn / 4` on, one for each round.
+pub fn philox_of_threads(stream: RandomStream, seed: u64, drawn: u64, threads: u64, out: &mut [u32]) {
+    // The block that was made last serves its neighbours.
+    let mut last = None;
+    for (i, o) in out.iter_mut().enumerate() {
+        let (thread, round, word) = place(stream, i as u64, threads);
+        let block = match last {
+            Some((at, block)) if at == (thread, round) => block,
+            _ => {
+                let low = u128::from((drawn / 4).wrapping_add(round));
+                let block = philox4x32_10(seed, u128::from(thread) << 64 | low);
+                last = Some(((thread, round), block));
+                block
+            }
+        };
+        *o = block[word as usize];
+    }
+}
+
+/// Thread, round and word in the block of a word's place among all.
+fn place(stream: RandomStream, i: u64, threads: u64) -> (u64, u64, u64) {
+    let pair = i / 2;
+    match stream {
+        RandomStream::PhiloxLanes => (i % threads, i / threads / 4, i / threads % 4),
+        RandomStream::PhiloxPairs => (pair % threads, pair / threads / 2, pair / threads % 2 * 2 + i % 2),
+        RandomStream::PhiloxTwins => (pair % threads, pair / threads / 4, (pair / threads % 4 & 2) + i % 2),
+        RandomStream::PhiloxVectors => (i / 4 % threads, i / 4 / threads, i % 4),
+        RandomStream::PhiloxHalves => (pair % threads, pair / threads / 2, pair / threads % 2 * 2 + i % 2),
+        // One thread that takes all.
+        RandomStream::Mt19937 | RandomStream::Philox => (0, i / 4, i % 4),
     }
 }
 

@@ -263,8 +263,9 @@ impl Generator<'_> {
             );
         }
         let seed = Scalar::from_i64(DType::I64, self.rng.between(0, 99));
-        let state = self.add(Op::Const { value: seed, shape: [Dim::Fixed(2)].as_slice().into() }, &[])?;
-        let stream = *self.rng.choose(&[RandomStream::Mt19937, RandomStream::Philox]);
+        let stream = *self.rng.choose(&RandomStream::ALL);
+        let len = Dim::Fixed(stream.state_len() as i64);
+        let state = self.add(Op::Const { value: seed, shape: [len].as_slice().into() }, &[])?;
         self.add(Op::RandomBits { stream, shape }, &[state])
     }
 

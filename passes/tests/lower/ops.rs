@@ -24,10 +24,12 @@ fn leaves() {
     for dtype in [DType::F32, DType::I64, DType::U8, DType::BF16] {
         one(Op::Iota { axis: 1, dtype, shape: shape(&[3, 4, 2]) }, &[]);
     }
-    for stream in [RandomStream::Mt19937, RandomStream::Philox] {
+    for stream in RandomStream::ALL {
         let mut c = Case::new();
-        let state = c.given(Tensor::from_i64(DType::I64, &[2], &[42, 3]));
-        let out = c.g.op(Op::RandomBits { stream, shape: shape(&[5, 3]) }, &[state]);
+        let state = [42, 4, 3];
+        let len = stream.state_len();
+        let state = c.given(Tensor::from_i64(DType::I64, &[len as i64], &state[..len]));
+        let out = c.g.op(Op::RandomBits { stream, shape: shape(&[5, 4]) }, &[state]);
         c.check(&[out]);
     }
 }

@@ -113,8 +113,8 @@ class _DeviceProperties:
     """What is known of a GPU."""
 
     def __init__(self, ordinal):
-        self.name, (self.major, self.minor), self.total_memory, self.multi_processor_count, shared = _C._cuda_properties(ordinal)
-        self.shared_memory_per_block_optin = shared
+        self.name, (self.major, self.minor), self.total_memory, *counts = _C._cuda_properties(ordinal)
+        self.multi_processor_count, self.shared_memory_per_block_optin, self.max_threads_per_multi_processor = counts
         self.warp_size = 32
 
     def __repr__(self):
@@ -179,28 +179,32 @@ def seed_all():
 
 def initial_seed():
     """The seed of the current GPU's generator."""
-    return _C._cuda_initial_seed(current_device())
+    return _C._cuda_generator(_ordinal()).initial_seed()
 
 
 def get_rng_state(device="cuda"):
-    """Not kept apart from the seed."""
-    raise NotImplementedError("torch.cuda.get_rng_state: states of GPU generators cannot be read; use manual_seed")
+    """The state of a GPU's generator: 16 bytes (a uint8 tensor on the CPU) of its seed and offset, as PyTorch's."""
+    return _C._cuda_generator(_ordinal(device)).get_state()
 
 
 def get_rng_state_all():
-    """The states of all GPU generators: none can be read."""
-    return []
+    """The states of all GPU generators."""
+    return [get_rng_state(i) for i in range(device_count())]
 
 
 def set_rng_state(new_state, device="cuda"):
-    """Not kept apart from the seed."""
-    raise NotImplementedError("torch.cuda.set_rng_state: states of GPU generators cannot be set; use manual_seed")
+    """Puts a GPU's generator in a state that `get_rng_state` gave; without a GPU nothing happens.
+
+    Raises `RuntimeError` for a tensor that is none, and `TypeError` for what is no uint8 tensor.
+    """
+    if is_available():
+        _C._cuda_generator(_ordinal(device)).set_state(new_state)
 
 
 def set_rng_state_all(new_states):
     """Takes what `get_rng_state_all` gives."""
-    for state in new_states:
-        set_rng_state(state)
+    for ordinal, state in enumerate(new_states):
+        set_rng_state(state, ordinal)
 
 
 def can_device_access_peer(device, peer_device):
@@ -239,7 +243,7 @@ def __getattr__(name):
     if name in ("amp", "nvtx", "comm", "random"):
         return importlib.import_module(f"{__name__}.{name}")
     if name == "default_generators":
-        return ()
+        return tuple(_C._cuda_generator(i) for i in range(device_count()))
     from .._legacy import TENSOR_TYPES
 
     if name in TENSOR_TYPES:

@@ -97,21 +97,22 @@ def _as_tuple(example_inputs):
 class _Compiled:
     """What recorded functions and modules have in common."""
 
-    def save(self, f, _extra_files=None, **ignored):
-        """Writes a `.ttk` file: graph and weights. It runs by `torch.jit.load`, and by the program `ttk`."""
+    def save(self, f, _extra_files=None, cuda=(), **ignored):
+        """Writes a `.ttk` file: graph and weights. It runs by `torch.jit.load`, and by the program `ttk`. For `cuda` see
+        `torch.jit.save`."""
         import os
 
         extra = {name: text if isinstance(text, str) else text.decode("latin1") for name, text in (_extra_files or {}).items()}
         extra = {f"extra:{name}": text for name, text in extra.items()}
         extra["results"] = json.dumps(self._recording.shape)
         if isinstance(f, (str, os.PathLike)):
-            self._recording.graph.save(os.fspath(f), extra)
+            self._recording.graph.save(os.fspath(f), extra, list(cuda))
             return
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model.ttk")
-            self._recording.graph.save(path, extra)
+            self._recording.graph.save(path, extra, list(cuda))
             with open(path, "rb") as file:
                 f.write(file.read())
 
@@ -257,15 +258,23 @@ def trace_module(mod, inputs, **options):
     return trace(mod, inputs["forward"], **options)
 
 
-def save(m, f, _extra_files=None):
-    """Writes what `trace` made to a `.ttk` file."""
+def save(m, f, _extra_files=None, cuda=()):
+    """Writes what `trace` made to a `.ttk` file.
+
+    `cuda` names architectures of GPUs (`"sm_90"`) to add machine code for; it takes NVRTC, but no GPU.
+    Raises `ValueError` for a name that is none, `RuntimeError` without NVRTC; nothing is written then.
+    """
     if not isinstance(m, _Compiled):
         raise TypeError(f"torch.jit.save: expected what torch.jit.trace returns, got {type(m).__name__}")
-    m.save(f, _extra_files)
+    m.save(f, _extra_files, cuda=cuda)
 
 
-def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
-    """Reads a `.ttk` file. It is data: its graph is verified and compiled here, and nothing in it is run as it stands."""
+def load(f, map_location=None, _extra_files=None, _restore_shapes=False, trusted=False):
+    """Reads a `.ttk` file. It is data: its graph is verified and compiled here, and nothing in it is run as it stands.
+
+    With `trusted=True`, for a file from someone who may run code here, machine code in it is used: on a GPU of an
+    architecture that the file has code for, its kernels need no NVRTC.
+    """
     import os
 
     if isinstance(f, (str, os.PathLike)):
@@ -274,7 +283,7 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
             raise ValueError(f"The provided filename {f} does not exist")
         if os.path.isdir(path):
             raise ValueError(f"The provided filename {f} is a directory")
-        graph = _C._load_ttk(path)
+        graph = _C._load_ttk(path, trusted)
     else:
         import tempfile
 
@@ -282,7 +291,7 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
             path = os.path.join(folder, "model.ttk")
             with open(path, "wb") as file:
                 file.write(f.read())
-            graph = _C._load_ttk(path)
+            graph = _C._load_ttk(path, trusted)
     extra = getattr(graph, "extra", None) or {}
     for name in _extra_files or ():
         _extra_files[name] = extra.get(f"extra:{name}", "").encode("latin1")

@@ -9,19 +9,22 @@
 //! The manifest lists the sections with their lengths and BLAKE3 hashes, the signature (names and types of
 //! inputs and outputs), where each weight is, and texts (license, notes, what the user added). The graph
 //! is a section in its text form; so anything that can change what the graph computes is IR, which is
-//! verified, and never machine code. Sections for native code and CUDA have their names already
-//! ([`section`]); this version writes none, and a reader skips what it does not know.
+//! verified. A file may hold the CUDA source of the graph and machine code for GPUs of some architectures besides
+//! ([`Cuda`]): that is read and checked like the rest, but used only for a file that the user trusts. A section for
+//! native code has its name already ([`section`]); this version writes none, and a reader skips what it does not know.
 //!
 //! A file from a stranger is data. The reader checks every offset, length, hash and overlap, and that
 //! nothing lies between the sections; it gives an [`ArtifactError`] for any bytes that are not a whole
 //! artifact. Weights are mapped, not read; a file that is cut short while it is mapped takes the process
 //! with it (as with any mapped file), so replace a `.ttk` by renaming, as [`Artifact::write`] does.
 
+mod cuda;
 mod manifest;
 mod read;
 mod write;
 
-pub use read::ReadOptions;
+pub use cuda::{CudaCode, CudaFunction, architecture_name, architecture_of};
+pub use read::{ReadOptions, sections};
 
 use crate::memory::Buffer;
 use std::collections::BTreeMap;
@@ -42,8 +45,19 @@ pub struct Artifact {
     pub weights: Vec<Weight>,
     /// `license`, `notes`, `source`, and whatever the user wants kept.
     pub texts: BTreeMap<String, String>,
+    /// For GPUs; nothing of it is needed.
+    pub cuda: Cuda,
     /// The version of this library that wrote the file; filled in by the writer.
     pub producer: String,
+}
+
+/// What a file holds for GPUs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Cuda {
+    /// The CUDA C that the machine code was made of, to be read.
+    pub source: Option<String>,
+    /// Machine code, one for each architecture.
+    pub code: Vec<CudaCode>,
 }
 
 /// What an input of the graph is.
@@ -72,8 +86,10 @@ pub mod section {
     pub const WEIGHTS: &str = "weights";
     /// Machine code for a target whose name follows.
     pub const NATIVE: &str = "native:";
-    /// CUDA source, and cubins for an architecture whose name follows.
+    /// Cubins for an architecture whose name follows.
     pub const CUDA: &str = "cuda:";
+    /// CUDA C.
+    pub const CUDA_SOURCE: &str = "cuda:source";
 }
 
 /// Why a file could not be written or read.
@@ -110,6 +126,10 @@ pub enum ArtifactError {
     Verify(Box<VerifyError>),
     #[error("the graph's text is not UTF-8")]
     Text,
+    #[error("section {name} cannot be read: {reason}")]
+    Cuda { name: String, reason: crate::encode::DecodeError },
+    #[error("section {name} is damaged: {what}")]
+    CudaCode { name: String, what: &'static str },
 }
 
 impl Artifact {
@@ -124,6 +144,7 @@ impl Artifact {
             outputs,
             weights: Vec::new(),
             texts: BTreeMap::new(),
+            cuda: Cuda::default(),
             producer: producer(),
         }
     }
@@ -201,6 +222,9 @@ impl Artifact {
             if weight.ty != *self.graph.ty(param) {
                 return wrong("a weight has another type than the input it is bound to");
             }
+        }
+        for code in &self.cuda.code {
+            code.check()?;
         }
         for weight in &self.weights {
             if weight_bytes(&weight.ty) != Some(weight.data.len() as u64) {

@@ -1,7 +1,9 @@
 //! Reading a `.ttk` file, which may be anything.
 
 use super::manifest::{Manifest, Section};
-use super::{ALIGN, Artifact, ArtifactError, HEADER, MAGIC, VERSION, Weight, section, weight_bytes};
+use super::{
+    ALIGN, Artifact, ArtifactError, Cuda, CudaCode, HEADER, MAGIC, VERSION, Weight, section, weight_bytes,
+};
 use crate::memory::Buffer;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -27,6 +29,23 @@ impl Default for ReadOptions {
 const MAX_MANIFEST: u64 = 256 << 20;
 
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Artifact, ArtifactError> {
+    parse(Arc::new(map(path)?), options)
+}
+
+/// Names and sizes in bytes of a file's sections, in the order of the file. The sections themselves are not read.
+///
+/// # Errors
+/// A file that cannot be read, or whose list of contents is damaged.
+pub fn sections(path: &Path) -> Result<Vec<(String, u64)>, ArtifactError> {
+    let bytes = map(path)?;
+    let manifest = manifest(&bytes)?;
+    layout(&bytes, &manifest)?;
+    let mut list: Vec<Section> = manifest.sections;
+    list.sort_by_key(|s| s.offset);
+    Ok(list.into_iter().map(|s| (s.name, s.length)).collect())
+}
+
+fn map(path: &Path) -> Result<memmap2::Mmap, ArtifactError> {
     let refused = |e: std::io::Error| ArtifactError::Io {
         action: "read",
         path: path.display().to_string(),
@@ -42,8 +61,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Artifact, Artif
     }
     // SAFETY: the mapping is private and read-only. That nobody cuts the file short meanwhile is what the
     // module's documentation asks for.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(refused)?;
-    parse(Arc::new(map), options)
+    unsafe { memmap2::Mmap::map(&file) }.map_err(refused)
 }
 
 pub(super) fn from_bytes(bytes: Vec<u8>, options: &ReadOptions) -> Result<Artifact, ArtifactError> {
@@ -89,6 +107,17 @@ fn parse<B: AsRef<[u8]> + Send + Sync + 'static>(
     let graph = ttk_ir::text::parse(text).map_err(ArtifactError::Graph)?;
     ttk_ir::verify::verify(&graph).map_err(|e| ArtifactError::Verify(Box::new(e)))?;
 
+    let mut cuda = Cuda::default();
+    for s in &manifest.sections {
+        if s.name == section::CUDA_SOURCE {
+            let text = std::str::from_utf8(&bytes[range(s)]);
+            let damaged = |_| ArtifactError::CudaCode { name: s.name.clone(), what: "its text is not UTF-8" };
+            cuda.source = Some(text.map_err(damaged)?.to_string());
+        } else {
+            cuda.code.extend(CudaCode::decode(&s.name, &bytes[range(s)])?);
+        }
+    }
+
     let mut spans = Vec::with_capacity(manifest.weights.len());
     let mut names = BTreeSet::new();
     let mut weights = Vec::with_capacity(manifest.weights.len());
@@ -123,8 +152,8 @@ fn parse<B: AsRef<[u8]> + Send + Sync + 'static>(
 
     let (bindings, input_types): (Vec<_>, Vec<_>) = manifest.bindings.into_iter().unzip();
     let (outputs, output_types): (Vec<_>, Vec<_>) = manifest.outputs.into_iter().unzip();
-    let artifact =
-        Artifact { graph, bindings, outputs, weights, texts: manifest.texts, producer: manifest.producer };
+    let (texts, producer) = (manifest.texts, manifest.producer);
+    let artifact = Artifact { graph, bindings, outputs, weights, texts, cuda, producer };
     artifact.check()?;
     let g = &artifact.graph;
     let same = g.params().iter().map(|&p| g.ty(p)).eq(&input_types)

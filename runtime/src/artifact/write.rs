@@ -52,6 +52,21 @@ fn contents(a: &Artifact, file: &mut File) -> Result<(), Failure> {
     }
     sections.push(out.section(section::WEIGHTS, start));
 
+    if let Some(source) = &a.cuda.source {
+        let start = out.begin()?;
+        out.put(source.as_bytes())?;
+        sections.push(out.section(section::CUDA_SOURCE, start));
+    }
+    for code in &a.cuda.code {
+        let name = code.section();
+        if sections.iter().any(|s| s.name == name) {
+            return Err(Failure::Artifact(ArtifactError::Duplicate { what: "section", name }));
+        }
+        let start = out.begin()?;
+        out.put(&code.encode())?;
+        sections.push(out.section(&name, start));
+    }
+
     let types = a.graph.params().iter().map(|&p| a.graph.ty(p).clone());
     let output_types = a.graph.outputs.iter().map(|&o| a.graph.ty(o).clone());
     let mut manifest = Manifest {

@@ -8,11 +8,12 @@
 
 use super::error::CudaError;
 use super::library;
+use crate::artifact::{Artifact, CudaCode, CudaFunction, architecture_name};
 use crate::cache::{self, CodeCache, Key};
 use crate::threads;
 use cudarc::nvrtc::{result, sys};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Arc;
@@ -75,12 +76,101 @@ impl Images {
     }
 }
 
+/// Machine code of a function in a file that the user trusts: its unit and its name there.
+type Given = (Arc<Vec<u8>>, String);
+
+/// What trusted files hold, by architecture and the key of a function for files.
+static GIVEN: Mutex<BTreeMap<(i32, i32), HashMap<[u8; 32], Given>>> = Mutex::new(BTreeMap::new());
+
+/// Uses the machine code that a file holds, from now on and in this process, for functions whose text it was made of:
+/// neither the file's graph nor another's needs NVRTC for them.
+///
+/// # Safety
+/// Machine code does whatever it was made to do. The file must be from someone who may run code here.
+pub unsafe fn trust(artifact: &Artifact) {
+    let mut given = GIVEN.lock();
+    for code in &artifact.cuda.code {
+        let units: Vec<Arc<Vec<u8>>> = code.units.iter().cloned().map(Arc::new).collect();
+        let known = given.entry(code.capability).or_default();
+        for f in &code.functions {
+            if let Some(unit) = units.get(f.unit as usize) {
+                known.insert(f.key, (unit.clone(), f.name.clone()));
+            }
+        }
+    }
+}
+
+/// What a trusted file holds of a function for a device: code of its own architecture, or of an earlier one of the same
+/// major number, which runs there as well.
+fn given(capability: (i32, i32), key: &[u8; 32]) -> Option<Given> {
+    let all = GIVEN.lock();
+    let fitting = all.range((capability.0, 0)..=capability);
+    fitting.rev().find_map(|(_, known)| known.get(key).cloned())
+}
+
+/// Machine code of a program's functions for a file. Needs NVRTC, but neither driver nor device.
+///
+/// # Errors
+/// As [`compile`]; an architecture that NVRTC does not know.
+pub fn compile_for_file(
+    program: &str,
+    device: &DeviceProgram,
+    capability: (i32, i32),
+) -> Result<CudaCode, CudaError> {
+    library::compiler()?;
+    let known = supported();
+    if !known.is_empty() && !known.contains(&(capability.0 * 10 + capability.1)) {
+        return Err(CudaError::Compile {
+            program: program.to_string(),
+            architecture: architecture_name(capability),
+            log: format!(
+                "this NVRTC compiles for {}",
+                known.iter().map(|n| format!("sm_{n}")).collect::<Vec<_>>().join(", ")
+            ),
+        });
+    }
+    let images = compile_by_nvrtc(program, device, capability, &HashMap::new())?;
+    let functions = images.functions.into_iter().enumerate();
+    let functions = functions.map(|(f, (unit, name))| CudaFunction {
+        key: *file_key(device, f).bytes(),
+        unit: unit as u32,
+        name,
+    });
+    Ok(CudaCode { capability, functions: functions.collect(), units: images.images })
+}
+
+/// Names a function in a file by what its code depends on but the compiler and the architecture.
+fn file_key(device: &DeviceProgram, function: usize) -> Key {
+    function_key(device, function, &format!("file\n{}", COMPILE_OPTIONS.join("\n")))
+}
+
 /// Compiles the functions of a program for a compute capability, major and minor, or finds them compiled. Needs NVRTC,
 /// but neither driver nor device.
 ///
 /// # Errors
 /// [`CudaError::NoCompiler`], or [`CudaError::Compile`] with the compiler's words.
 pub fn compile(program: &str, device: &DeviceProgram, capability: (i32, i32)) -> Result<Images, CudaError> {
+    // Most processes have trusted no file, and need no keys.
+    let count = if GIVEN.lock().is_empty() { 0 } else { device.functions.len() };
+    let found =
+        (0..count).filter_map(|f| Some((f, given(capability, file_key(device, f).bytes())?))).collect();
+    compile_by_nvrtc(program, device, capability, &found)
+}
+
+/// [`compile`] where some functions are given, by number.
+fn compile_by_nvrtc(
+    program: &str,
+    device: &DeviceProgram,
+    capability: (i32, i32),
+    given: &HashMap<usize, Given>,
+) -> Result<Images, CudaError> {
+    let mut found = Found::default();
+    let mut known: Vec<Option<(usize, String)>> =
+        (0..device.functions.len()).map(|f| given.get(&f).map(|g| found.given(g))).collect();
+    if known.iter().all(Option::is_some) {
+        CACHED.fetch_add(known.len(), Ordering::Relaxed);
+        return Ok(Images { images: found.images, functions: known.into_iter().flatten().collect() });
+    }
     let version = library::compiler()?;
     let architecture = architecture(capability);
     let mut options = vec![format!("--gpu-architecture={architecture}")];
@@ -88,9 +178,9 @@ pub fn compile(program: &str, device: &DeviceProgram, capability: (i32, i32)) ->
     let by = format!("{}\n{}.{}\n{}", options.join("\n"), version.0, version.1, library::compiler_identity());
     let cache = cache();
     let keys: Vec<Key> = (0..device.functions.len()).map(|f| function_key(device, f, &by)).collect();
-    let mut found = Found::default();
-    let known: Vec<Option<(usize, String)>> =
-        keys.iter().map(|key| found.function(cache.as_deref()?, key)).collect();
+    for (known, key) in known.iter_mut().zip(&keys).filter(|(known, _)| known.is_none()) {
+        *known = cache.as_deref().and_then(|cache| found.function(cache, key));
+    }
     let missing: Vec<u32> = (0..known.len()).filter(|&f| known[f].is_none()).map(|f| f as u32).collect();
     CACHED.fetch_add(known.len() - missing.len(), Ordering::Relaxed);
     let mut out = Images { images: found.images, functions: Vec::new() };
@@ -131,9 +221,20 @@ pub fn compile(program: &str, device: &DeviceProgram, capability: (i32, i32)) ->
 struct Found {
     images: Vec<Vec<u8>>,
     units: HashMap<[u8; 32], Option<usize>>,
+    /// Units of trusted files, by their addresses: the files' table keeps them.
+    given: HashMap<usize, usize>,
 }
 
 impl Found {
+    /// Where a function of a trusted file is.
+    fn given(&mut self, (unit, name): &Given) -> (usize, String) {
+        let at = *self.given.entry(Arc::as_ptr(unit) as usize).or_insert_with(|| {
+            self.images.push(unit.to_vec());
+            self.images.len() - 1
+        });
+        (at, name.clone())
+    }
+
     /// Where a function is, if it and its unit are on disk.
     fn function(&mut self, cache: &CodeCache, key: &Key) -> Option<(usize, String)> {
         let entry = cache.load_with(key, |bytes| {

@@ -37,6 +37,8 @@ pub struct Properties {
     /// Bytes of memory.
     pub total_memory: usize,
     pub multiprocessors: u32,
+    /// The most threads that run on one of them at once.
+    pub threads_of_multiprocessor: u32,
     /// The most shared memory of a block, in bytes.
     pub shared_memory: usize,
 }
@@ -95,6 +97,7 @@ impl Device {
                 capability: facts.capability,
                 total_memory: facts.total_memory,
                 multiprocessors: facts.multiprocessors.max(1) as u32,
+                threads_of_multiprocessor: facts.threads_of_multiprocessor.max(1) as u32,
                 shared_memory: facts.shared_memory.max(48 << 10) as usize,
             },
             pool: Mutex::new(Pool::new()),

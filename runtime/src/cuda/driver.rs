@@ -33,6 +33,7 @@ pub(super) struct Facts {
     pub(super) capability: (i32, i32),
     pub(super) total_memory: usize,
     pub(super) multiprocessors: i32,
+    pub(super) threads_of_multiprocessor: i32,
     /// Bytes of shared memory of a block, when opted in for.
     pub(super) shared_memory: i32,
 }
@@ -78,6 +79,7 @@ impl Context {
             total_memory: unsafe { result::device::total_mem(self.device) }
                 .map_err(|e| failed(e, "asking for the size of memory"))?,
             multiprocessors: get(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            threads_of_multiprocessor: get(A::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?,
             shared_memory: get(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
         })
     }

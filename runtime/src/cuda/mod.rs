@@ -35,7 +35,7 @@ mod staging;
 mod workspace;
 
 pub use buffer::DeviceBuffer;
-pub use compile::{CompileStats, Images, compile, compile_stats, set_compile_cache};
+pub use compile::{CompileStats, Images, compile, compile_for_file, compile_stats, set_compile_cache, trust};
 pub use device::{Device, Properties, device_count, release_devices};
 pub use error::CudaError;
 pub use event::DeviceEvent;

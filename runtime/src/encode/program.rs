@@ -10,7 +10,7 @@ use ttk_ir::program::{
 use ttk_ir::shape::Shape;
 use ttk_ir::{Dim, Expr, Type};
 
-const STREAMS: [RandomStream; 2] = [RandomStream::Mt19937, RandomStream::Philox];
+const STREAMS: [RandomStream; 7] = RandomStream::ALL;
 
 /// Appends a program.
 pub fn write_program(w: &mut Writer, p: &Program) {

@@ -133,15 +133,16 @@ impl Context<'_> {
                 unsafe { argsort::run(self, sort, from, to.cast()) };
             }
             Work::Random { stream, state, output, words } => {
-                // SAFETY: two numbers of state, `words` words of output; buffers of different types do
-                // not overlap while both are alive.
-                let (state, words) = unsafe {
-                    (
-                        self.pointer(*state).cast::<[i64; 2]>().read_unaligned(),
-                        std::slice::from_raw_parts_mut(self.pointer(*output).cast::<u32>(), *words),
-                    )
+                let mut numbers = [0i64; 3];
+                // SAFETY: as many numbers of state as the stream has (checked when the plan was bound), which are
+                // at most three, and `words` words of output; buffers of different types do not overlap while
+                // both are alive.
+                let words = unsafe {
+                    let (from, to) = (self.pointer(*state).cast::<u8>(), numbers.as_mut_ptr().cast::<u8>());
+                    std::ptr::copy_nonoverlapping(from, to, 8 * stream.state_len().min(3));
+                    std::slice::from_raw_parts_mut(self.pointer(*output).cast::<u32>(), *words)
                 };
-                random::fill(*stream, state[0] as u64, state[1] as u64, words);
+                random::fill(*stream, numbers, words);
             }
             Work::Copy { from, to, bytes } => self.copy(self.pointer(*from), self.pointer(*to), *bytes),
             Work::Custom { inputs, output } => self.custom(index, inputs, output)?,

@@ -256,7 +256,7 @@ impl Binder<'_> {
             Action::Gemm(g) => gemm::bind(self, g),
             Action::Argsort(s) => self.sort(s),
             Action::RandomBits { stream, state, output } => {
-                self.fits(*state, 2)?;
+                self.fits(*state, stream.state_len() as i64)?;
                 let words = self.lens[output.0 as usize] as usize;
                 Ok(Work::Random { stream: *stream, state: *state, output: *output, words })
             }

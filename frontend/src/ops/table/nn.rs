@@ -135,7 +135,19 @@ fn dropout(c: &mut Call<'_>, p: f64, training: bool, feature: bool) -> Result<Va
         sizes.iter_mut().skip(2).for_each(|n| *n = 1);
     }
     let g = random::default_generator();
-    let kept = random::bernoulli(&mut c.b, &g, 1.0 - p, &sizes)?;
+    if g.gpu().is_some() && !feature {
+        // PyTorch's kernel: input times mask times scale, in `f32` for the 16-bit types.
+        let kept = random::gpu::kept(&mut c.b, &g, 1.0 - p, &sizes)?;
+        let wide = if x.ty.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let (mask, value) = (c.b.cast(&kept, wide), c.b.cast(&x, wide));
+        let value = c.b.mul(&value, &mask);
+        let value = match wide {
+            DType::F64 => c.b.scale(&value, 1.0 / (1.0 - p)),
+            _ => c.b.scale(&value, ((1.0 / f64::from((1.0 - p) as f32)) as f32).into()),
+        };
+        return Ok(c.b.cast(&value, x.ty.dtype));
+    }
+    let kept = random::bernoulli(&mut c.b, &g, 1.0 - p, x.ty.dtype, &sizes)?;
     // PyTorch's: the mask as a number, divided by the probability, times the input.
     let mask = c.b.cast(&kept, x.ty.dtype);
     let by = c.b.full_like(&mask, 1.0 - p);
@@ -173,7 +185,7 @@ fn attention(c: &mut Call<'_>) -> Result<Returned> {
     sizes.push(ks[ks.len() - 2]);
     let keep = if p > 0.0 {
         let g = random::default_generator();
-        let kept = random::bernoulli(&mut c.b, &g, 1.0 - p, &sizes)?;
+        let kept = random::bernoulli(&mut c.b, &g, 1.0 - p, q.ty.dtype, &sizes)?;
         let m = c.b.cast(&kept, q.ty.dtype);
         let by = c.b.full_like(&m, 1.0 - p);
         Some(c.b.div(&m, &by))

@@ -67,10 +67,7 @@ fn uniform_in_place(c: &mut Call<'_>) -> Result<Returned> {
             "uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
         )));
     }
-    like(c, Some(3), |b, g, d, s| {
-        let u = random::uniform(b, g, d, s)?;
-        Ok(affine(b, &u, high - low, low))
-    })
+    like(c, Some(3), |b, g, d, s| random::uniform_between(b, g, d, s, (low, high)))
 }
 
 fn normal_in_place(c: &mut Call<'_>) -> Result<Returned> {
@@ -118,7 +115,7 @@ fn bernoulli(c: &mut Call<'_>) -> Result<Returned> {
         1 => {
             let (p, g) = (c.float(1)?, c.generator(2)?);
             check_probability(p)?;
-            let m = random::bernoulli(&mut c.b, &g, p, &t.sizes())?;
+            let m = random::bernoulli(&mut c.b, &g, p, t.dtype(), &t.sizes())?;
             Ok(c.b.cast(&m, t.dtype()).into())
         }
         _ => {
@@ -149,7 +146,7 @@ fn bernoulli_in_place(c: &mut Call<'_>) -> Result<Returned> {
     let m = match c.operand(1)? {
         Operand::Number(p) => {
             check_probability(p.as_f64())?;
-            random::bernoulli(&mut c.b, &g, p.as_f64(), &t.sizes())?
+            random::bernoulli(&mut c.b, &g, p.as_f64(), t.dtype(), &t.sizes())?
         }
         Operand::Tensor(p) => {
             let p = p.value();
