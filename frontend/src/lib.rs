@@ -15,6 +15,7 @@ pub mod node;
 pub mod ops;
 pub mod pending;
 pub mod pieces;
+pub mod profile;
 pub mod random;
 pub mod record;
 pub mod source;

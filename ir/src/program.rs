@@ -7,6 +7,7 @@ mod access;
 pub mod eval;
 pub mod text;
 pub mod verify;
+pub mod work;
 
 use crate::dtype::DType;
 use crate::expr::Expr;

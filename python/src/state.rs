@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 use std::cell::Cell;
 use std::sync::LazyLock;
-use ttk_frontend::{counters, materialize, pieces, record};
+use ttk_frontend::{counters, materialize, pieces, profile, record};
 
 /// `TTK_EAGER=1`: every operator is computed at once, for debugging.
 static EAGER: LazyLock<bool> = LazyLock::new(|| std::env::var("TTK_EAGER").is_ok_and(|v| v == "1"));
@@ -100,6 +100,24 @@ fn _reset_counters() {
     counters::reset();
 }
 
+/// Begins to note the steps of plans that run.
+#[pyfunction]
+fn _profile_start() {
+    profile::start();
+}
+
+/// Name, line, start, time (both in seconds), bytes and operations of a step.
+type ProfileEvent = (String, String, f64, f64, f64, f64);
+
+/// Ends one profile; what ran since the last call of this.
+#[pyfunction]
+fn _profile_stop() -> Vec<ProfileEvent> {
+    let event = |e: profile::Event| {
+        (e.name, e.line, e.start.as_secs_f64(), e.time.as_secs_f64(), e.bytes, e.operations)
+    };
+    profile::stop().into_iter().map(event).collect()
+}
+
 /// Forgets every compiled plan.
 #[pyfunction]
 fn _clear_plans() {
@@ -122,6 +140,8 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_counters, m)?)?;
     m.add_function(wrap_pyfunction!(_reset_counters, m)?)?;
+    m.add_function(wrap_pyfunction!(_profile_start, m)?)?;
+    m.add_function(wrap_pyfunction!(_profile_stop, m)?)?;
     m.add_function(wrap_pyfunction!(_clear_plans, m)?)?;
     m.add_function(wrap_pyfunction!(_cli_main, m)?)?;
     Ok(())

@@ -1,4 +1,4 @@
-"""`torch.profiler`: wall time of named ranges, with the interface of PyTorch's profiler."""
+"""`torch.profiler`: kernels with their bytes and arithmetic, and named ranges, with the interface of PyTorch's profiler."""
 import enum
 
 from .autograd.profiler import ProfilerActivity, kineto_available, record_function

@@ -4,7 +4,7 @@
 use crate::counters;
 use crate::device::{self, Device, Memory};
 use crate::error::{Error, Exception, Result};
-use crate::log;
+use crate::{log, profile};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -406,7 +406,7 @@ impl Compiled {
         let outputs = match &self.engine {
             Engine::Cpu(plan) => {
                 let mut buffers: Vec<Buffer> = inputs.drain(..).filter_map(host_memory).collect();
-                let outputs = logged(plan.program(), |times| {
+                let outputs = logged(plan.program(), symbols, |times| {
                     plan.run_timed(&mut buffers, symbols, times).map_err(run_error)
                 });
                 inputs.extend(buffers.into_iter().map(Memory::Host));
@@ -414,8 +414,9 @@ impl Compiled {
             }
             Engine::Cuda(plan) => {
                 let mut buffers: Vec<DeviceBuffer> = inputs.drain(..).filter_map(gpu_memory).collect();
-                let outputs =
-                    logged(plan.program(), |times| Ok(plan.run_timed(&mut buffers, symbols, times)?));
+                let outputs = logged(plan.program(), symbols, |times| {
+                    Ok(plan.run_timed(&mut buffers, symbols, times)?)
+                });
                 inputs.extend(buffers.into_iter().map(Memory::Cuda));
                 outputs?.into_iter().map(Memory::Cuda).collect()
             }
@@ -443,12 +444,20 @@ fn gpu_memory(m: Memory) -> Option<DeviceBuffer> {
 }
 
 /// A run; its steps are listed with the time that each took, if that is asked for.
-fn logged<T>(program: &Program, run: impl FnOnce(Option<&mut Vec<Duration>>) -> Result<T>) -> Result<T> {
-    if !log::enabled("steps") {
+fn logged<T>(
+    program: &Program,
+    symbols: &[i64],
+    run: impl FnOnce(Option<&mut Vec<Duration>>) -> Result<T>,
+) -> Result<T> {
+    let profiled = profile::is_on();
+    if !profiled && !log::enabled("steps") {
         return run(None);
     }
-    let mut times = Vec::new();
+    let (start, mut times) = (Instant::now(), Vec::new());
     let outputs = run(Some(&mut times))?;
+    if profiled {
+        profile::note(program, symbols, start, &times);
+    }
     log::say("steps", || {
         let total: Duration = times.iter().sum();
         let mut text = format!("{} in {:.3} ms", program.name, total.as_secs_f64() * 1e3);
