@@ -174,8 +174,15 @@ impl<'a> Lowerer<'a> {
                 self.launch(v, built);
                 return Ok(());
             }
-            Op::Scatter { .. } => {
-                let built = single::scatter(graph, v, &sources, &out)?;
+            Op::Scatter { axis, .. } => {
+                let operand = sources.stored(node.inputs[0]);
+                // Beside an inner axis the kernel's copy would go through memory in strides.
+                let strided = !out.strides[*axis as usize].is_one();
+                let same = operand.filter(|o| strided && (&o.len, &o.strides) == (&out.len, &out.strides));
+                let built = single::scatter(graph, v, &sources, &out, same.is_none())?;
+                if let Some(input) = same.map(|o| o.buffer) {
+                    self.push(v, Action::Copy { input, output: out.buffer });
+                }
                 self.launch(v, built);
                 return Ok(());
             }

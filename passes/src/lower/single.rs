@@ -57,13 +57,14 @@ pub(crate) fn scan(
     Ok(finish(em))
 }
 
-/// A scatter: copies the operand, then places the updates in order. Parallel over the axes that are
-/// not scattered; the innermost of them are lanes when they are contiguous.
+/// A scatter: copies the operand, unless it has been copied, then places the updates in order. Parallel over
+/// the axes that are not scattered; the innermost of them are lanes when they are contiguous.
 pub(crate) fn scatter(
     graph: &Graph,
     v: ValueId,
     sources: &dyn Sources,
     out: &Stored,
+    copies: bool,
 ) -> Result<Built, LowerError> {
     let node = graph.node(v);
     let Op::Scatter { axis, mode } = &node.op else {
@@ -76,12 +77,14 @@ pub(crate) fn scatter(
     let (mut em, mut at) = open_others(graph, sources, shape, axis);
     let buffer = em.b.param(out.buffer, dtype, &out.len, Access::Write);
 
-    let i = em.b.open(Expr::constant(0), shape[axis].expr(), LoopKind::Vector);
-    at[axis] = Expr::var(i.0);
-    let p = em.point(&at);
-    let val = em.element(operand, p)?;
-    em.store(buffer, &linear(&at, &out.strides), val, dtype);
-    em.close();
+    if copies {
+        let i = em.b.open(Expr::constant(0), shape[axis].expr(), LoopKind::Vector);
+        at[axis] = Expr::var(i.0);
+        let p = em.point(&at);
+        let val = em.element(operand, p)?;
+        em.store(buffer, &linear(&at, &out.strides), val, dtype);
+        em.close();
+    }
 
     let count = graph.ty(index).shape[axis].expr();
     let i = em.b.open(Expr::constant(0), count, LoopKind::Serial);
