@@ -87,13 +87,18 @@ pub fn before_first_use(search: Box<dyn FnOnce() + Send>) {
 /// # Errors
 /// There is no driver, or no such GPU.
 pub fn open(ordinal: u32) -> Result<cuda::Device> {
+    look();
+    let device = cuda::Device::get(ordinal as usize).map_err(missing)?;
+    USED.store(true, Ordering::Relaxed);
+    Ok(device)
+}
+
+/// Has whoever knows say where the libraries may be, once.
+pub(crate) fn look() {
     let search = SEARCH.lock().take();
     if let Some(search) = search {
         search();
     }
-    let device = cuda::Device::get(ordinal as usize).map_err(missing)?;
-    USED.store(true, Ordering::Relaxed);
-    Ok(device)
 }
 
 /// Whether tensors can live there.

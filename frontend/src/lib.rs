@@ -1,6 +1,7 @@
 //! Lazy tensors with PyTorch's semantics: the hub that joins the compiler's crates.
 
 mod blame;
+pub mod capture;
 pub mod compile;
 pub mod composite;
 pub mod counters;

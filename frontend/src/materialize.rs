@@ -1,6 +1,7 @@
 //! When lazy values are computed, and keeping track of those that are not.
 
 use crate::blame;
+use crate::capture;
 use crate::compile::cache::{PlanCache, scalar_bytes};
 use crate::compile::extract::{Entry, Recording, extract, extract_roots};
 use crate::counters;
@@ -34,12 +35,15 @@ pub(crate) fn note_computation() {
     COMPUTED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Computes everything that a living tensor still waits for, as one plan.
+/// Computes everything that a living tensor still waits for, as one plan; nothing while this thread captures.
 ///
 /// # Errors
 /// What goes wrong while compiling or running. What does not depend on the operation that failed is computed all the
 /// same; see [`blame::settle`] for what does.
 pub fn flush() -> Result<()> {
+    if capture::is_capturing() {
+        return Ok(());
+    }
     let mut waiting: Vec<(Value, Arc<Storage>)> = Vec::new();
     for storage in pending::take() {
         let value = storage.value.lock().clone();
@@ -92,6 +96,9 @@ pub fn demand(roots: &[Value]) -> Result<()> {
 }
 
 fn compute_as(roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
+    if capture::is_capturing() && roots.iter().any(|v| matches!(v.device, Some(Device::Cuda(_)))) {
+        return Err(capture::not_permitted());
+    }
     let mut plans = PLANS.lock();
     note_computation();
     if device::used() {

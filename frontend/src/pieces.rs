@@ -54,6 +54,11 @@ pub fn keep_whole<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Whether the recording of this thread is kept whole from now on; whether it was before.
+pub(crate) fn set_whole(whole: bool) -> bool {
+    WHOLE.replace(whole)
+}
+
 /// Notes that everything was computed.
 pub(crate) fn note_flush() {
     KEPT.store(live_nodes(), Ordering::Relaxed);

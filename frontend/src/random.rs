@@ -68,6 +68,11 @@ pub fn gpu_generator(ordinal: u32) -> Arc<Generator> {
     all[ordinal as usize].clone()
 }
 
+/// The generators of GPUs that something was drawn from.
+pub fn gpu_generators() -> Vec<Arc<Generator>> {
+    OF_GPUS.lock().1.clone()
+}
+
 /// Seeds the generators of all GPUs, those too that were not used yet.
 pub fn seed_gpus(seed: u64) {
     let (of_new, all) = &mut *OF_GPUS.lock();

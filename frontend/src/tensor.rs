@@ -9,7 +9,7 @@ use crate::grad::GradMeta;
 use crate::node::{Alias, Kind, Node, Saved, Value};
 use crate::record::{Recorder, grad_enabled};
 use crate::view::{Dims, View};
-use crate::{materialize, pending};
+use crate::{capture, materialize, pending};
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -145,6 +145,7 @@ impl Tensor {
         if !computed {
             pending::add(&storage);
         }
+        capture::made(&storage);
         Tensor::from_body(storage, view, stop)
     }
 
@@ -321,6 +322,7 @@ impl Tensor {
         }
         let storage = body.storage.clone();
         let old = storage.value.lock().clone();
+        capture::written(&storage, &old);
         let new = if device::used() { Recorder::new().moved(&new, storage.device) } else { new };
         let replaced = body.view.put(&mut Recorder::new(), &old, new.clone())?;
         let computed = replaced.is_computed();
@@ -460,6 +462,19 @@ impl Storage {
         }
     }
 
+    /// Writes a value of the storage's own sizes and type, through which no derivative flows.
+    pub(crate) fn put(self: &Arc<Storage>, new: Value) {
+        let new = Recorder::with_grad(false).moved_or_pinned(&new, self.device);
+        let old = std::mem::replace(&mut *self.value.lock(), new.clone());
+        self.version.bump();
+        if new.is_computed() {
+            self.forget_past();
+        } else {
+            self.remember(old, &new);
+            pending::add(self);
+        }
+    }
+
     /// What the storage held since it was last computed, as far as it is still alive.
     pub fn earlier(&self) -> SmallVec<[Value; 2]> {
         self.past.lock().values.iter().filter_map(Weak::upgrade).collect()
@@ -498,12 +513,15 @@ impl Body {
             return self.read_shared();
         }
         let base = self.storage.value.lock().clone();
+        let captured = capture::read(&self.storage, &base);
         if self.view.steps.is_empty() && self.stop.is_none() {
             return base;
         }
         let version = self.storage.version.get();
+        // What was read before a capture may be a copy that a later write to the storage does not reach.
         if let Some((at, value)) = &self.cache
             && *at == version
+            && !captured
         {
             return value.clone();
         }

@@ -8,7 +8,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::node::Value;
 use crate::random::{self, default_generator, gpu_generator};
-use crate::record::Recorder;
+use crate::record::{Recorder, grad_enabled};
 use crate::tensor::Tensor;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -36,7 +36,17 @@ pub struct Traced {
 /// What goes wrong while building the graph.
 pub fn trace(arguments: &[Tensor], outputs: &[Tensor], named: &[(String, Tensor)]) -> Result<Traced> {
     let roots: Vec<Value> = outputs.iter().map(Tensor::value).collect();
-    let mut recording = extract_roots(&roots);
+    let storage_value = |t: &Tensor| t.with_body(|b| b.storage.value.lock().clone());
+    trace_values(&arguments.iter().map(storage_value).collect::<Vec<_>>(), &roots, named)
+}
+
+/// [`trace`] of values: what `roots` are of `arguments`, which are known.
+pub(crate) fn trace_values(
+    arguments: &[Value],
+    roots: &[Value],
+    named: &[(String, Tensor)],
+) -> Result<Traced> {
+    let mut recording = extract_roots(roots);
     recording.donate.iter_mut().for_each(|d| *d = false);
     // A trace has its numbers written in it, whatever they may become.
     let pattern = Pattern { signature: Signature::of(&recording), ..Pattern::default() };
@@ -45,7 +55,7 @@ pub fn trace(arguments: &[Tensor], outputs: &[Tensor], named: &[(String, Tensor)
 
     let storage_value = |t: &Tensor| t.with_body(|b| b.storage.value.lock().clone());
     let key = |v: &Value| Arc::as_ptr(v) as usize;
-    let arguments: Vec<usize> = arguments.iter().map(|t| key(&storage_value(t))).collect();
+    let arguments: Vec<usize> = arguments.iter().map(key).collect();
     let names: FxHashMap<usize, (&String, &Tensor)> =
         named.iter().map(|(n, t)| (key(&storage_value(t)), (n, t))).collect();
 
@@ -88,7 +98,7 @@ pub fn trace(arguments: &[Tensor], outputs: &[Tensor], named: &[(String, Tensor)
         ids.push(id);
     }
     // An output may be an input, or occur twice: the recording lists only what is computed.
-    for root in &roots {
+    for root in roots {
         let computed = recording.outputs.iter().position(|(_, v)| Arc::ptr_eq(v, root));
         let id = match computed {
             Some(i) => ids[graph.outputs[i].index()],
@@ -146,14 +156,23 @@ impl Traced {
                 arguments.len()
             )));
         }
-        let mut b = Recorder::new();
+        let arguments: Vec<Value> = arguments.iter().map(Tensor::value).collect();
+        Ok(self.call_values(&arguments, grad_enabled())?.into_iter().map(Tensor::from_value).collect())
+    }
+
+    /// [`Traced::call`] on values.
+    ///
+    /// # Errors
+    /// As [`Traced::call`].
+    pub(crate) fn call_values(&self, arguments: &[Value], grad: bool) -> Result<Vec<Value>> {
+        let mut b = Recorder::with_grad(grad);
         let mut values: Vec<Value> = Vec::with_capacity(self.graph.len());
         for node in self.graph.nodes() {
             let value = match &node.op {
                 Op::Param { index, shape, dtype } => {
                     let i = *index as usize;
-                    let t = arguments.get(i).unwrap_or_else(|| &self.weights[i - self.n_arguments].1);
-                    let v = t.value();
+                    let weight = || self.weights[i - self.n_arguments].1.value();
+                    let v = arguments.get(i).cloned().unwrap_or_else(weight);
                     if v.ty.shape != *shape || v.ty.dtype != *dtype {
                         return Err(Error::runtime(format!(
                             "argument {i}: expected {dtype} of sizes {:?}, got {} of sizes {:?}",
@@ -175,7 +194,7 @@ impl Traced {
             };
             values.push(value);
         }
-        Ok(self.graph.outputs.iter().map(|v| Tensor::from_value(values[v.index()].clone())).collect())
+        Ok(self.graph.outputs.iter().map(|v| values[v.index()].clone()).collect())
     }
 }
 

@@ -42,7 +42,8 @@ pub enum Direction {
 }
 
 /// `y[n, k, p, q]` is the sum over `c`, `r`, `s` of `x[n, c, p * stride - padding + r * dilation, ...] *
-/// filter[k, c, r, s]`; elements outside `x` are 0. Sums are of `f32` for 16-bit floats. Sizes are over the
+/// filter[k, c, r, s]`; elements outside `x` are 0. Of several groups each has its own share of the channels, in order, and
+/// the filter's `c` counts those of one group. Sums are of `f32` for 16-bit floats. Sizes are over the
 /// program's symbols; two spatial axes, of which the first has one element where there is only one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Convolution {
@@ -54,6 +55,11 @@ pub struct Convolution {
     pub stride: [i64; 2],
     pub padding: [i64; 2],
     pub dilation: [i64; 2],
+    pub groups: i64,
+    /// How many such convolutions there are, of several groups that lie too far apart for one, and by how many elements the
+    /// memory of `x`, of the filter and of `y` of one is behind that of the one before it.
+    pub times: i64,
+    pub steps: [i64; 3],
     /// The filter's spatial axes are read from their ends.
     pub flipped: bool,
     /// Operands of `f32` may be rounded to 11 bits.
@@ -76,7 +82,7 @@ pub struct Filter {
     /// A buffer or scratch.
     pub memory: Argument,
     pub offset: Expr,
-    /// Of channels of `y` and of `x`, rows and columns.
+    /// Of channels of `y` and of those of `x` of one group, rows and columns.
     pub sizes: [Expr; 4],
 }
 
@@ -189,6 +195,12 @@ impl fmt::Display for Call {
                     if [h, w] != [usual; 2] {
                         write!(f, ", {name} {h} x {w}")?;
                     }
+                }
+                if c.times != 1 {
+                    write!(f, ", {} times", c.times)?;
+                }
+                if c.groups != 1 {
+                    write!(f, ", {} groups", c.groups)?;
                 }
                 f.write_str(if c.flipped { ", flipped" } else { "" })
             }

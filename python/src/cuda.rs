@@ -4,7 +4,7 @@ use crate::errors::{guard, guard_unlocked};
 use crate::types::{PyDevice, PyGenerator};
 use pyo3::prelude::*;
 use std::path::PathBuf;
-use ttk_frontend::{Result, device, materialize, random};
+use ttk_frontend::{Result, capture, device, materialize, random};
 use ttk_runtime::cuda;
 
 /// Folders in which the driver and NVRTC are looked for before the usual places.
@@ -136,6 +136,37 @@ fn _set_default_device(device: Option<PyDevice>) -> PyResult<()> {
     guard(|| device::set_place(device))
 }
 
+/// Whether this thread captures work for a graph.
+#[pyfunction]
+fn _cuda_is_capturing() -> bool {
+    capture::is_capturing()
+}
+
+/// Begins to capture this thread's work.
+#[pyfunction]
+fn _cuda_begin_capture(py: Python<'_>) -> PyResult<()> {
+    // The capture is this thread's.
+    guard_unlocked(py, capture::begin)
+}
+
+/// Ends the capture.
+#[pyfunction]
+fn _cuda_end_capture() -> PyResult<PyCudaGraph> {
+    guard(|| Ok(PyCudaGraph(capture::end()?)))
+}
+
+/// Work that was captured.
+#[pyclass(name = "_CudaGraph", module = "torch._C", frozen)]
+struct PyCudaGraph(capture::Captured);
+
+#[pymethods]
+impl PyCudaGraph {
+    /// Runs it on what its tensors hold now.
+    fn replay(&self, py: Python<'_>) -> PyResult<()> {
+        guard_unlocked(py, || self.0.replay())
+    }
+}
+
 /// A point in a GPU's work.
 #[pyclass(name = "_CudaEvent", module = "torch._C", frozen)]
 struct PyCudaEvent(cuda::DeviceEvent);
@@ -190,6 +221,10 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_cuda_manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_manual_seed_all, m)?)?;
     m.add_function(wrap_pyfunction!(_cuda_generator, m)?)?;
+    m.add_function(wrap_pyfunction!(_cuda_is_capturing, m)?)?;
+    m.add_function(wrap_pyfunction!(_cuda_begin_capture, m)?)?;
+    m.add_function(wrap_pyfunction!(_cuda_end_capture, m)?)?;
+    m.add_class::<PyCudaGraph>()?;
     m.add_function(wrap_pyfunction!(_set_default_device, m)?)?;
     m.add_class::<PyCudaEvent>()?;
     Ok(())

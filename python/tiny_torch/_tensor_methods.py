@@ -134,6 +134,11 @@ class Methods:
     def is_signed(self):
         return self.dtype.is_signed
 
+    def record_stream(self, stream):
+        """Says that another stream uses the tensor. Its memory is never taken before that has run: work runs in order."""
+        if not self.is_cuda:
+            raise RuntimeError(f"record_stream: expected a tensor on a GPU, but got one on {self.device}")
+
     def get_device(self):
         return -1 if self.device.type == "cpu" else (self.device.index or 0)
 

@@ -217,6 +217,9 @@ fn everything_of_a_device() -> DeviceProgram {
         stride: [1, 2],
         padding: [0, 3],
         dilation: [2, 1],
+        groups: 3,
+        times: 2,
+        steps: [5, 0, 7],
         flipped: true,
         tf32: false,
     };

@@ -22,10 +22,18 @@ struct Case {
     stride: &'static [i64],
     padding: i64,
     dilation: i64,
+    groups: i64,
 }
 
-const BASE: Case =
-    Case { dtype: DType::F32, x: &[2, 3, 7, 6], taps: &[4, 3, 3], stride: &[1, 1], padding: 1, dilation: 1 };
+const BASE: Case = Case {
+    dtype: DType::F32,
+    x: &[2, 3, 7, 6],
+    taps: &[4, 3, 3],
+    stride: &[1, 1],
+    padding: 1,
+    dilation: 1,
+    groups: 1,
+};
 
 fn list(numbers: impl IntoIterator<Item = i64>) -> String {
     let numbers: Vec<String> = numbers.into_iter().map(|n| n.to_string()).collect();
@@ -46,7 +54,8 @@ impl Case {
             .map(|i| (padded[i] - (taps[i] - 1) * self.dilation - 1) / self.stride[i] + 1)
             .collect();
         let (items, channels, out_channels) = (self.x[0], self.x[1], self.taps[0]);
-        let filter = [&[out_channels, channels], taps].concat();
+        let (groups, channels_of, out_of) = (self.groups, channels / self.groups, out_channels / self.groups);
+        let filter = [&[out_channels, channels_of], taps].concat();
         let pads = list([0, 0].into_iter().chain(sizes.iter().map(|_| self.padding)));
         let zeros = list(self.x.iter().map(|_| 0));
         let over =
@@ -56,12 +65,33 @@ impl Case {
             });
         let perm = list([0, 1 + spatial as i64].into_iter().chain(1..1 + spatial as i64));
         let last = self.typed(&[&[items, out_channels], out.as_slice()].concat());
+        let windows = [&[items, channels], out.as_slice(), taps].concat();
+        // The product: of each group by itself, where there are several.
+        let product = if groups == 1 {
+            format!(
+                "%2 = dot %1, %w {{contract=[{over}]}} : {product}\n  %3 = permute %2 {{perm=[{perm}]}} : {last}\n  return %3",
+                product = self.typed(&[&[items], out.as_slice(), &[out_channels]].concat()),
+            )
+        } else {
+            let over = (0..=spatial)
+                .map(|i| if i == 0 { "2:2".into() } else { format!("{}:{}", 2 + spatial + i, 2 + i) });
+            let over = over.collect::<Vec<String>>().join(",");
+            let perm = list([1, 0, 2 + spatial as i64].into_iter().chain(2..2 + spatial as i64));
+            format!(
+                "%2 = reshape %1 : {grouped}\n  %3 = reshape %w : {filters}\n  \
+                 %4 = dot %2, %3 {{batch=[1:0], contract=[{over}]}} : {product}\n  \
+                 %5 = permute %4 {{perm=[{perm}]}} : {apart}\n  %6 = reshape %5 : {last}\n  return %6",
+                grouped = self.typed(&[&[items, groups, channels_of], &windows[2..]].concat()),
+                filters = self.typed(&[&[groups, out_of, channels_of], taps].concat()),
+                product = self.typed(&[&[groups, items], out.as_slice(), &[out_of]].concat()),
+                apart = self.typed(&[&[items, groups, out_of], out.as_slice()].concat()),
+            )
+        };
         let text = format!(
             "graph @convolution(%x: {x}, %w: {w}) -> ({last}) {{\n  \
              %0 = pad %x {{high=[{pads}], interior=[{zeros}], low=[{pads}], value=0.0}} : {padded}\n  \
              %1 = window %0 {{axes=[{axes}], dilation=[{dilation}], size=[{size}], stride=[{stride}]}} : {windows}\n  \
-             %2 = dot %1, %w {{contract=[{over}]}} : {product}\n  \
-             %3 = permute %2 {{perm=[{perm}]}} : {last}\n  return %3\n}}\n",
+             {product}\n}}\n",
             x = self.typed(self.x),
             w = self.typed(&filter),
             padded = self.typed(&[&[items, channels], padded.as_slice()].concat()),
@@ -69,8 +99,7 @@ impl Case {
             dilation = list(taps.iter().map(|_| self.dilation)),
             size = list(taps.iter().copied()),
             stride = list(self.stride.iter().copied()),
-            windows = self.typed(&[&[items, channels], out.as_slice(), taps].concat()),
-            product = self.typed(&[&[items], out.as_slice(), &[out_channels]].concat()),
+            windows = self.typed(&windows),
         );
         ttk_ir::text::parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
     }
@@ -140,6 +169,9 @@ fn convolutions_and_their_gradients_go_to_the_library() {
             Case { x: &[1, 3, 7, 6], ..BASE },
             Case { x: &[2, 1, 7, 6], ..BASE },
             Case { x: &[2, 1, 28, 28], taps: &[8, 5, 5], padding: 2, ..BASE },
+            Case { x: &[2, 6, 7, 6], taps: &[4, 3, 3], groups: 2, ..BASE },
+            Case { x: &[2, 6, 9, 8], taps: &[9, 2, 3], groups: 3, padding: 0, stride: &[2, 1], ..BASE },
+            Case { x: &[2, 4, 7, 6], taps: &[8, 3, 3], groups: 4, ..BASE },
         ] {
             cases.push(case);
         }
@@ -148,8 +180,8 @@ fn convolutions_and_their_gradients_go_to_the_library() {
             let forward = case.graph();
             let backward = vjp(&forward, &forward.outputs, forward.params(), VjpOptions::default()).unwrap();
             let mut gradients = vec!["cuDNN: filter gradient of "];
-            // With respect to one channel it is columns, written out and summed.
-            if case.x[1] > 1 {
+            // With respect to one channel, and of groups, it is columns, written out and summed.
+            if case.x[1] > 1 && case.groups == 1 {
                 gradients.push("cuDNN: data gradient of ");
             }
             for (graph, wanted) in [(&forward, vec!["cuDNN: convolution of "]), (&backward, gradients)] {

@@ -28,7 +28,7 @@ struct Case {
 }
 
 impl Case {
-    /// What the call says that it computes. An epilogue without a bias is a kernel of its own, which goes
+    /// What the call says that it computes. An epilogue with an addend and no bias is a kernel of its own, which goes
     /// through the elements in another order than by rows.
     fn says(&self) -> String {
         let of = if self.tf32 { "tf32" } else { self.dtype.name() };
@@ -36,7 +36,8 @@ impl Case {
         let items: i64 = self.batch.iter().product();
         let times = if items > 1 { format!(", times {items}") } else { String::new() };
         if !self.bias {
-            return format!("{of}{times}");
+            let alone = if self.addend { "" } else { self.activation };
+            return format!("{of}{times}{}{alone}", if alone.is_empty() { "" } else { ", " });
         }
         let addend = if self.addend { ", addend" } else { "" };
         let activation = if self.activation.is_empty() { "" } else { ", " };

@@ -17,6 +17,9 @@ const C: usize = 2;
 /// Strides of windows and dilations beyond this are none of a convolution's.
 const MOST_STEP: i64 = 16;
 
+/// Groups that are convolutions by themselves, at most.
+const MOST_CALLS: i64 = 16;
+
 /// An axis and its stride in each of the three tensors: 0 in the one that has it not.
 #[derive(Clone, Debug)]
 struct Axis {
@@ -74,13 +77,20 @@ fn axes(p: &Printed<'_>) -> Option<Vec<Axis>> {
     let all = add(&g.m, [row(A), Some(0), row(C)])
         && add(&g.n, [Some(0), col(B), col(C)])
         && add(&g.k, [col(A), row(B), Some(0)]);
-    // An axis of all three is one of groups; of one alone, a sum of that tensor.
-    let of_two = |axis: &Axis| axis.strides.iter().filter(|s| **s == 0).count() == 1;
-    (all && out.iter().all(of_two)).then_some(out)
+    // An axis of one tensor alone is a sum of that.
+    let absent = |axis: &Axis| axis.strides.iter().filter(|s| **s == 0).count();
+    let groups = out.iter().filter(|a| absent(a) == 0).count();
+    (all && groups <= 1 && out.iter().all(|a| absent(a) <= 1)).then_some(out)
 }
 
 fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
     let Roles { x, filter, y } = roles;
+    // What all three have is the axis of groups, each of which has channels of its own.
+    let group = axes.iter().find(|a| !a.strides.contains(&0));
+    let groups = group.map_or(Some(1), |g| g.size.as_const())?;
+    if group.is_some_and(|g| g.strides.iter().any(|s| *s < 0)) {
+        return None;
+    }
     let lacks = |t: usize| axes.iter().filter(move |a| a.strides[t] == 0).cloned().collect::<Vec<_>>();
     let (mut inner, mut outer, mut channels) = (lacks(y), lacks(filter), lacks(x));
     if channels.len() > 1 || inner.iter().chain(&outer).any(|a| a.strides[x] <= 0) {
@@ -121,6 +131,24 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
     if !straight && !place(&out_channel, &channel) {
         return None;
     }
+    // Where groups lie around their channels, in the images and in the filter, a library takes them all at once; else
+    // each is a convolution by itself.
+    let mut apart = None;
+    if let Some(g) = group {
+        let around = |t: usize, channel: &Option<Axis>| match channel {
+            Some(c) => c.size.as_const().is_some_and(|n| g.strides[t] == n * c.strides[t]),
+            None => true,
+        };
+        let of_one = size(&channel).as_const()? * size(&out_channel).as_const()? * r * s;
+        if g.strides[filter] != of_one || !around(x, &channel) || !around(y, &out_channel) {
+            apart = Some(g);
+        }
+    }
+    let (times, group) = if apart.is_some() { (groups, None) } else { (1, group) };
+    let groups = if times > 1 { 1 } else { groups };
+    if times > MOST_CALLS {
+        return None;
+    }
     let view = |t: usize| match t {
         A => p.a,
         B => p.b,
@@ -140,25 +168,28 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
         };
         let ((h, row), (w, col)) = (along(&rows), along(&columns));
         let stride = |a: &Option<Axis>| a.as_ref().map_or(1, |a| a.strides[t]);
+        let of_channels = channel.as_ref().or(group).map_or(1, |a| a.strides[t]);
         Images {
             memory: view(t).0.clone(),
             offset: view(t).1.offset.clone(),
-            sizes: [size(&item), size(channel), h, w],
-            strides: [stride(&item), stride(channel), row, col],
+            sizes: [size(&item), size(channel).scale(groups), h, w],
+            strides: [stride(&item), of_channels, row, col],
         }
     };
     let (from, to) = (images(x, &channel, true), images(y, &out_channel, false));
     let (k, c) = (size(&out_channel), size(&channel));
     let (r, s) = (Expr::constant(r), Expr::constant(s));
+    let mut steps = apart.map_or([0; 3], |g| [g.strides[x], g.strides[filter], g.strides[y]]);
     let (direction, sizes, padding, x, y, flipped) = if straight {
         let direction = if filter == C { Direction::Filter } else { Direction::Forward };
-        (direction, [k, c, r, s], [0; 2], from, to, flipped)
+        (direction, [k.scale(groups), c, r, s], [0; 2], from, to, flipped)
     } else {
         // Windows of `x` against a filter whose axes of channels are exchanged: the gradient with respect to the data
         // of a convolution by that filter, `x` being what comes from behind. There the chain rule reads the
         // filter backwards, so that one which is read forwards here is flipped.
         let padding = [reach(&rows), reach(&columns)];
-        (Direction::Data, [c, k, r, s], padding, to, from, !flipped)
+        steps.swap(0, 2);
+        (Direction::Data, [c.scale(groups), k, r, s], padding, to, from, !flipped)
     };
     // Steps of windows of what comes from behind, or a filter that is computed backwards, no library has.
     let stride = [rows.stride, columns.stride];
@@ -177,6 +208,9 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
         stride,
         padding,
         dilation: [rows.dilation, columns.dilation],
+        groups,
+        times,
+        steps,
         flipped,
         tf32: p.tf32 && p.gemm.dtype == DType::F32,
     })

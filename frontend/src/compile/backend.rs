@@ -244,6 +244,7 @@ pub fn trust(artifact: &Artifact) {
 /// # Errors
 /// No NVRTC; a capability that it does not know.
 pub fn cuda_of_file(graph: &Graph, capabilities: &[(i32, i32)]) -> Result<Cuda> {
+    device::look();
     let mut out = Cuda::default();
     for &capability in capabilities {
         if out.code.iter().any(|c| c.capability == capability) {

@@ -65,7 +65,9 @@ fn place(stream: RandomStream, i: u64, threads: u64) -> (u64, u64, u64) {
     match stream {
         RandomStream::PhiloxLanes => (i % threads, i / threads / 4, i / threads % 4),
         RandomStream::PhiloxPairs => (pair % threads, pair / threads / 2, pair / threads % 2 * 2 + i % 2),
-        RandomStream::PhiloxTwins => (pair % threads, pair / threads / 4, (pair / threads % 4 & 2) + i % 2),
+        RandomStream::PhiloxTwins => {
+            (pair % threads, pair / threads / 4, (pair / threads % 4 / 2 * 2) + i % 2)
+        }
         RandomStream::PhiloxVectors => (i / 4 % threads, i / 4 / threads, i % 4),
         RandomStream::PhiloxHalves => (pair % threads, pair / threads / 2, pair / threads % 2 * 2 + i % 2),
         // One thread that takes all.

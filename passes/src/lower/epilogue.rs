@@ -6,10 +6,11 @@
 
 use super::LowerOptions;
 use crate::memory::in_place_pairs;
-use ttk_ir::Expr;
 use ttk_ir::expr::range::{Ranges, prove_in_bounds};
-use ttk_ir::kernel::{Access, BufferRef, Inst, Kernel, Stmt};
+use ttk_ir::expr::simplify::simplify;
+use ttk_ir::kernel::{Access, BufferRef, Inst, Kernel, LoopKind, Stmt};
 use ttk_ir::program::{Action, BufferId, Epilogue, Gemm, Operand, Placement, Program};
+use ttk_ir::{Atom, Expr};
 
 /// Joins every launch that can be an [`Epilogue`] to its product.
 pub(super) fn join(program: &mut Program, options: &LowerOptions) {
@@ -56,6 +57,9 @@ fn find(program: &mut Program, at: usize, options: &LowerOptions) -> Option<(usi
     if !own || kernel.params[param].access != Access::Read || kernel.can_fail() {
         return None;
     }
+    // On a GPU a library may take an activation with the product. A processor goes through long runs faster.
+    let by_rows = if options.native_math { by_rows(kernel, &rows, &gemm.n) } else { None };
+    let kernel = by_rows.as_ref().unwrap_or(kernel);
     let (row, begin, end, body) = kernel.parallel_loop()?;
     if !begin.is_zero() || *end != rows {
         return None;
@@ -101,6 +105,63 @@ fn find(program: &mut Program, at: usize, options: &LowerOptions) -> Option<(usi
         }
     };
     Some((user, Epilogue { kernel: kernel as u32, buffers: rest, symbols, rows: true }, c))
+}
+
+/// A kernel that makes each element of one array of the element at its place in another, as one that goes by rows of `n`
+/// elements: lowering takes such arrays in blocks, whatever their axes. Sizes are numbers.
+fn by_rows(kernel: &Kernel, rows: &Expr, n: &Expr) -> Option<Kernel> {
+    let len = rows.mul(n);
+    let total = len.as_const()?;
+    if kernel.params.len() != 2 || kernel.params.iter().any(|p| p.len != len) || !kernel.locals.is_empty() {
+        return None;
+    }
+    let (block, begin, end, body) = kernel.parallel_loop()?;
+    let (Stmt::For { var, begin: first, end: last, kind: LoopKind::Vector, body: lanes }, before) =
+        body.split_last()?
+    else {
+        return None;
+    };
+    // Blocks of one size, one after the other, up to the end.
+    let blocks = end.as_const().filter(|_| begin.is_zero())?;
+    let at = |e: &Expr, number: i64| {
+        let at = e.substitute(&mut |a| (*a == Atom::Var(block.0)).then(|| Expr::constant(number)));
+        simplify(&at, &Ranges::new()).as_const()
+    };
+    let size = at(last, 0)?;
+    let of_block = |i: i64| at(first, i) == Some(i * size) && at(last, i) == Some(total.min((i + 1) * size));
+    let seen = [0, blocks / 2, blocks - 1];
+    if size < 1 || blocks < 1 || !seen.into_iter().all(of_block) || at(last, blocks - 1) != Some(total) {
+        return None;
+    }
+    let constant = |s: &Stmt| matches!(s, Stmt::Let { inst: Inst::Const(_), .. });
+    let here = Expr::var(var.0);
+    let in_place = |s: &Stmt| match s {
+        Stmt::Let { inst, .. } => match inst {
+            Inst::Load { index, .. } => *index == here,
+            Inst::Index(_) | Inst::CheckedIndex { .. } | Inst::Read(_) => false,
+            Inst::Const(_) | Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::Cmp(..) => true,
+            Inst::Select(..) | Inst::Cast(_) | Inst::Bitcast(_) => true,
+        },
+        Stmt::Store { index, .. } => *index == here,
+        Stmt::For { .. } | Stmt::Acc { .. } | Stmt::Accumulate { .. } => false,
+        Stmt::Update { .. } | Stmt::If { .. } => false,
+    };
+    if !before.iter().all(constant) || !lanes.iter().all(in_place) {
+        return None;
+    }
+    let element = Expr::var(block.0).mul(n).add(&here);
+    let mut lanes = lanes.clone();
+    for stmt in &mut lanes {
+        if let Stmt::Let { inst: Inst::Load { index, .. }, .. } | Stmt::Store { index, .. } = stmt {
+            *index = element.clone();
+        }
+    }
+    let zero = || Expr::constant(0);
+    let row = Stmt::For { var: *var, begin: zero(), end: n.clone(), kind: LoopKind::Vector, body: lanes };
+    let body = before.iter().cloned().chain([row]).collect();
+    let body =
+        vec![Stmt::For { var: block, begin: zero(), end: rows.clone(), kind: LoopKind::Parallel, body }];
+    Some(Kernel { body, ..kernel.clone() })
 }
 
 /// The number of rows of all products, if they lie one after another without gaps.

@@ -26,6 +26,7 @@ pub struct LowerOptions {
     pub donate: Vec<bool>,
     /// The back end emits transcendental functions, powers and float remainders itself; otherwise they
     /// are written out in simple arithmetic.
+    /// Such a machine is a GPU: an activation follows its product row by row, so that a library can take both.
     pub native_math: bool,
     /// The target multiplies matrices of 16-bit floats at least as fast as those of `f32`, with sums of `f32`
     /// (a GPU's tensor cores); otherwise they are products of `f32`.

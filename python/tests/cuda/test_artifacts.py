@@ -96,3 +96,10 @@ def test_python_saves_and_loads_machine_code(model):
     with pytest.raises(ValueError, match="sm_90"):
         torch.jit.save(loaded, folder / "other.ttk", cuda=["hopper"])
     assert not (folder / "other.ttk").exists()
+
+
+def test_a_process_that_has_not_looked_for_a_gpu_finds_nvrtc(model):
+    folder, _ = model
+    program = "import tiny_torch as torch; torch.jit.save(torch.jit.load('model.ttk'), 'out.ttk', cuda=['sm_90'])"
+    run = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "") and (folder / "out.ttk").exists()

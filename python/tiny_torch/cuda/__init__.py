@@ -2,7 +2,7 @@
 
 The driver and NVRTC (the compiler of kernels) are looked for when something here is first asked for, in the `nvidia-*`
 wheels, in the toolkit's folder and where the loader looks; nothing of CUDA is needed to install or import this package.
-Work of a device runs in one stream, in the order of the program, behind Python.
+Work of a device runs in one queue, in the order of the program, behind Python; see `streams` and `graphs`.
 """
 import functools
 import glob
@@ -27,7 +27,18 @@ from .memory import (
     reset_peak_memory_stats,
     set_per_process_memory_fraction,
 )
-from .streams import CUDAGraph, Event, Stream, current_stream, default_stream, is_current_stream_capturing, stream
+from .graphs import CUDAGraph, graph, graph_pool_handle, make_graphed_callables
+from .streams import (
+    Event,
+    ExternalStream,
+    Stream,
+    StreamContext,
+    current_stream,
+    default_stream,
+    is_current_stream_capturing,
+    set_stream,
+    stream,
+)
 
 has_half = True
 

@@ -1,19 +1,44 @@
-"""Streams and events. A device has one stream here, in which work runs in the order of the program."""
+"""Streams and events.
+
+A device's work runs in one queue, in the order of the program, behind Python: an order that every program with several
+streams allows, whatever it waits for. So streams are told apart, and `current_stream` is the one that was chosen, but
+waiting for one is free, memory that another stream uses is never taken too early, and nothing runs side by side.
+"""
+import itertools
+import threading
+
 from .. import _C
+
+_numbers = itertools.count(1)
+_chosen = threading.local()
 
 
 class Stream:
-    """The stream of a device, under another name: work given to any of them runs in order."""
+    """A stream of a device. Work given to any of them runs in the order of the program.
 
-    def __init__(self, device=None, priority=0, **kwargs):
+    `priority` is kept and makes no difference. Raises `RuntimeError` for a device that is not there.
+    """
+
+    def __init__(self, device=None, priority=0, *, stream_id=None, **kwargs):
         from . import _ordinal
 
         self.device_index = _ordinal(device)
         self.priority = priority
+        self.stream_id = next(_numbers) if stream_id is None else stream_id
+
+    @staticmethod
+    def priority_range():
+        """The least and the greatest priority, as PyTorch gives them."""
+        return (0, -1)
 
     @property
     def device(self):
         return _C.device("cuda", self.device_index)
+
+    @property
+    def cuda_stream(self):
+        """A number that tells the stream from others of its device: 0 for the default one. It is no address."""
+        return self.stream_id
 
     def synchronize(self):
         """Waits for the work."""
@@ -26,10 +51,14 @@ class Stream:
         return self.record_event().query()
 
     def wait_event(self, event):
-        """Nothing to do: work runs in order."""
+        """What is given to this stream from now on runs after the event: work runs in order, so that it does."""
+        if not isinstance(event, Event):
+            raise TypeError(f"wait_event(): expected a torch.cuda.Event, but got {type(event).__name__}")
 
     def wait_stream(self, stream):
-        """Nothing to do: work runs in order."""
+        """What is given to this stream from now on runs after what the other has: work runs in order, so that it does."""
+        if not isinstance(stream, Stream):
+            raise TypeError(f"wait_stream(): expected a torch.cuda.Stream, but got {type(stream).__name__}")
 
     def record_event(self, event=None):
         """Marks this place in the stream."""
@@ -37,14 +66,24 @@ class Stream:
         event.record(self)
         return event
 
+    def _key(self):
+        return self.device_index, self.stream_id
+
     def __eq__(self, other):
-        return isinstance(other, Stream) and other.device_index == self.device_index
+        return isinstance(other, Stream) and other._key() == self._key()
 
     def __hash__(self):
-        return hash(("stream", self.device_index))
+        return hash(self._key())
 
     def __repr__(self):
-        return f"<torch.cuda.Stream device=cuda:{self.device_index}>"
+        return f"<torch.cuda.Stream device=cuda:{self.device_index} cuda_stream={self.stream_id:#x}>"
+
+
+class ExternalStream(Stream):
+    """A stream made elsewhere: its number alone is known here."""
+
+    def __init__(self, stream_ptr, device=None, **kwargs):
+        super().__init__(device, stream_id=int(stream_ptr))
 
 
 class Event:
@@ -54,11 +93,22 @@ class Event:
         from . import init
 
         init()
-        self._timing, self._native = enable_timing, None
+        self._timing, self._native, self._device = enable_timing, None, None
+
+    @property
+    def device(self):
+        """The device that it was last recorded on; `None` before."""
+        return None if self._device is None else _C.device("cuda", self._device)
 
     def record(self, stream=None):
-        """Marks the end of the work so far."""
-        self._native = _C._CudaEvent((stream or current_stream()).device_index)
+        """Marks the end of the work so far. Raises `RuntimeError` for a stream of another device than the first time."""
+        ordinal = (stream or current_stream()).device_index
+        if self._device not in (None, ordinal):
+            raise RuntimeError(f"Event device {self._device} does not match recording stream's device {ordinal}.")
+        self._device = ordinal
+        if is_current_stream_capturing():
+            return
+        self._native = _C._CudaEvent(ordinal)
         self._native.record()
 
     def elapsed_time(self, end_event):
@@ -80,43 +130,64 @@ class Event:
             self._native.synchronize()
 
     def wait(self, stream=None):
-        """Nothing to do: work runs in order."""
+        """What is given to the stream from now on runs after the event: work runs in order, so that it does."""
+
+    def __repr__(self):
+        return f"<torch.cuda.Event {'not recorded' if self._device is None else self.device}>"
 
 
 class stream:
-    """`with torch.cuda.stream(s):`; work runs in order in any stream, so nothing changes but the device."""
+    """`with torch.cuda.stream(s):` makes `s` the current stream, and its device the current one; `None` changes nothing."""
 
     def __init__(self, stream):
-        self._stream = stream
+        self.stream = stream
 
     def __enter__(self):
         from . import device
 
-        self._device = device(None if self._stream is None else self._stream.device_index)
+        chosen = self.stream
+        self._device = device(None if chosen is None else chosen.device_index)
         self._device.__enter__()
+        if chosen is not None:
+            self._before = current_stream()
+            set_stream(chosen)
         return self
 
     def __exit__(self, *exception):
+        if self.stream is not None:
+            _streams()[self.stream.device_index] = self._before
         return self._device.__exit__(*exception)
 
 
-class CUDAGraph:
-    """Plans that run again and again are recorded as CUDA graphs without being asked; none can be made by hand."""
+StreamContext = stream
 
-    def __init__(self, *args, **kwargs):
-        raise NotImplementedError("torch.cuda.CUDAGraph: repeated steps are recorded as CUDA graphs by themselves")
+
+def _streams():
+    """The current stream of each device, of this thread."""
+    if not hasattr(_chosen, "streams"):
+        _chosen.streams = {}
+    return _chosen.streams
+
+
+def set_stream(stream):
+    """Makes a stream the current one, and its device the current device."""
+    if stream is None:
+        return
+    _C._cuda_set_device(stream.device_index)
+    _streams()[stream.device_index] = stream
 
 
 def current_stream(device=None):
-    """The stream of a device."""
-    return Stream(device)
+    """The stream of a device that was chosen last in this thread; the default one at first."""
+    default = default_stream(device)
+    return _streams().get(default.device_index, default)
 
 
 def default_stream(device=None):
-    """The stream of a device."""
-    return Stream(device)
+    """The stream that a device has from the first: number 0."""
+    return Stream(device, stream_id=0)
 
 
 def is_current_stream_capturing():
-    """Never: graphs are recorded outside the program's sight."""
-    return False
+    """Whether this thread captures work for a `CUDAGraph`."""
+    return _C._cuda_is_capturing()

@@ -273,7 +273,8 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False, trusted
     """Reads a `.ttk` file. It is data: its graph is verified and compiled here, and nothing in it is run as it stands.
 
     With `trusted=True`, for a file from someone who may run code here, machine code in it is used: on a GPU of an
-    architecture that the file has code for, its kernels need no NVRTC.
+    architecture that the file has code for, NVRTC is spared the kernels that come out as they were for the file. What is
+    around a call is compiled with it, so that others may be needed; `ttk run --device cuda --trusted` needs none.
     """
     import os
 

@@ -13,6 +13,7 @@ class Adadelta(Optimizer):
     """Steps whose scale follows the size of past steps (Zeiler, 2012)."""
 
     _host_keys = ("step",)
+    _uses_step = False
 
     def __init__(
         self, params, lr=1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0,

@@ -120,6 +120,8 @@ class Optimizer:
 
     # The scalars of a parameter's state that are kept as Python numbers.
     _host_keys: tuple = ()
+    # Whether an update depends on how many there were.
+    _uses_step = True
 
     def __init__(self, params, defaults: dict) -> None:
         self.defaults = defaults
@@ -202,6 +204,12 @@ class Optimizer:
     def _begin_step(self):
         if self._exposed:
             self._check_scalars()
+        if self._uses_step and self._host_keys and _C._cuda_is_capturing():
+            raise RuntimeError(
+                f"Attempting CUDA graph capture of step() for an instance of {type(self).__name__}: its updates depend on a"
+                " count of steps that is a number of the processor, and a replay would not advance it. Capture forward and"
+                " backward, and call step() after each replay."
+            )
         return self._state
 
     @staticmethod

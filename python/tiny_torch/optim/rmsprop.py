@@ -13,6 +13,7 @@ class RMSprop(Optimizer):
     """Steps scaled by a running average of the squared gradient (Hinton), optionally centred and with momentum."""
 
     _host_keys = ("step",)
+    _uses_step = False
 
     def __init__(
         self, params, lr=1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0, momentum: float = 0,

@@ -13,6 +13,7 @@ class Rprop(Optimizer):
     """Steps by the gradient's sign, longer while it stays and shorter when it turns (Riedmiller and Braun, 1993)."""
 
     _host_keys = ("step",)
+    _uses_step = False
 
     def __init__(
         self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *, capturable: bool = False,

@@ -15,6 +15,9 @@ pub(super) struct ConvolutionCall {
     convolution: dnn::Convolution,
     /// `x`, the filter and `y`, each with where it begins in bytes.
     operands: [(Value, Address); 3],
+    /// How often it runs, and by how many bytes each operand moves on.
+    times: u64,
+    steps: [Address; 3],
 }
 
 impl ConvolutionCall {
@@ -27,11 +30,23 @@ impl ConvolutionCall {
     ) -> Option<ConvolutionCall> {
         let dnn = device.dnn()?;
         let memory = Memory { program, bound };
-        let (x, y) = (images(&memory, &c.x, c)?, images(&memory, &c.y, c)?);
+        let steps = c.steps;
+        if !(1..=i64::from(i32::MAX)).contains(&c.times) || steps.iter().any(|s| *s < 0) {
+            return None;
+        }
+        // How far the last of several lies behind the first.
+        let mut behind = [0; 3];
+        for (behind, step) in behind.iter_mut().zip(steps) {
+            *behind = (c.times - 1).checked_mul(step)?;
+        }
+        let (x, y) = (images(&memory, &c.x, c, behind[0])?, images(&memory, &c.y, c, behind[2])?);
         let filter = small(c.filter.sizes.each_ref().map(|e| memory.number(e)))?;
         let filter_len: i64 = filter.iter().map(|&n| i64::from(n)).product();
         let begin = memory.number(&c.filter.offset);
-        if begin < 0 || begin + filter_len > memory.elements(&c.filter.memory, c.dtype)? {
+        if begin < 0
+            || begin.checked_add(filter_len)?.checked_add(behind[1])?
+                > memory.elements(&c.filter.memory, c.dtype)?
+        {
             return None;
         }
         let shape = dnn::Shape {
@@ -43,6 +58,7 @@ impl ConvolutionCall {
             stride: small(c.stride)?,
             padding: small_or_zero(c.padding)?,
             dilation: small(c.dilation)?,
+            groups: small([c.groups])?[0],
             flipped: c.flipped,
             tf32: c.tf32,
         };
@@ -58,18 +74,26 @@ impl ConvolutionCall {
                 at(&c.filter.memory, &c.filter.offset)?,
                 at(&c.y.memory, &c.y.offset)?,
             ],
+            times: c.times as u64,
+            steps: steps.map(|s| (s * c.dtype.size() as i64) as Address),
         })
     }
 
     pub(super) fn run(&self, places: &Places, stream: &Stream) -> Result<(), CudaError> {
         let [x, filter, y] = self.operands.map(|(v, at)| places.value(v) + at);
-        // SAFETY: the extents of all operands were checked against their memory when the call was prepared.
-        unsafe { self.convolution.run(stream, x, filter, y) }
+        let [sx, sf, sy] = self.steps;
+        (0..self.times).try_for_each(|i| {
+            let (x, filter, y) = (x + i * sx, filter + i * sf, y + i * sy);
+            // SAFETY: the extents of all operands of all times were checked against their memory when the call was
+            // prepared.
+            unsafe { self.convolution.run(stream, x, filter, y) }
+        })
     }
 }
 
-/// Images with their numbers; `None` if there are none, or they reach beyond their memory.
-fn images(memory: &Memory<'_>, i: &Images, c: &Convolution) -> Option<dnn::Images> {
+/// Images with their numbers; `None` if there are none, or they, or the last ones so many elements behind, reach beyond
+/// their memory.
+fn images(memory: &Memory<'_>, i: &Images, c: &Convolution, behind: i64) -> Option<dnn::Images> {
     let sizes = small(i.sizes.each_ref().map(|e| memory.number(e)))?;
     let mut last = memory.number(&i.offset);
     if last < 0 {
@@ -84,7 +108,8 @@ fn images(memory: &Memory<'_>, i: &Images, c: &Convolution) -> Option<dnn::Image
             *stride = reach;
         }
     }
-    (last < memory.elements(&i.memory, c.dtype)?).then_some(dnn::Images { sizes, strides: small(strides)? })
+    (last.checked_add(behind)? < memory.elements(&i.memory, c.dtype)?)
+        .then_some(dnn::Images { sizes, strides: small(strides)? })
 }
 
 /// Positive numbers as the library takes them.

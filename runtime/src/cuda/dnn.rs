@@ -45,6 +45,7 @@ pub(super) const FUNCTIONS: &[&CStr] = &[
     c"cudnnDestroyConvolutionDescriptor",
     c"cudnnSetConvolution2dDescriptor",
     c"cudnnSetConvolutionMathType",
+    c"cudnnSetConvolutionGroupCount",
     c"cudnnGetConvolutionForwardAlgorithm_v7",
     c"cudnnGetConvolutionBackwardDataAlgorithm_v7",
     c"cudnnGetConvolutionBackwardFilterAlgorithm_v7",
@@ -97,6 +98,7 @@ struct Api {
     convolution: (Make, Destroy),
     set_convolution: unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32, i32, i32) -> Status,
     set_math: unsafe extern "C" fn(Pointer, i32) -> Status,
+    set_groups: unsafe extern "C" fn(Pointer, i32) -> Status,
     /// By direction.
     search: [Search; 3],
     run: [Run; 3],
@@ -127,6 +129,7 @@ impl Api {
                 ),
                 set_convolution: library.function(c"cudnnSetConvolution2dDescriptor"),
                 set_math: library.function(c"cudnnSetConvolutionMathType"),
+                set_groups: library.function(c"cudnnSetConvolutionGroupCount"),
                 search: [
                     library.function(c"cudnnGetConvolutionForwardAlgorithm_v7"),
                     library.function(c"cudnnGetConvolutionBackwardDataAlgorithm_v7"),
@@ -200,11 +203,12 @@ pub(super) struct Shape {
     pub(super) direction: Direction,
     pub(super) x: Images,
     pub(super) y: Images,
-    /// Channels of `y` and `x`, rows, columns.
+    /// Channels of `y` and, of one group, of `x`; rows, columns.
     pub(super) filter: [i32; 4],
     pub(super) stride: [i32; 2],
     pub(super) padding: [i32; 2],
     pub(super) dilation: [i32; 2],
+    pub(super) groups: i32,
     pub(super) flipped: bool,
     pub(super) tf32: bool,
 }
@@ -297,6 +301,9 @@ impl Convolution {
         // SAFETY: the descriptor lives.
         let set = unsafe { (api.set_convolution)(convolution.handle, ph, pw, sh, sw, dh, dw, mode, sums) };
         checked(set, "describing a convolution")?;
+        // SAFETY: the descriptor lives.
+        let set = unsafe { (api.set_groups)(convolution.handle, shape.groups) };
+        checked(set, "describing groups")?;
         let half = matches!(shape.dtype, DType::F16 | DType::BF16);
         let math = match (half, shape.tf32) {
             (true, _) => MATH_TENSOR_OP,

@@ -60,6 +60,7 @@ impl Writer {
         self.expr(&c.filter.offset);
         c.filter.sizes.iter().for_each(|e| self.expr(e));
         [c.stride, c.padding, c.dilation].as_flattened().iter().for_each(|&n| self.signed(n));
+        [c.groups, c.times].iter().chain(&c.steps).for_each(|&n| self.signed(n));
         self.byte(c.flipped.into());
         self.byte(c.tf32.into());
     }
@@ -111,7 +112,23 @@ impl Reader<'_> {
         let filter = Filter { memory: self.argument()?, offset: self.expr()?, sizes: sizes(self)? };
         let pair = |r: &mut Self| -> Result<[i64; 2]> { Ok([r.signed()?, r.signed()?]) };
         let (stride, padding, dilation) = (pair(self)?, pair(self)?, pair(self)?);
+        let (groups, times) = (self.signed()?, self.signed()?);
+        let steps = [self.signed()?, self.signed()?, self.signed()?];
         let (flipped, tf32) = (self.bool()?, self.bool()?);
-        Ok(Convolution { dtype, direction, x, y, filter, stride, padding, dilation, flipped, tf32 })
+        Ok(Convolution {
+            dtype,
+            direction,
+            x,
+            y,
+            filter,
+            stride,
+            padding,
+            dilation,
+            groups,
+            times,
+            steps,
+            flipped,
+            tf32,
+        })
     }
 }

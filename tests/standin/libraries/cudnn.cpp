@@ -27,7 +27,7 @@ struct Filter {
 
 struct Convolution {
     int padding[2] = {}, stride[2] = {}, dilation[2] = {};
-    int mode = -1, sums = 0, math = 0;
+    int mode = -1, sums = 0, math = 0, groups = 1;
 };
 
 Objects<Handle> handles("cuDNN handles");
@@ -87,9 +87,9 @@ int understand(Kind kind, void* x, void* w, void* y, void* how, Problem* p) {
     if (c->sums != (p->type == Type::F64 ? 1 : 0)) return refuse(NOT_SUPPORTED, "cuDNN: sums of type %d", c->sums);
     if (f->format != 0) return refuse(NOT_SUPPORTED, "cuDNN: a filter of format %d", f->format);
     if (tx->sizes[0] != ty->sizes[0]) return refuse(BAD_PARAM, "cuDNN: %d images become %d", tx->sizes[0], ty->sizes[0]);
-    if (f->sizes[1] != tx->sizes[1] || f->sizes[0] != ty->sizes[1])
-        return refuse(BAD_PARAM, "cuDNN: a filter of %d x %d channels between images of %d and %d", f->sizes[0], f->sizes[1],
-                      ty->sizes[1], tx->sizes[1]);
+    if (f->sizes[1] * c->groups != tx->sizes[1] || f->sizes[0] != ty->sizes[1] || f->sizes[0] % c->groups != 0)
+        return refuse(BAD_PARAM, "cuDNN: a filter of %d x %d channels between images of %d and %d in %d groups", f->sizes[0],
+                      f->sizes[1], ty->sizes[1], tx->sizes[1], c->groups);
     for (int i = 0; i < 2; i++) {
         int covered = (f->sizes[2 + i] - 1) * c->dilation[i] + 1, there = tx->sizes[2 + i] + 2 * c->padding[i];
         int out = there < covered ? 0 : (there - covered) / c->stride[i] + 1;
@@ -120,8 +120,9 @@ int run(const Call& call) {
     if (!memory_is_there(call)) return 700;
     spoil(call.workspace, call.workspace_bytes);
     auto [n, c, h, w] = p.x.sizes;
-    auto [k, c2, r, s] = p.w.sizes;
-    (void)c2;
+    // Channels of one group are next to each other.
+    auto [k, cg, r, s] = p.w.sizes;
+    int kg = k / p.how.groups;
     int oh = p.y.sizes[2], ow = p.y.sizes[3];
     bool rounds = p.type == Type::F32 && p.how.math == 2;
     auto number = [&](Address from, int64_t at) {
@@ -131,26 +132,27 @@ int run(const Call& call) {
     auto at = [](const Tensor& t, int i0, int i1, int i2, int i3) {
         return int64_t(i0) * t.strides[0] + int64_t(i1) * t.strides[1] + int64_t(i2) * t.strides[2] + int64_t(i3) * t.strides[3];
     };
-    auto at_filter = [&, c = c, r = r, s = s](int ki, int ci, int ri, int si) {
+    auto at_filter = [&, c = cg, r = r, s = s](int ki, int ci, int ri, int si) {
         // Mode 0 is a convolution as mathematics has it: taps from their ends.
         if (p.how.mode == 0) ri = r - 1 - ri, si = s - 1 - si;
         return ((int64_t(ki) * c + ci) * r + ri) * s + si;
     };
     // Sums of what is computed, dense.
-    size_t count = p.kind == FORWARD ? size_t(n) * k * oh * ow : p.kind == DATA ? size_t(n) * c * h * w : size_t(k) * c * r * s;
+    size_t count = p.kind == FORWARD ? size_t(n) * k * oh * ow : p.kind == DATA ? size_t(n) * c * h * w : size_t(k) * cg * r * s;
     std::vector<double> sums(count, 0.0);
     for (int ni = 0; ni < n; ni++)
         for (int ki = 0; ki < k; ki++)
             for (int yi = 0; yi < oh; yi++)
                 for (int xi = 0; xi < ow; xi++)
-                    for (int ci = 0; ci < c; ci++)
+                    for (int cj = 0; cj < cg; cj++)
                         for (int ri = 0; ri < r; ri++)
                             for (int si = 0; si < s; si++) {
+                                int ci = ki / kg * cg + cj;
                                 int row = yi * p.how.stride[0] - p.how.padding[0] + ri * p.how.dilation[0];
                                 int col = xi * p.how.stride[1] - p.how.padding[1] + si * p.how.dilation[1];
                                 if (row < 0 || row >= h || col < 0 || col >= w) continue;
                                 int64_t to_y = at(p.y, ni, ki, yi, xi), to_x = at(p.x, ni, ci, row, col);
-                                int64_t to_w = at_filter(ki, ci, ri, si);
+                                int64_t to_w = at_filter(ki, cj, ri, si);
                                 if (p.kind == FORWARD)
                                     sums[((size_t(ni) * k + ki) * oh + yi) * ow + xi] += number(call.x, to_x) * number(call.w, to_w);
                                 else if (p.kind == DATA)
@@ -300,7 +302,7 @@ API int cudnnSetConvolution2dDescriptor(void* descriptor, int ph, int pw, int sh
     if (!c) return refuse(BAD_PARAM, "cudnnSetConvolution2dDescriptor: what is no descriptor");
     if (ph < 0 || pw < 0 || sh < 1 || sw < 1 || dh < 1 || dw < 1 || mode < 0 || mode > 1)
         return refuse(BAD_PARAM, "cuDNN: padding %d x %d, stride %d x %d, dilation %d x %d, mode %d", ph, pw, sh, sw, dh, dw, mode);
-    *c = {{ph, pw}, {sh, sw}, {dh, dw}, mode, sums, c->math};
+    *c = {{ph, pw}, {sh, sw}, {dh, dw}, mode, sums, c->math, c->groups};
     return SUCCESS;
 }
 
@@ -309,6 +311,14 @@ API int cudnnSetConvolutionMathType(void* descriptor, int math) {
     Convolution* c = convolutions.find(descriptor);
     if (!c || math < 0 || math > 3) return refuse(BAD_PARAM, "cudnnSetConvolutionMathType: what is no descriptor, or kind %d", math);
     c->math = math;
+    return SUCCESS;
+}
+
+API int cudnnSetConvolutionGroupCount(void* descriptor, int groups) {
+    LOCKED;
+    Convolution* c = convolutions.find(descriptor);
+    if (!c || groups < 1) return refuse(BAD_PARAM, "cudnnSetConvolutionGroupCount: what is no descriptor, or %d groups", groups);
+    c->groups = groups;
     return SUCCESS;
 }
 
