@@ -190,6 +190,59 @@ pub(crate) fn normal(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64
     Ok(b.cast(&x, dtype))
 }
 
+/// Numbers in `(0, 1]`: `f64`, or `f32` for the other types.
+fn open_numbers(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
+    if dtype == DType::F64 {
+        return open_uniform_f64(b, g, shape);
+    }
+    let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
+    Ok(open_uniform(b, &words))
+}
+
+/// Exponential numbers: minus the logarithm of a number in `(0, 1]`, never 0, over the rate.
+///
+/// # Errors
+/// No such GPU; no memory.
+pub(crate) fn exponential(
+    b: &mut Recorder,
+    g: &Generator,
+    dtype: DType,
+    shape: &[i64],
+    rate: f64,
+) -> Result<Value> {
+    let u = open_numbers(b, g, dtype, shape)?;
+    let half = if dtype == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() } / 2.0;
+    let (bound, least) = (b.full_like(&u, 1.0 - half), b.full_like(&u, -half));
+    let near_one = b.cmp(Cmp::Le, &bound, &u);
+    let log = b.unary(Unary::Log, &u);
+    let log = b.select(&near_one, &least, &log);
+    let x = b.scale(&log, -1.0 / rate);
+    Ok(b.cast(&x, dtype))
+}
+
+/// How often is tried until the first success of probability `p`.
+///
+/// # Errors
+/// No such GPU; no memory.
+pub(crate) fn geometric(
+    b: &mut Recorder,
+    g: &Generator,
+    dtype: DType,
+    shape: &[i64],
+    p: f64,
+) -> Result<Value> {
+    let u = open_numbers(b, g, dtype, shape)?;
+    let log = b.unary(Unary::Log, &u);
+    let fail = b.full_like(&u, 1.0 - p);
+    let fail = b.unary(Unary::Log, &fail);
+    let trials = b.div(&log, &fail);
+    // Upwards: the opposite of the opposite, downwards.
+    let below = b.neg(&trials);
+    let below = b.unary(Unary::Floor, &below);
+    let trials = b.neg(&below);
+    Ok(b.cast(&trials, dtype))
+}
+
 /// Which elements are 1 with probability `p`, as numbers of a type.
 ///
 /// # Errors
@@ -201,12 +254,7 @@ pub(crate) fn bernoulli(
     dtype: DType,
     shape: &[i64],
 ) -> Result<Value> {
-    let u = if dtype == DType::F64 {
-        open_uniform_f64(b, g, shape)?
-    } else {
-        let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
-        open_uniform(b, &words)
-    };
+    let u = open_numbers(b, g, dtype, shape)?;
     let p = b.full_like(&u, p);
     Ok(b.cmp(Cmp::Lt, &u, &p))
 }

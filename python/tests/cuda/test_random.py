@@ -221,6 +221,30 @@ def test_generators():
     assert copy.deepcopy(torch.get_rng_state()).shape == (5056,)
 
 
+def test_exponential_and_geometric_numbers():
+    n = 3000
+    torch.cuda.manual_seed(13)
+    exponential = torch.empty(n, device="cuda").exponential_(2.0)
+    doubles = torch.empty(n, dtype=torch.float64, device="cuda").exponential_()
+    geometric = torch.empty(n, device="cuda").geometric_(0.25)
+    u = unit(words(n, 13, 0)).astype(np.float64)
+    np.testing.assert_allclose(exponential.cpu().numpy(), -np.log(u) / 2, rtol=1e-5, atol=1e-7)
+    x, y = pairs(n, 13, moved(n))
+    u = (x ^ (y << np.uint64(21))).astype(np.float64) * 2.0**-53 + 2.0**-54
+    np.testing.assert_allclose(doubles.cpu().numpy(), -np.log(u), rtol=1e-12)
+    trials = np.log(unit(words(n, 13, moved(n) + moved(n, 2))).astype(np.float64)) / math.log(0.75)
+    # A quotient that is a whole number but for rounding may go either way.
+    assert np.all(np.abs(geometric.cpu().numpy() - np.ceil(trials))[np.abs(trials - np.rint(trials)) > 1e-4] == 0)
+
+
+def test_one_sample_of_each_row():
+    torch.cuda.manual_seed(17)
+    p = torch.tensor([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25], [1.0, 2.0, 3.0]])
+    got = torch.multinomial(p.cuda(), 1).cpu().numpy()
+    q = -np.log(unit(words(9, 17, 0)).astype(np.float64)).reshape(3, 3)
+    assert got.tolist() == (p.numpy() / q).argmax(1)[:, None].tolist()
+
+
 def test_the_other_distributions_have_their_means():
     torch.cuda.manual_seed(1)
     n = 20_000

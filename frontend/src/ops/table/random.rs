@@ -165,6 +165,9 @@ pub(super) fn exponential(
     sizes: &[i64],
     rate: f64,
 ) -> Result<Value> {
+    if g.gpu().is_some() {
+        return random::gpu::exponential(b, g, dtype, sizes, rate);
+    }
     let u = random::uniform(b, g, DType::F64, sizes)?;
     let minus = b.neg(&u);
     let log = b.unary(Unary::Log1p, &minus);
@@ -367,6 +370,9 @@ rows! {
             let p = c.float(1)?;
             if !(p > 0.0 && p < 1.0) { return Err(Error::runtime(format!("geometric_ expects p to be in (0, 1), but got p={p}"))); }
             like(c, Some(2), |b, g, d, s| {
+                if g.gpu().is_some() {
+                    return random::gpu::geometric(b, g, d, s, p);
+                }
                 let u = random::uniform(b, g, DType::F64, s)?;
                 let log = b.unary(Unary::Log, &u);
                 let trials = b.scale(&log, 1.0 / (-p).ln_1p());
