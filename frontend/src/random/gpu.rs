@@ -6,7 +6,7 @@
 //! are the streams of [`RandomStream`] with a number of threads. The recipes are those of `DistributionTemplates.h` and
 //! `Dropout.cu` of PyTorch and of cuRAND's device functions, which make numbers in `(0, 1]`.
 
-use super::{Generator, count};
+use super::{Generator, count, integers_from};
 use crate::device;
 use crate::error::Result;
 use crate::host::check_room;
@@ -289,6 +289,31 @@ pub(crate) fn kept(b: &mut Recorder, g: &Generator, p: f64, shape: &[i64]) -> Re
     let u = open_uniform(b, &words);
     let p = b.full_like(&u, p);
     Ok(b.cmp(Cmp::Lt, &u, &p))
+}
+
+/// Integers (`i64`) as `random_` draws them without bounds: from 0 to the greatest of an integer type, or to the power of two up
+/// to which a floating type has all of them.
+///
+/// # Errors
+/// No such GPU; no memory.
+pub(crate) fn any_integers(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
+    let range: u64 = match dtype {
+        // Two words each.
+        DType::I64 => return integers_from(b, g, 0, 1 << 63, shape),
+        DType::F64 => return integers_from(b, g, 0, (1 << 53) + 1, shape),
+        DType::F32 => (1 << 24) + 1,
+        DType::F16 => (1 << 11) + 1,
+        DType::BF16 => (1 << 8) + 1,
+        DType::Bool => 2,
+        DType::I32 => 1 << 31,
+        DType::I16 => 1 << 15,
+        DType::I8 => 1 << 7,
+        DType::U8 => 1 << 8,
+    };
+    let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
+    let number = unsigned(b, &words);
+    let range = b.constant(Scalar::from_i64(DType::I64, range as i64), number.ty.shape.clone());
+    Ok(b.binary(Binary::Rem, &number, &range))
 }
 
 /// Two words for each of `n` elements, on the host.

@@ -125,6 +125,27 @@ def test_integers(low, high):
     assert np.array_equal(got, want.astype(np.int64) + low)
 
 
+@pytest.mark.parametrize(
+    "dtype, range",
+    [
+        (torch.uint8, 2**8), (torch.int8, 2**7), (torch.int16, 2**15), (torch.int32, 2**31), (torch.bool, 2),
+        (torch.float16, 2**11 + 1), (torch.bfloat16, 2**8 + 1), (torch.float32, 2**24 + 1),
+    ],
+)  # fmt: skip
+def test_integers_without_bounds(dtype, range):
+    torch.cuda.manual_seed(6)
+    got = torch.empty(700, dtype=dtype, device="cuda").random_()
+    assert got.cpu().double().tolist() == (words(700, 6, 0) % np.uint64(range)).astype(np.float64).tolist()
+
+
+@pytest.mark.parametrize("dtype, range", [(torch.int64, 2**63), (torch.float64, 2**53 + 1)])
+def test_long_integers_without_bounds(dtype, range):
+    torch.cuda.manual_seed(6)
+    x, y = pairs(700, 6, 0)
+    want = (x << np.uint64(32) | y) % np.uint64(range)
+    assert torch.empty(700, dtype=dtype, device="cuda").random_().cpu().numpy().astype(np.uint64).tolist() == want.tolist()
+
+
 def test_bernoulli():
     n = 2000
     torch.cuda.manual_seed(5)

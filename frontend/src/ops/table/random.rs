@@ -250,6 +250,13 @@ fn randint_like(c: &mut Call<'_>) -> Result<Returned> {
 fn random_in_place(c: &mut Call<'_>) -> Result<Returned> {
     let t = c.tensor(0)?;
     let dtype = t.dtype();
+    if c.overload == 0 {
+        let g = c.generator(1)?;
+        if g.gpu().is_some() {
+            let x = random::gpu::any_integers(&mut c.b, &g, dtype, &t.sizes())?;
+            return Ok(c.b.cast(&x, dtype).into());
+        }
+    }
     let most = match dtype {
         DType::F64 => 1 << 53,
         DType::F32 => 1 << 24,
