@@ -6,7 +6,7 @@
 //! are the streams of [`RandomStream`] with a number of threads. The recipes are those of `DistributionTemplates.h` and
 //! `Dropout.cu` of PyTorch and of cuRAND's device functions, which make numbers in `(0, 1]`.
 
-use super::{Generator, count};
+use super::{Generator, count, integers_from};
 use crate::device;
 use crate::error::Result;
 use crate::host::check_room;
@@ -190,6 +190,59 @@ pub(crate) fn normal(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64
     Ok(b.cast(&x, dtype))
 }
 
+/// Numbers in `(0, 1]`: `f64`, or `f32` for the other types.
+fn open_numbers(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
+    if dtype == DType::F64 {
+        return open_uniform_f64(b, g, shape);
+    }
+    let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
+    Ok(open_uniform(b, &words))
+}
+
+/// Exponential numbers: minus the logarithm of a number in `(0, 1]`, never 0, over the rate.
+///
+/// # Errors
+/// No such GPU; no memory.
+pub(crate) fn exponential(
+    b: &mut Recorder,
+    g: &Generator,
+    dtype: DType,
+    shape: &[i64],
+    rate: f64,
+) -> Result<Value> {
+    let u = open_numbers(b, g, dtype, shape)?;
+    let half = if dtype == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() } / 2.0;
+    let (bound, least) = (b.full_like(&u, 1.0 - half), b.full_like(&u, -half));
+    let near_one = b.cmp(Cmp::Le, &bound, &u);
+    let log = b.unary(Unary::Log, &u);
+    let log = b.select(&near_one, &least, &log);
+    let x = b.scale(&log, -1.0 / rate);
+    Ok(b.cast(&x, dtype))
+}
+
+/// How often is tried until the first success of probability `p`.
+///
+/// # Errors
+/// No such GPU; no memory.
+pub(crate) fn geometric(
+    b: &mut Recorder,
+    g: &Generator,
+    dtype: DType,
+    shape: &[i64],
+    p: f64,
+) -> Result<Value> {
+    let u = open_numbers(b, g, dtype, shape)?;
+    let log = b.unary(Unary::Log, &u);
+    let fail = b.full_like(&u, 1.0 - p);
+    let fail = b.unary(Unary::Log, &fail);
+    let trials = b.div(&log, &fail);
+    // Upwards: the opposite of the opposite, downwards.
+    let below = b.neg(&trials);
+    let below = b.unary(Unary::Floor, &below);
+    let trials = b.neg(&below);
+    Ok(b.cast(&trials, dtype))
+}
+
 /// Which elements are 1 with probability `p`, as numbers of a type.
 ///
 /// # Errors
@@ -201,12 +254,7 @@ pub(crate) fn bernoulli(
     dtype: DType,
     shape: &[i64],
 ) -> Result<Value> {
-    let u = if dtype == DType::F64 {
-        open_uniform_f64(b, g, shape)?
-    } else {
-        let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
-        open_uniform(b, &words)
-    };
+    let u = open_numbers(b, g, dtype, shape)?;
     let p = b.full_like(&u, p);
     Ok(b.cmp(Cmp::Lt, &u, &p))
 }
@@ -241,6 +289,31 @@ pub(crate) fn kept(b: &mut Recorder, g: &Generator, p: f64, shape: &[i64]) -> Re
     let u = open_uniform(b, &words);
     let p = b.full_like(&u, p);
     Ok(b.cmp(Cmp::Lt, &u, &p))
+}
+
+/// Integers (`i64`) as `random_` draws them without bounds: from 0 to the greatest of an integer type, or to the power of two up
+/// to which a floating type has all of them.
+///
+/// # Errors
+/// No such GPU; no memory.
+pub(crate) fn any_integers(b: &mut Recorder, g: &Generator, dtype: DType, shape: &[i64]) -> Result<Value> {
+    let range: u64 = match dtype {
+        // Two words each.
+        DType::I64 => return integers_from(b, g, 0, 1 << 63, shape),
+        DType::F64 => return integers_from(b, g, 0, (1 << 53) + 1, shape),
+        DType::F32 => (1 << 24) + 1,
+        DType::F16 => (1 << 11) + 1,
+        DType::BF16 => (1 << 8) + 1,
+        DType::Bool => 2,
+        DType::I32 => 1 << 31,
+        DType::I16 => 1 << 15,
+        DType::I8 => 1 << 7,
+        DType::U8 => 1 << 8,
+    };
+    let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
+    let number = unsigned(b, &words);
+    let range = b.constant(Scalar::from_i64(DType::I64, range as i64), number.ty.shape.clone());
+    Ok(b.binary(Binary::Rem, &number, &range))
 }
 
 /// Two words for each of `n` elements, on the host.

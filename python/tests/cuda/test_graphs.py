@@ -106,6 +106,8 @@ def test_what_a_capture_cannot_do():
         with torch.cuda.graph(g):
             (x + 1).tolist()
     assert not torch.cuda.is_current_stream_capturing() and (x + 1).tolist() == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="without a preceding successful capture"):
+        g.replay()
     other = torch.cuda.CUDAGraph()
     with torch.cuda.graph(other):
         with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):

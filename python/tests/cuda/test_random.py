@@ -125,6 +125,27 @@ def test_integers(low, high):
     assert np.array_equal(got, want.astype(np.int64) + low)
 
 
+@pytest.mark.parametrize(
+    "dtype, range",
+    [
+        (torch.uint8, 2**8), (torch.int8, 2**7), (torch.int16, 2**15), (torch.int32, 2**31), (torch.bool, 2),
+        (torch.float16, 2**11 + 1), (torch.bfloat16, 2**8 + 1), (torch.float32, 2**24 + 1),
+    ],
+)  # fmt: skip
+def test_integers_without_bounds(dtype, range):
+    torch.cuda.manual_seed(6)
+    got = torch.empty(700, dtype=dtype, device="cuda").random_()
+    assert got.cpu().double().tolist() == (words(700, 6, 0) % np.uint64(range)).astype(np.float64).tolist()
+
+
+@pytest.mark.parametrize("dtype, range", [(torch.int64, 2**63), (torch.float64, 2**53 + 1)])
+def test_long_integers_without_bounds(dtype, range):
+    torch.cuda.manual_seed(6)
+    x, y = pairs(700, 6, 0)
+    want = (x << np.uint64(32) | y) % np.uint64(range)
+    assert torch.empty(700, dtype=dtype, device="cuda").random_().cpu().numpy().astype(np.uint64).tolist() == want.tolist()
+
+
 def test_bernoulli():
     n = 2000
     torch.cuda.manual_seed(5)
@@ -219,6 +240,30 @@ def test_generators():
     with pytest.raises(RuntimeError, match="Expected a 'cuda' device type for generator but found 'cpu'"):
         torch.empty(3, device="cuda").normal_(generator=torch.Generator())
     assert copy.deepcopy(torch.get_rng_state()).shape == (5056,)
+
+
+def test_exponential_and_geometric_numbers():
+    n = 3000
+    torch.cuda.manual_seed(13)
+    exponential = torch.empty(n, device="cuda").exponential_(2.0)
+    doubles = torch.empty(n, dtype=torch.float64, device="cuda").exponential_()
+    geometric = torch.empty(n, device="cuda").geometric_(0.25)
+    u = unit(words(n, 13, 0)).astype(np.float64)
+    np.testing.assert_allclose(exponential.cpu().numpy(), -np.log(u) / 2, rtol=1e-5, atol=1e-7)
+    x, y = pairs(n, 13, moved(n))
+    u = (x ^ (y << np.uint64(21))).astype(np.float64) * 2.0**-53 + 2.0**-54
+    np.testing.assert_allclose(doubles.cpu().numpy(), -np.log(u), rtol=1e-12)
+    trials = np.log(unit(words(n, 13, moved(n) + moved(n, 2))).astype(np.float64)) / math.log(0.75)
+    # A quotient that is a whole number but for rounding may go either way.
+    assert np.all(np.abs(geometric.cpu().numpy() - np.ceil(trials))[np.abs(trials - np.rint(trials)) > 1e-4] == 0)
+
+
+def test_one_sample_of_each_row():
+    torch.cuda.manual_seed(17)
+    p = torch.tensor([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25], [1.0, 2.0, 3.0]])
+    got = torch.multinomial(p.cuda(), 1).cpu().numpy()
+    q = -np.log(unit(words(9, 17, 0)).astype(np.float64)).reshape(3, 3)
+    assert got.tolist() == (p.numpy() / q).argmax(1)[:, None].tolist()
 
 
 def test_the_other_distributions_have_their_means():

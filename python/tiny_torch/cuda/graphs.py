@@ -89,6 +89,9 @@ class graph:
     def __exit__(self, *exception):
         try:
             self.cuda_graph.capture_end()
+            if exception[0] is not None:
+                # Half of a block is no graph.
+                self.cuda_graph.reset()
         finally:
             self.stream_ctx.__exit__(*exception)
 

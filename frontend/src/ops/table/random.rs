@@ -165,6 +165,9 @@ pub(super) fn exponential(
     sizes: &[i64],
     rate: f64,
 ) -> Result<Value> {
+    if g.gpu().is_some() {
+        return random::gpu::exponential(b, g, dtype, sizes, rate);
+    }
     let u = random::uniform(b, g, DType::F64, sizes)?;
     let minus = b.neg(&u);
     let log = b.unary(Unary::Log1p, &minus);
@@ -247,6 +250,13 @@ fn randint_like(c: &mut Call<'_>) -> Result<Returned> {
 fn random_in_place(c: &mut Call<'_>) -> Result<Returned> {
     let t = c.tensor(0)?;
     let dtype = t.dtype();
+    if c.overload == 0 {
+        let g = c.generator(1)?;
+        if g.gpu().is_some() {
+            let x = random::gpu::any_integers(&mut c.b, &g, dtype, &t.sizes())?;
+            return Ok(c.b.cast(&x, dtype).into());
+        }
+    }
     let most = match dtype {
         DType::F64 => 1 << 53,
         DType::F32 => 1 << 24,
@@ -367,6 +377,9 @@ rows! {
             let p = c.float(1)?;
             if !(p > 0.0 && p < 1.0) { return Err(Error::runtime(format!("geometric_ expects p to be in (0, 1), but got p={p}"))); }
             like(c, Some(2), |b, g, d, s| {
+                if g.gpu().is_some() {
+                    return random::gpu::geometric(b, g, d, s, p);
+                }
                 let u = random::uniform(b, g, DType::F64, s)?;
                 let log = b.unary(Unary::Log, &u);
                 let trials = b.scale(&log, 1.0 / (-p).ln_1p());
