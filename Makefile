@@ -11,6 +11,7 @@
 #   make conformance   comparisons with PyTorch, which it puts (5.2 GB) in an environment of its own
 #   make bench         speed against PyTorch, its compiler, JAX and ONNX Runtime, in an environment of its own (6 GB): writes
 #                      benchmarks/RESULTS.md; then what compiling, recording and importing cost
+#   make guard         instructions of recording, looking plans up and compiling, against what is written down; by valgrind
 #   make wheel         the wheel, in target/wheels
 #   make develop       an editable install of the package in .venv
 #   make lint          formatting and lints
@@ -30,7 +31,7 @@ TORCH_PYTHON ?=
 TORCH_VERSION := 2.15.0
 OUT := $(TARGET)/train
 
-.PHONY: train test test-cuda cuda-report conformance bench wheel develop lint clean rust-test python-test
+.PHONY: train test test-cuda cuda-report conformance bench guard wheel develop lint clean rust-test python-test
 .DEFAULT_GOAL := help
 
 help:
@@ -181,6 +182,10 @@ $(TARGET)/bench-venv/.installed: $(WHEELS)/.built $(TARGET)/bench-venv/.tools
 bench: $(BENCH_READY)
 	$(BENCH_RUN) benchmarks/compare.py --all --write $(BENCH); compared=$$?; \
 		$(BENCH_RUN) benchmarks/overheads.py && exit $$compared
+
+# Without valgrind it says so, and that is no failure.
+guard: $(VENV)/.installed
+	$(BIN)/python benchmarks/instructions.py || test $$? = 2
 
 lint:
 	cargo fmt --all --check

@@ -20,7 +20,7 @@ import tempfile
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 EXPECTED = os.path.join(FOLDER, "instructions.json")
-TOLERANCE = 0.10
+TOLERANCE = 0.15
 
 
 def recording(times):
