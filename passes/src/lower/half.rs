@@ -3,10 +3,11 @@
 use crate::error::PassError;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use ttk_ir::{DType, Graph, Op, ValueId};
+use ttk_ir::{Binary, DType, Dim, Graph, Op, ReduceOp, Shape, ValueId};
 
 /// The graph with every product of 16-bit floats as one of `f32`, rounded once: the products are exact and the sums are
-/// `f32` either way, and `f32` has a blocked matrix product.
+/// `f32` either way, and `f32` has a blocked matrix product. A product with a vector is written out as a sum, which reads
+/// the matrix as it is: each of its elements is needed once, and widening all of them first moves three times the bytes.
 ///
 /// # Errors
 /// [`PassError::Type`], which means a defect.
@@ -30,7 +31,20 @@ pub(super) fn widen_products(graph: &Graph) -> Result<Cow<'_, Graph>, PassError>
             for x in &mut inputs {
                 *x = add(Op::Cast(DType::F32), &[*x])?;
             }
-            let wide = add(node.op.clone(), &inputs)?;
+            let wide = match with_vector(graph, id) {
+                Some((matrix, axis)) => {
+                    let shape = graph.ty(node.inputs[matrix]).shape.clone();
+                    let mut along: Shape = shape.iter().map(|_| Dim::Fixed(1)).collect();
+                    along[axis] = shape[axis].clone();
+                    let vector = add(Op::Reshape(along), &[inputs[1 - matrix]])?;
+                    let vector = add(Op::Expand(shape), &[vector])?;
+                    let terms = add(Op::Binary(Binary::Mul), &[inputs[matrix], vector])?;
+                    let axes = SmallVec::from_slice(&[axis as u8]);
+                    let sum = add(Op::Reduce { op: ReduceOp::Sum, axes }, &[terms])?;
+                    add(Op::Reshape(node.ty.shape.clone()), &[sum])?
+                }
+                None => add(node.op.clone(), &inputs)?,
+            };
             value = Some(add(Op::Cast(node.ty.dtype), &[wide])?);
         }
         map.push(match value {
@@ -40,4 +54,20 @@ pub(super) fn widen_products(graph: &Graph) -> Result<Cow<'_, Graph>, PassError>
     }
     out.outputs = graph.outputs.iter().map(|v| map[v.index()]).collect();
     Ok(Cow::Owned(out))
+}
+
+/// Which operand of a product is a matrix, and its axis that is summed over, where the other one is a vector.
+fn with_vector(graph: &Graph, product: ValueId) -> Option<(usize, usize)> {
+    let node = graph.node(product);
+    let Op::Dot { batch, contract } = &node.op else { return None };
+    let &[(left, right)] = contract.as_slice() else { return None };
+    if !batch.is_empty() {
+        return None;
+    }
+    let axes = [left as usize, right as usize];
+    let is_vector = |side: usize| {
+        let shape = &graph.ty(node.inputs[side]).shape;
+        shape.iter().enumerate().all(|(i, d)| i == axes[side] || d.is_one())
+    };
+    (0..2).find(|&side| is_vector(1 - side)).map(|side| (side, axes[side]))
 }
