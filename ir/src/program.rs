@@ -106,7 +106,8 @@ pub enum Action {
     },
 }
 
-/// `i64` positions that sort rows: the operand is `outer x len x inner`, sorted along `len`.
+/// `i64` positions that sort rows: the operand is `outer x len x inner`, sorted along `len`. The first `wanted` of each
+/// row are asked for, at least one; what the others are is left open.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Argsort {
     pub input: BufferId,
@@ -114,6 +115,7 @@ pub struct Argsort {
     pub outer: Expr,
     pub len: Expr,
     pub inner: Expr,
+    pub wanted: Expr,
     pub descending: bool,
 }
 

@@ -108,6 +108,7 @@ fn everything() -> Program {
         outer: n.clone(),
         len: m,
         inner: c(1),
+        wanted: c(2),
         descending: true,
     })));
     for stream in RandomStream::ALL {

@@ -131,6 +131,7 @@ fn sorts_random_words_copies_and_custom_kernels() {
                     outer: c(outer),
                     len: c(len),
                     inner: c(inner),
+                    wanted: c(len),
                     descending,
                 })));
                 let mut x = rng.tensor(dtype, &dims);
@@ -192,9 +193,59 @@ fn a_long_row_sorts_in_pieces() {
         let mut make = Make::new(0);
         let input = make.input(Type::fixed(dtype, &[len]));
         let output = make.output(Type::fixed(DType::I64, &[len]));
-        let sort = Argsort { input, output, outer: c(1), len: c(len), inner: c(1), descending: dtype == F };
+        let sort = Argsort {
+            input,
+            output,
+            outer: c(1),
+            len: c(len),
+            inner: c(1),
+            wanted: c(len),
+            descending: dtype == F,
+        };
         make.step(Action::Argsort(Box::new(sort)));
         check(&make, &[Lcg(9).tensor(dtype, &[len])], &[], 0.0, "long argsort");
+    }
+}
+
+/// What is asked for of a row is what a sort of the whole row has there; short rows, long ones, and ones whose last
+/// piece is short.
+#[test]
+fn the_first_positions_are_those_of_the_whole_sort() {
+    let cases = [(4, 100, 3, 1), (4, 100, 3, 12), (4, 100, 3, 90), (1, 200_000, 1, 1), (1, 200_000, 1, 700)];
+    for (outer, len, inner, wanted) in
+        cases.into_iter().chain([(2, 65_536 + 50, 2, 20), (1, 150_000, 1, 100_000)])
+    {
+        for descending in [false, true] {
+            let mut make = Make::new(0);
+            let dims = [outer, len, inner];
+            let input = make.input(Type::fixed(F, &dims));
+            let output = make.output(Type::fixed(DType::I64, &dims));
+            let (outer, inner) = (c(outer), c(inner));
+            let sort = Argsort { input, output, outer, len: c(len), inner, wanted: c(wanted), descending };
+            make.step(Action::Argsort(Box::new(sort)));
+            // Whole numbers, so that many are equal and their order is by position.
+            let numbers: Vec<f32> = {
+                let x = Lcg(9).tensor(F, &dims);
+                (0..x.len()).map(|i| (x.get(i).as_f64() as f32 * 20.0).floor()).collect()
+            };
+            let plan = make.plan().unwrap();
+            let order =
+                plan.run(vec![Buffer::from_slice(&numbers).unwrap()], &[]).unwrap()[0].to_vec::<i64>();
+            let at = |o: i64, l: i64, i: i64| ((o * dims[1] + l) * dims[2] + i) as usize;
+            for (o, i) in (0..dims[0]).flat_map(|o| (0..dims[2]).map(move |i| (o, i))) {
+                let mut all: Vec<i64> = (0..len).collect();
+                all.sort_by(|&a, &b| {
+                    let (x, y) = (numbers[at(o, a, i)], numbers[at(o, b, i)]);
+                    if descending { y.total_cmp(&x) } else { x.total_cmp(&y) }
+                });
+                let found: Vec<i64> = (0..wanted).map(|l| order[at(o, l, i)]).collect();
+                assert_eq!(
+                    found,
+                    all[..wanted as usize],
+                    "{dims:?}, {wanted} of them, descending: {descending}"
+                );
+            }
+        }
     }
 }
 

@@ -260,6 +260,7 @@ fn steps_of_the_host_travel_there_and_back() {
             outer: Expr::constant(1),
             len: n(),
             inner: Expr::constant(1),
+            wanted: n(),
             descending: true,
         };
         let (program, on_device) =

@@ -98,13 +98,18 @@ impl Printer<'_> {
             }
             Action::Gemm(gemm) => self.gemm(gemm),
             Action::Argsort(sort) => format!(
-                "argsort {} -> {} {{descending={}, inner={}, len={}, outer={}}}",
+                "argsort {} -> {} {{descending={}, inner={}, len={}, outer={}{}}}",
                 id(sort.input),
                 id(sort.output),
                 sort.descending,
                 self.expr(&sort.inner),
                 self.expr(&sort.len),
                 self.expr(&sort.outer),
+                if sort.wanted == sort.len {
+                    String::new()
+                } else {
+                    format!(", wanted={}", self.expr(&sort.wanted))
+                },
             ),
             Action::RandomBits { stream, state, output } => {
                 format!("random_bits {} {} -> {}", stream.name(), id(*state), id(*output))

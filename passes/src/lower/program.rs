@@ -201,6 +201,7 @@ impl<'a> Lowerer<'a> {
                     outer: product(&shape[..axis]),
                     len: shape[axis].expr(),
                     inner: product(&shape[axis + 1..]),
+                    wanted: self.wanted(v, axis),
                     descending: *descending,
                 }))
             }
@@ -232,6 +233,26 @@ impl<'a> Lowerer<'a> {
         };
         self.push(v, action);
         Ok(())
+    }
+
+    /// How many of the positions that sort an axis something asks for: all but where only a part at the beginning is
+    /// taken of them, as `topk` does.
+    fn wanted(&self, v: ValueId, axis: usize) -> Expr {
+        let all = self.graph.ty(v).shape[axis].expr();
+        if self.graph.outputs.contains(&v) {
+            return all;
+        }
+        let mut wanted: Option<Expr> = None;
+        for user in self.graph.ids().map(|id| self.graph.node(id)).filter(|n| n.inputs.contains(&v)) {
+            let Op::Slice(dims) = &user.op else { return all };
+            let part = &dims[axis];
+            let first = part.start == Dim::Fixed(0) && part.step == 1;
+            if !first || part.len == Dim::Fixed(0) || wanted.as_ref().is_some_and(|w| *w != part.len.expr()) {
+                return all;
+            }
+            wanted = Some(part.len.expr());
+        }
+        wanted.unwrap_or(all)
     }
 
     fn launch(&mut self, v: ValueId, mut built: Built) {

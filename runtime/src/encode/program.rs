@@ -127,6 +127,7 @@ impl Writer {
                 self.expr(&s.outer);
                 self.expr(&s.len);
                 self.expr(&s.inner);
+                self.expr(&s.wanted);
                 self.byte(s.descending.into());
             }
             Action::RandomBits { stream, state, output } => {
@@ -247,6 +248,7 @@ impl Reader<'_> {
                 outer: self.expr()?,
                 len: self.expr()?,
                 inner: self.expr()?,
+                wanted: self.expr()?,
                 descending: self.bool()?,
             })),
             3 => Action::RandomBits {

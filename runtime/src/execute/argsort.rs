@@ -10,6 +10,9 @@ use ttk_ir::DType;
 /// Rows of at most this many elements are sorted by one thread each.
 const LONG: usize = 1 << 16;
 
+/// Where at most this share of a row is asked for, the rest is not sorted.
+const FEW: usize = 8;
+
 /// Elements of a task over short rows.
 const TASK: usize = 1 << 14;
 
@@ -78,11 +81,40 @@ impl Rows<'_> {
                 // SAFETY: each thread has scratch for one short row.
                 let pairs = unsafe { std::slice::from_raw_parts_mut(cx.scratch(slot).cast::<P>(), len) };
                 self.read(row, 0, pairs, &pair);
-                pairs.sort_unstable();
-                self.write(row, 0, pairs, &position);
+                self.write(row, 0, self.sorted(pairs), &position);
             }
         };
         cx.parallel(rows.div_ceil(group), &one);
+    }
+
+    /// The first of a row's pairs, as many as are asked for, in order.
+    fn sorted<'p, P: Ord>(&self, pairs: &'p mut [P]) -> &'p [P] {
+        let first = first_of(pairs, self.s.wanted);
+        first.sort_unstable();
+        first
+    }
+
+    /// Takes the first of each chunk of fixed size on all threads, then the first of those.
+    fn first_of_long_row<P: Ord + Copy + Send + Sync>(
+        &self,
+        cx: &Context<'_>,
+        row: usize,
+        a: &mut [P],
+        b: &mut [P],
+        pair: &(impl Fn(u64, usize) -> P + Sync),
+        position: &(impl Fn(&P) -> i64 + Sync),
+    ) {
+        each_chunk(cx, a, LONG, |i, chunk| {
+            self.read(row, i * LONG, chunk, pair);
+            first_of(chunk, self.s.wanted);
+        });
+        let mut n = 0;
+        for chunk in a.chunks(LONG) {
+            let first = &chunk[..kept(chunk.len(), self.s.wanted)];
+            b[n..n + first.len()].copy_from_slice(first);
+            n += first.len();
+        }
+        self.write(row, 0, self.sorted(&mut b[..n]), position);
     }
 
     /// Sorts chunks of fixed size on all threads, then merges neighbours until one is left.
@@ -95,6 +127,9 @@ impl Rows<'_> {
         pair: &(impl Fn(u64, usize) -> P + Sync),
         position: &(impl Fn(&P) -> i64 + Sync),
     ) {
+        if self.s.wanted <= LONG / FEW {
+            return self.first_of_long_row(cx, row, a, b, pair, position);
+        }
         let len = a.len();
         each_chunk(cx, a, LONG, |i, chunk| {
             self.read(row, i * LONG, chunk, pair);
@@ -151,6 +186,20 @@ fn each_chunk<P: Send>(cx: &Context<'_>, slice: &mut [P], size: usize, f: impl F
         let chunk = unsafe { std::slice::from_raw_parts_mut((start as *mut P).add(i * size), n) };
         f(i, chunk);
     });
+}
+
+/// How many pairs of so many are looked at further: the first `wanted`, or all where that is no small part.
+fn kept(len: usize, wanted: usize) -> usize {
+    if wanted > len / FEW { len } else { wanted }
+}
+
+/// Brings the pairs that are [`kept`] to the front, in any order, and gives them.
+fn first_of<P: Ord>(pairs: &mut [P], wanted: usize) -> &mut [P] {
+    let n = kept(pairs.len(), wanted);
+    if n < pairs.len() {
+        pairs.select_nth_unstable(n - 1);
+    }
+    &mut pairs[..n]
 }
 
 fn merge<P: Ord + Copy>(left: &[P], right: &[P], out: &mut [P]) {

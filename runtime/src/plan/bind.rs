@@ -91,6 +91,8 @@ pub(crate) struct Sort {
     pub(crate) outer: usize,
     pub(crate) len: usize,
     pub(crate) inner: usize,
+    /// How many positions of a row are asked for, from 1 to `len`.
+    pub(crate) wanted: usize,
     pub(crate) descending: bool,
 }
 
@@ -284,8 +286,9 @@ impl Binder<'_> {
             return Ok(Work::Nothing);
         }
         let dtype = self.dtype(s.input);
-        let sort =
-            Sort { input: s.input, output: s.output, dtype, outer, len, inner, descending: s.descending };
+        let wanted = self.size("a sort", &s.wanted)?.clamp(1, len);
+        let (input, output, descending) = (s.input, s.output, s.descending);
+        let sort = Sort { input, output, dtype, outer, len, inner, wanted, descending };
         let (each, all) = crate::execute::argsort::scratch(&sort);
         self.reserve(each, all);
         Ok(Work::Argsort(sort))

@@ -76,6 +76,7 @@ impl Checker<'_> {
                 self.expr("a sort", &s.outer)?;
                 self.expr("a sort", &s.len)?;
                 self.expr("a sort", &s.inner)?;
+                self.expr("a sort", &s.wanted)?;
                 self.buffer(s.input)?;
                 self.dtype(s.output, DType::I64)?;
                 self.written(s.output)
