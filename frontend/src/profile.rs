@@ -68,16 +68,11 @@ pub(crate) fn note(program: &Program, symbols: &[i64], start: Instant, times: &[
 
 /// What tables call a step: steps of one name are added up there.
 fn name_of(program: &Program, action: &Action) -> String {
-    let kernel = |k: u32| program.kernels[k as usize].name.clone();
-    match action {
-        Action::Launch { kernel: k, .. } => kernel(*k),
-        Action::Gemm(g) => match &g.epilogue {
-            Some(e) => format!("gemm + {}", kernel(e.kernel)),
-            None => "gemm".into(),
-        },
-        Action::Argsort(_) => "argsort".into(),
-        Action::RandomBits { .. } => "random_bits".into(),
-        Action::Copy { .. } => "copy".into(),
-        Action::Custom { name, .. } => name.clone(),
+    let name = action.name(&program.kernels);
+    if let Action::Gemm(gemm) = action
+        && let Some(epilogue) = &gemm.epilogue
+    {
+        return format!("{name} + {}", program.kernels[epilogue.kernel as usize].name);
     }
+    name.to_owned()
 }

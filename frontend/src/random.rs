@@ -325,8 +325,13 @@ pub fn uniform_between(
         return gpu::uniform(b, g, dtype, shape, (low, high));
     }
     let u = uniform(b, g, dtype, shape)?;
+    Ok(between(b, u, (low, high)))
+}
+
+/// Numbers of the unit interval, in another one.
+fn between(b: &mut Recorder, u: Value, (low, high): (f64, f64)) -> Value {
     let scaled = if high - low == 1.0 { u } else { b.scale(&u, high - low) };
-    Ok(if low == 0.0 { scaled } else { b.shift(&scaled, low) })
+    if low == 0.0 { scaled } else { b.shift(&scaled, low) }
 }
 
 /// Which elements are 1 with probability `p`: 53 bits an element, compared in integers. On a GPU the type of the

@@ -131,8 +131,7 @@ pub(crate) fn uniform(
     let (from, to) = (rounded(dtype, low), rounded(dtype, high));
     let value = if dtype == DType::F64 {
         let u = open_uniform_f64(b, g, shape)?;
-        let scaled = if to - from == 1.0 { u } else { b.scale(&u, to - from) };
-        if from == 0.0 { scaled } else { b.shift(&scaled, from) }
+        super::between(b, u, (from, to))
     } else {
         let words = words(g, b, RandomStream::PhiloxLanes, shape)?;
         let u = open_uniform(b, &words);

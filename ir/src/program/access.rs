@@ -52,6 +52,18 @@ impl Program {
 }
 
 impl Action {
+    /// What messages and tables call it: the kernel's name, or what kind of step it is.
+    pub fn name<'a>(&'a self, kernels: &'a [Kernel]) -> &'a str {
+        match self {
+            Action::Launch { kernel, .. } => &kernels[*kernel as usize].name,
+            Action::Gemm(_) => "gemm",
+            Action::Argsort(_) => "argsort",
+            Action::RandomBits { .. } => "random_bits",
+            Action::Copy { .. } => "copy",
+            Action::Custom { name, .. } => name,
+        }
+    }
+
     /// The buffers it reads and those it writes. The product of a [`Gemm`](super::Gemm) counts as written,
     /// its epilogue's own parameters as what they are.
     pub fn touched(&self, kernels: &[Kernel]) -> (Vec<BufferId>, Vec<BufferId>) {

@@ -67,10 +67,6 @@ impl Case {
         self.input(Type::fixed(DType::F32, dims))
     }
 
-    pub(crate) fn i64(&mut self, dims: &[i64]) -> ValueId {
-        self.input(Type::fixed(DType::I64, dims))
-    }
-
     /// Lowers the graph with these outputs and compares.
     pub(crate) fn check(mut self, outputs: &[ValueId]) -> Program {
         self.g.outputs = outputs.to_vec();

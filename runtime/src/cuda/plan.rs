@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ttk_ir::device::DeviceProgram;
-use ttk_ir::program::{Action, Program};
+use ttk_ir::program::Program;
 
 /// A program and its functions on a device, ready to run any number of times, from any number of threads.
 ///
@@ -423,14 +423,7 @@ impl CudaPlan {
         let first = words.chunks_exact(FAULT_BYTES / 8).position(|w| w[0] != 0);
         let Some(first) = first else { return Ok(()) };
         let step = &self.program.steps[bound.faulting[first] as usize];
-        let name = match &step.action {
-            Action::Launch { kernel, .. } => self.program.kernels[*kernel as usize].name.clone(),
-            Action::Gemm(_) => "gemm".into(),
-            Action::Argsort(_) => "argsort".into(),
-            Action::RandomBits { .. } => "random_bits".into(),
-            Action::Copy { .. } => "copy".into(),
-            Action::Custom { name, .. } => name.clone(),
-        };
+        let name = step.action.name(&self.program.kernels).to_owned();
         let error =
             RunError::IndexOutOfRange { step: name, file: step.loc.file.to_string(), line: step.loc.line };
         Err(error.into())

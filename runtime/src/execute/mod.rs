@@ -243,14 +243,7 @@ impl Context<'_> {
     fn index_error(&self, index: usize) -> RunError {
         let program = self.plan.program();
         let step = &program.steps[index];
-        let name = match &step.action {
-            Action::Launch { kernel, .. } => program.kernels[*kernel as usize].name.clone(),
-            Action::Gemm(_) => "gemm".into(),
-            Action::Argsort(_) => "argsort".into(),
-            Action::RandomBits { .. } => "random_bits".into(),
-            Action::Copy { .. } => "copy".into(),
-            Action::Custom { name, .. } => name.clone(),
-        };
+        let name = step.action.name(&program.kernels).to_owned();
         RunError::IndexOutOfRange { step: name, file: step.loc.file.to_string(), line: step.loc.line }
     }
 }
