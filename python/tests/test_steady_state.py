@@ -103,6 +103,15 @@ def test_memory_is_flat_over_ten_thousand_steps():
     assert seen[0] == seen[1] == seen[2]
 
 
+def test_what_a_tensor_holds_is_computed_once():
+    """Random numbers are a reshaped part of what was drawn, and that part is nobody's."""
+    x = torch.randn(3, 5, 7)
+    before = counters("live_nodes")["live_nodes"]
+    total = x.sum().item()
+    assert counters("live_nodes")["live_nodes"] < before, "what it was made of is still needed"
+    assert total == pytest.approx(float(x.double().sum()), rel=1e-4)
+
+
 def test_a_loop_that_never_looks_at_a_result_stays_bounded():
     x = torch.zeros(4)
     most = 0

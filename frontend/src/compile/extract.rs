@@ -171,17 +171,21 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     }
     drop(extraction);
     let mut tape_alive = false;
+    // Whose elements are there afterwards, if by way of another value's.
+    let mut there = vec![true; r.nodes.len()];
     for (at, entry) in r.nodes.iter().enumerate() {
-        let Entry::Op { value, .. } = entry else { continue };
+        let Entry::Op { value, inputs } = entry else { continue };
         let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
         tape_alive |= on_tape && held[at];
         let Kind::Op(op) = &value.kind else { continue };
         // What a tensor holds is computed with the rest, but for what costs nothing to take again.
-        let wanted = if held[at] && !on_tape { !is_free(op) } else { on_tape && worth_saving(op) };
+        let free = is_free(op) && inputs.first().is_none_or(|&x| there[x as usize]);
+        let wanted = if held[at] && !on_tape { !free } else { on_tape && worth_saving(op) };
         if keep_dear && wanted && !taken[at] {
             taken[at] = true;
             r.outputs.push((at as u32, value.clone()));
         }
+        there[at] = taken[at] || free;
     }
     tape_alive |= r.aliases.iter().any(|(v, _)| {
         matches!(v.kind, Kind::Alias(Alias::Custom { .. })) && !v.tape_freed.load(Ordering::Relaxed)

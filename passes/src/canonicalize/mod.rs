@@ -9,6 +9,7 @@
 //! What a rule may change of a float is said in `docs/design/rules.md`.
 
 mod arith;
+mod extreme;
 mod facts;
 mod pieces;
 mod reduce;
@@ -170,7 +171,8 @@ impl<'a> Rewriter<'a> {
             Op::Window(dims) => views::window(self, dims, inputs[0]),
             Op::Fold { dims, sizes } => views::fold(self, dims, sizes, inputs[0]),
             Op::Gather { .. } | Op::Scatter { .. } => None,
-            Op::Reduce { op, axes } => reduce::reduce(self, *op, axes, inputs[0]),
+            Op::Reduce { op, axes } => extreme::picked(self, *op, axes, inputs[0])
+                .or_else(|| reduce::reduce(self, *op, axes, inputs[0])),
             Op::Scan { axis, .. } => reduce::scan(self, *axis, inputs[0]),
             Op::Argsort { axis, .. } => reduce::argsort(self, *axis, inputs[0]),
             Op::Dot { batch, contract } => reduce::dot(self, batch, contract, inputs[0], inputs[1]),

@@ -20,13 +20,34 @@ pub(super) fn run(cx: &Context<'_>, w: &GatheredWork) {
 fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles: &Tiles<T>) {
     let panels = w.panels.count();
     match w.sums {
+        Sums::Columns => {
+            each(cx, w, w.items * panels, &|slot, task| {
+                let (item, panel) = (task / panels, task % panels);
+                let scratch = cx.scratch(slot).cast::<T>();
+                let start = gathered::panel_start(&w.panels, panel, w.terms);
+                let product = GatheredProduct {
+                    x: Lanes::Packed(scratch.wrapping_sub(start)),
+                    c: start_of::<T>(cx, w, &w.c, item),
+                    c_rows: RowPlaces::Table(&w.c_rows),
+                    c_lane: w.c.lane as isize,
+                    ..product(cx, w, item)
+                };
+                // SAFETY: all places were checked when the sizes were bound; scratch has room for a panel, and
+                // these lanes of the result are this task's.
+                unsafe {
+                    gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), scratch);
+                    gathered::multiply(tiles, &product, panel..panel + 1, 0..w.rows, 0..w.terms);
+                }
+            });
+        }
         Sums::Whole => {
             each(cx, w, w.items * panels, &|_, task| {
                 let (item, panel) = (task / panels, task % panels);
-                let to = packed::<T>(cx, w, item);
+                let to =
+                    packed::<T>(cx, w, item).wrapping_add(gathered::panel_start(&w.panels, panel, w.terms));
                 // SAFETY: the operand was checked when the sizes were bound; room for all panels of all items
                 // was reserved, and each is packed by one task.
-                unsafe { gathered::pack(&w.panels, panel, lanes(cx, w, item), to) };
+                unsafe { gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), to) };
             });
             let (blocks, across) = (w.rows.div_ceil(w.rows_each), panels.div_ceil(w.panels_each));
             each(cx, w, w.items * blocks * across, &|_, task| {
@@ -35,7 +56,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
                 let own = block * w.panels_each..((block + 1) * w.panels_each).min(panels);
                 let product = GatheredProduct {
                     x: Lanes::Packed(packed::<T>(cx, w, item).cast_const()),
-                    c: start::<T>(cx, w, &w.c, item),
+                    c: start_of::<T>(cx, w, &w.c, item),
                     c_rows: RowPlaces::Table(&w.c_rows),
                     c_lane: w.c.lane as isize,
                     ..product(cx, w, item)
@@ -109,7 +130,7 @@ unsafe fn join<T: Number + Add<Output = T>>(
         }
         step *= 2;
     }
-    let c = start::<T>(cx, w, &w.c, item);
+    let c = start_of::<T>(cx, w, &w.c, item);
     for (i, row) in rows.clone().enumerate() {
         let (from, to) = (part(0).wrapping_add(i * width), c.wrapping_offset(w.c_rows[row] as isize));
         for lane in 0..w.lanes {
@@ -124,7 +145,7 @@ fn product<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> Gathere
     GatheredProduct {
         panels: &w.panels,
         x: Lanes::Packed(std::ptr::null()),
-        y: start::<T>(cx, w, &w.y, item).cast_const(),
+        y: start_of::<T>(cx, w, &w.y, item).cast_const(),
         y_rows: &w.y_rows,
         y_terms: &w.y_terms,
         c: std::ptr::null_mut(),
@@ -134,8 +155,8 @@ fn product<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> Gathere
 }
 
 fn lanes<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> Strided<'a, T> {
-    let start = start::<T>(cx, w, &w.x, item).cast_const();
-    Strided { start, lane: w.x.lane as isize, terms: &w.x_terms }
+    let start = start_of::<T>(cx, w, &w.x, item).cast_const();
+    Strided { start, lane: w.x.lane as isize, terms: &w.x_terms, by_place: &w.x_by_place }
 }
 
 /// The packed lanes of an item.
@@ -143,7 +164,7 @@ fn packed<T>(cx: &Context<'_>, w: &GatheredWork, item: usize) -> *mut T {
     cx.shared.cast::<T>().wrapping_add(item * gathered::packed_numbers(&w.panels, w.terms))
 }
 
-fn start<T>(cx: &Context<'_>, w: &GatheredWork, place: &Place, item: usize) -> *mut T {
+fn start_of<T>(cx: &Context<'_>, w: &GatheredWork, place: &Place, item: usize) -> *mut T {
     let mut at = place.offset;
     let mut rest = item;
     for (&size, &stride) in w.batch.iter().zip(&place.batch_strides).rev() {

@@ -24,6 +24,8 @@ pub(crate) struct GatheredWork {
     pub(crate) items: usize,
     pub(crate) x: Place,
     pub(crate) x_terms: Box<[i32]>,
+    /// See [`gathered::Strided::by_place`].
+    pub(crate) x_by_place: Box<[u32]>,
     pub(crate) y: Place,
     pub(crate) y_rows: Box<[i32]>,
     pub(crate) y_terms: Box<[i32]>,
@@ -50,6 +52,8 @@ pub(crate) struct Place {
 pub(crate) enum Sums {
     /// A task sums all terms. The operand on the lanes is packed beforehand, in the shared scratch.
     Whole,
+    /// A task sums all terms of all rows, for a panel of lanes that it packs in its scratch.
+    Columns,
     /// The terms are dealt to `groups`, in order, whose sums lie in the shared scratch and are joined as a
     /// balanced tree.
     Partial { groups: usize },
@@ -147,6 +151,11 @@ pub(super) fn bind(
     let (x, y) = if on_cols { (pb, pa) } else { (pa, pb) };
     let items = shared.iter().map(|a| a.size).product::<usize>();
     let panels = Panels::new(lane.size, dtype.size());
+    let mut x_by_place: Box<[u32]> = (0..x_terms.len() as u32).collect();
+    if x.lane == 1 || terms.iter().all(|a| pick(a).0 != 1) {
+        x_by_place = Box::default();
+    }
+    x_by_place.sort_by_key(|&i| x_terms[i as usize]);
     let mut work = GatheredWork {
         dtype,
         lanes: lane.size,
@@ -156,6 +165,7 @@ pub(super) fn bind(
         items,
         x,
         x_terms,
+        x_by_place,
         y,
         y_rows,
         y_terms,
@@ -207,13 +217,18 @@ fn cut(b: &mut Binder<'_>, w: &mut GatheredWork) -> Option<()> {
     let one = w.rows * w.panels.padded() * size;
     let groups = (w.terms / GROUP_TERMS).min(GROUPS).min(GROUP_BYTES / (one * w.items).max(1));
     let few = w.items * along_rows * along_panels < FEW_TASKS && w.shared_out;
-    let narrow = w.terms > 8 * w.rows;
+    let narrow = w.terms > 8 * w.rows && w.x_by_place.is_empty();
     if groups > 1 && (few || narrow) || w.items * packed > PACKED_BYTES {
         let groups = groups.max(1);
         w.sums = Sums::Partial { groups };
         w.rows_each = w.rows;
         b.reserve(gathered::scratch_numbers(&w.panels) * size, w.items * groups * one);
         return (w.items * groups * one <= GROUP_BYTES).then_some(());
+    }
+    if along_rows == 1 && w.items * w.panels.count() >= FEW_TASKS {
+        w.sums = Sums::Columns;
+        b.reserve(gathered::panel_numbers(&w.panels, w.terms) * size, 0);
+        return Some(());
     }
     w.rows_each = w.rows.div_ceil(along_rows).next_multiple_of(product::MOST_ROWS * 3).min(w.rows);
     w.panels_each = w.panels.count().div_ceil(along_panels);

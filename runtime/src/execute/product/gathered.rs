@@ -35,7 +35,7 @@ pub(in super::super) enum RowPlaces<'a> {
 /// The operand on the lanes.
 #[derive(Clone, Copy)]
 pub(in super::super) enum Lanes<'a, T> {
-    /// All panels of all terms, as [`pack`] makes them.
+    /// All panels of all terms, as [`pack`] makes them, each at its [`panel_start`].
     Packed(*const T),
     /// Packed here, a panel and a stretch at a time.
     Strided { x: Strided<'a, T>, scratch: *mut T },
@@ -47,6 +47,9 @@ pub(in super::super) struct Strided<'a, T> {
     pub(in super::super) start: *const T,
     pub(in super::super) lane: isize,
     pub(in super::super) terms: &'a [i32],
+    /// The terms in the order of their places, where it pays to go by that: lanes that are apart, terms that
+    /// are not.
+    pub(in super::super) by_place: &'a [u32],
 }
 
 /// Numbers that [`Lanes::Strided`] needs for scratch.
@@ -54,21 +57,40 @@ pub(crate) fn scratch_numbers(panels: &Panels) -> usize {
     panels.widest * panels.vector * STRETCH
 }
 
+/// Numbers of a packed panel.
+pub(crate) fn panel_numbers(panels: &Panels, terms: usize) -> usize {
+    panels.widest * panels.vector * terms
+}
+
 /// Numbers of all packed panels.
 pub(crate) fn packed_numbers(panels: &Panels, terms: usize) -> usize {
     panels.padded() * terms
 }
 
-/// Packs a panel of all terms at its place in `to`.
+/// Packs a panel of all terms, from `to` on.
 ///
 /// # Safety
-/// The operand must be in memory, and `to` have room for all panels.
-pub(in super::super) unsafe fn pack<T: Number>(panels: &Panels, panel: usize, x: Strided<'_, T>, to: *mut T) {
+/// The operand must be in memory, and `to` have room for the panel.
+pub(in super::super) unsafe fn pack<T: Number>(
+    tiles: &Tiles<T>,
+    panels: &Panels,
+    panel: usize,
+    x: Strided<'_, T>,
+    to: *mut T,
+) {
     // SAFETY: passed on from the caller.
     unsafe {
-        let to = to.add(panels.first_vector(panel) * panels.vector * x.terms.len());
-        pack_terms(panels, panel, x, 0..x.terms.len(), to);
+        if x.by_place.is_empty() {
+            pack_terms(panels, panel, x, 0..x.terms.len(), to);
+        } else {
+            pack_by_place(tiles, panels, panel, x, to);
+        }
     }
+}
+
+/// Where a panel begins among all panels of so many terms.
+pub(in super::super) fn panel_start(panels: &Panels, panel: usize, terms: usize) -> usize {
+    panels.first_vector(panel) * panels.vector * terms
 }
 
 /// # Safety
@@ -106,6 +128,39 @@ unsafe fn pack_terms<T: Number>(
     }
 }
 
+/// Terms that follow each other in memory are transposed together, at most so many, and then put where
+/// they belong.
+const TOGETHER: usize = 32;
+
+/// The most lanes of a panel.
+const MOST_LANES: usize = 64;
+
+/// # Safety
+/// As of [`pack`].
+unsafe fn pack_by_place<T: Number>(
+    tiles: &Tiles<T>,
+    panels: &Panels,
+    panel: usize,
+    x: Strided<'_, T>,
+    to: *mut T,
+) {
+    let (start, end) = (panels.start(panel), panels.start(panel + 1));
+    let (width, padded) = (end - start, (end - start).next_multiple_of(panels.vector));
+    let first = x.start.wrapping_offset(start as isize * x.lane);
+    // Lanes past the last stay zeros.
+    let mut block = [T::default(); TOGETHER * MOST_LANES];
+    let follows = |a: &u32, b: &u32| x.terms[*a as usize] + 1 == x.terms[*b as usize];
+    for run in x.by_place.chunk_by(follows).flat_map(|run| run.chunks(TOGETHER)) {
+        let from = first.wrapping_offset(x.terms[run[0] as usize] as isize);
+        // SAFETY: passed on from the caller; the block has room for so many terms of the widest panel.
+        unsafe { (tiles.transpose)(width, run.len(), from, x.lane, block.as_mut_ptr(), padded) };
+        for (row, &term) in block.chunks_exact(padded).zip(run) {
+            // SAFETY: a term of the panel.
+            unsafe { to.add(term as usize * padded).copy_from_nonoverlapping(row.as_ptr(), padded) };
+        }
+    }
+}
+
 /// Computes some panels of lanes by some rows, summing `terms`.
 ///
 /// # Safety
@@ -131,8 +186,7 @@ pub(in super::super) unsafe fn multiply<T: Number>(
             let padded = (end - lane).next_multiple_of(p.panels.vector);
             let x = match p.x {
                 Lanes::Packed(all) => {
-                    let at = p.panels.first_vector(panel) * p.panels.vector * p.y_terms.len();
-                    all.wrapping_add(at + stretch.start * padded)
+                    all.wrapping_add(panel_start(p.panels, panel, p.y_terms.len()) + stretch.start * padded)
                 }
                 Lanes::Strided { x, scratch } => {
                     // SAFETY: scratch has room for a stretch of the widest panel.
