@@ -175,6 +175,31 @@ def test_scaled_dot_product_attention():
     np.testing.assert_allclose(got.numpy(), attention(q, k[:, :2].repeat(2, 1), v[:, :2].repeat(2, 1)), rtol=1e-9)
 
 
+@pytest.mark.parametrize("length, width, options", [
+    (512, 8, {}), (640, 3, {"scale": 0.2}), (1024, 4, {}), (1100, 2, {}), (512, 4, {"dropout_p": 0.3}),
+    (512, 4, {"enable_gqa": True}),
+])
+def test_causal_attention_of_long_sequences(length, width, options):
+    """It goes by blocks of queries; with the same mask written out it does not."""
+    q = torch.tensor(RNG.standard_normal((1, 4, length, width)), requires_grad=True)
+    k, v = (torch.tensor(RNG.standard_normal((1, 2 if "enable_gqa" in options else 4, length, width)), requires_grad=True)
+            for _ in range(2))
+    weight = torch.tensor(RNG.standard_normal((1, 4, length, width)))
+    seen = np.tril(np.ones((length, length))) > 0
+
+    def run(**mask):
+        torch.manual_seed(3)
+        out = F.scaled_dot_product_attention(q, k, v, **mask, **options)
+        return [out, *torch.autograd.grad((out * weight).sum(), [q, k, v])]
+
+    got, wanted = run(is_causal=True), run(attn_mask=torch.tensor(seen))
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-8, atol=1e-11)
+    if not options:
+        expected = attention(*(x.detach().numpy() for x in (q, k, v)), np.where(seen, 0, -np.inf))
+        np.testing.assert_allclose(got[0].detach().numpy(), expected, rtol=1e-8, atol=1e-11)
+
+
 def heads(x, n):
     """(L, N, E) -> (N, heads, L, E / heads)."""
     length, batch, size = x.shape
