@@ -426,6 +426,19 @@ fn products_large_enough_to_be_cut() {
 }
 
 #[test]
+fn products_cut_at_any_place() {
+    let mut rng = Lcg(7);
+    let (sizes, terms) = ([48, 50, 65, 127, 130, 150, 257], [63, 100, 300, 390, 500, 777]);
+    for round in 0..30 {
+        let dtype = if round % 3 == 0 { DType::F64 } else { F };
+        let mnk = [rng.pick(&sizes), rng.pick(&sizes), rng.pick(&terms)];
+        let epilogue = (dtype == F).then(|| rng.pick(&[None, None, Some(true), Some(false)])).flatten();
+        let kind = Kind { pack_a: false, pack_b: false, epilogue };
+        gemm_case(&mut rng, &Case { dtype, mnk, batch: vec![], reduce: vec![], kind });
+    }
+}
+
+#[test]
 fn runs_of_one_plan_at_once() {
     let mut make = Make::new(0);
     let ty = Type::fixed(F, &[64, 64]);

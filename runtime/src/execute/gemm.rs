@@ -164,7 +164,7 @@ fn terms_into(
                 // SAFETY: the item's panels, which were packed there.
                 (unsafe { cx.shared.add(at + item * bytes) }.cast_const(), w.panels, block.panel)
             }),
-            crowded: w.crowded,
+            rows_copied: w.rows_copied,
             // SAFETY: room was reserved there.
             scratch: unsafe { cx.scratch(slot).add(w.product_at) },
         };

@@ -44,7 +44,7 @@ pub(crate) struct GemmWork {
     /// same lanes share it, and how many bytes an item takes.
     pub(crate) lanes_packed: Option<(usize, usize)>,
     /// Whether the operand that is not on the lanes is copied by each task first.
-    pub(crate) crowded: bool,
+    pub(crate) rows_copied: bool,
     /// Whether the tasks are worth more than one thread.
     pub(crate) shared_out: bool,
     /// Byte offsets in a thread's scratch: after the locals of kernels come the packed operands, then
@@ -160,6 +160,13 @@ const TASK_FLOPS: f64 = 1e6;
 
 /// How many tasks the larger jobs are cut into, about.
 const TASKS: f64 = 64.0;
+
+/// With so many tasks, threads are done at about the same time.
+const EVEN_TASKS: usize = 32;
+
+/// Lanes, and rows (or columns) that are not lanes, that a task has at least where there are enough tasks.
+const LANES_TOGETHER: usize = 256;
+const ROWS_TOGETHER: usize = 48;
 
 /// With fewer tasks than this, sums are split too.
 const FEW_TASKS: usize = 8;
@@ -316,7 +323,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         across: m,
         group: 1,
         lanes_packed: None,
-        crowded: false,
+        rows_copied: false,
         shared_out: false,
         product_at: 0,
         sum_at: 0,
@@ -372,8 +379,6 @@ fn style(w: &mut GemmWork) {
     w.panels = Panels::new(if w.style.on_rows() { w.m } else { w.n }, size);
     w.panels_each = w.panels.count();
     w.across = w.others();
-    let (row, step) = if w.style.on_rows() { (b[1], b[0]) } else { (a[0], a[1]) };
-    w.crowded = w.style.packs() && product::has_tiles() && product::crowded(row, step, size);
 }
 
 /// Operations of an item's product, and units of [`WORTH_SHARING`] that all products take.
@@ -412,10 +417,16 @@ fn cut(w: &mut GemmWork) {
             (wanted.min(most_along), 1)
         } else if rows_together && !w.style.on_rows() && enough(most_across / 2) {
             (1, wanted.min(most_across / 2))
-        } else if w.crowded {
-            // What a task copies should serve many lanes.
-            let across = wanted.min(most_across);
-            (wanted.div_ceil(across).min(most_along), across)
+        } else if w.style.packs() {
+            // Rows that a task copies should serve many lanes, and lanes that are read again many rows.
+            let lanes = w.panels.start(w.panels.count());
+            let along = wanted.min(lanes / LANES_TOGETHER).max(1);
+            let across = wanted.div_ceil(along).min(w.others().div_ceil(ROWS_TOGETHER));
+            let along = match along * across * w.items {
+                EVEN_TASKS.. => along,
+                _ => wanted.min(EVEN_TASKS).div_ceil(across * w.items).min(most_along),
+            };
+            (along, across)
         } else {
             let along = wanted.min(most_along);
             (along, wanted.div_ceil(along).min(most_across))
@@ -427,6 +438,9 @@ fn cut(w: &mut GemmWork) {
         w.across = w.across.min(CONVERTED);
         let most = CONVERTED / w.panels.start(1).max(1);
         w.panels_each = w.panels_each.min(most.max(1));
+    } else if w.style.packs() && product::has_tiles() {
+        let step = if w.style.on_rows() { w.b.rs } else { w.a.cs };
+        w.rows_copied = product::worth_copying(step, w.panels.start(w.panels_each.min(w.panels.count())));
     }
 }
 
@@ -480,7 +494,7 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
     }
     let (rows, cols) = w.largest();
     w.product_at = at;
-    at += multiply::scratch(w.dtype, rows, cols, w.piece, if w.crowded { w.across } else { 0 })
+    at += multiply::scratch(w.dtype, rows, cols, w.piece, if w.rows_copied { w.across } else { 0 })
         .next_multiple_of(ALIGN);
     w.sum_at = at;
     if w.dtype != w.sum_type() {

@@ -34,14 +34,16 @@ use super::multiply::Matrix;
 use std::ops::Add;
 
 /// The longest stretch of `k` that a tile sums in registers; longer ones are cut evenly.
-const STRETCH: usize = 512;
+const STRETCH: usize = 384;
 
 /// With so few broadcast rows, contiguous lanes are used in place and not packed.
 const NOT_PACKED: usize = 16;
 
-/// Terms of contiguous broadcast rows that are a multiple of this many bytes apart all fall into the
-/// same few places of the cache: such rows are copied first.
-const CROWDED: usize = 4096;
+/// The broadcast rows are copied so that those of a tile follow each other where a task has at least so many
+/// lanes for them: with strides of their own they fall into few places of the caches. Contiguous rows, whose
+/// terms are apart, touch a line of the cache for each term, and are copied for fewer lanes.
+const COPIED_FOR: usize = 128;
+const COPIED_FOR_APART: usize = 32;
 
 /// The most broadcast rows of a tile.
 pub(crate) const MOST_ROWS: usize = 8;
@@ -145,15 +147,22 @@ pub(crate) fn choose([m, n, k]: [usize; 3], a: [i64; 2], b: [i64; 2], c: [i64; 2
             return Style::RowStreams;
         }
     }
-    let cost = |lane_size: usize, rows: usize, lane: i64, c_lane: i64| {
+    let cost = |lane_size: usize, rows: usize, lane: i64, c_lane: i64, apart: bool| {
         let (l, r, k) = (lane_size as f64, rows as f64, k as f64);
         let padded = lane_size.next_multiple_of(lanes) as f64;
         let arithmetic = padded * r * k / lanes as f64 / 4.0;
         let pack =
             if lane == 1 && rows <= NOT_PACKED { 0.0 } else { l * k * if lane == 1 { 0.1 } else { 0.25 } };
-        arithmetic + pack + l * r * if c_lane == 1 { 0.05 } else { 0.4 }
+        arithmetic
+            + pack
+            + if apart { r * k * 0.1 } else { 0.0 }
+            + l * r * if c_lane == 1 { 0.05 } else { 0.4 }
     };
-    if cost(n, m, b[1], c[1]) <= cost(m, n, a[0], c[0]) { Style::Columns } else { Style::Rows }
+    if cost(n, m, b[1], c[1], a[1] != 1) <= cost(m, n, a[0], c[0], b[0] != 1) {
+        Style::Columns
+    } else {
+        Style::Rows
+    }
 }
 
 /// How lanes are cut into panels: as many of the widest tile as possible, and no panel of one vector
@@ -205,16 +214,16 @@ pub(crate) fn vector(bytes: usize) -> usize {
     Panels::new(1, bytes).vector
 }
 
-/// Whether the broadcast operand, whose strides along rows and along `k` are given, is copied first.
-pub(crate) fn crowded(row: i64, step: i64, bytes: usize) -> bool {
-    row == 1 && step.unsigned_abs().wrapping_mul(bytes as u64).is_multiple_of(CROWDED as u64)
+/// Whether the broadcast operand, whose stride along `k` is given, is copied for so many lanes.
+pub(crate) fn worth_copying(step: i64, lanes: usize) -> bool {
+    lanes >= if step == 1 { COPIED_FOR } else { COPIED_FOR_APART }
 }
 
 /// Bytes of scratch that a product needs, for `k` terms of a type of so many bytes; with broadcast rows
 /// that are copied first, if they are.
 pub(crate) fn scratch(bytes: usize, k: usize, copied: usize) -> usize {
     let p = Panels::new(1, bytes);
-    (p.vector * p.widest + copied.next_multiple_of(MOST_ROWS) + MOST_ROWS) * k.min(STRETCH) * bytes
+    (p.vector * p.widest + copied.next_multiple_of(MOST_ROWS) + MOST_ROWS) * k.min(STRETCH) * bytes + BLOCK
 }
 
 /// Bytes of all panels, packed.
@@ -237,7 +246,7 @@ pub(super) struct Product {
     /// packed here otherwise.
     pub(super) packed: Option<(*const u8, Panels, usize)>,
     /// Whether the broadcast operand is copied first.
-    pub(super) crowded: bool,
+    pub(super) rows_copied: bool,
     pub(super) scratch: *mut u8,
 }
 
@@ -317,24 +326,28 @@ unsafe fn blocked<T: Number>(
     [lanes, rows, k]: [usize; 3],
     [x, y, c]: [Side<T>; 3],
 ) {
-    let own = Panels::new(lanes, size_of::<T>());
+    // Of a packed operand, the panels are those that it was packed in, whatever part of them is wanted.
+    let (panels, first) = p
+        .packed
+        .map_or_else(|| (Panels::new(lanes, size_of::<T>()), 0), |(_, panels, first)| (panels, first));
+    let base = panels.start(first);
     // Behind the widest panel.
-    let copy = p.scratch.cast::<T>().wrapping_add(own.vector * own.widest * k.min(STRETCH));
+    let copy = p.scratch.cast::<T>().wrapping_add(panels.vector * panels.widest * k.min(STRETCH));
     for (from, d) in stretches(k) {
         let add = p.add || from > 0;
-        if p.crowded {
+        if p.rows_copied {
             // SAFETY: `scratch` has room for all rows behind the panel.
-            unsafe { copy_rows(tiles.kernels[0].len(), rows, d, y, from, copy) };
+            unsafe { copy_rows(tiles, rows, d, y, from, copy) };
         }
-        for i in 0..own.count() {
-            let (lane, width) = (own.start(i), own.start(i + 1) - own.start(i));
+        for i in (first..panels.count()).take_while(|&i| panels.start(i) < base + lanes) {
+            let (lane, width) = (panels.start(i) - base, panels.start(i + 1) - panels.start(i));
             let padded = width.next_multiple_of(tiles.lanes);
             let in_place = x.lane == 1 && rows <= NOT_PACKED && width == padded;
             // SAFETY: lanes and terms of the operand; `scratch` has room for the widest panel, and a
             // packed operand has all panels.
             let (panel, step) = unsafe {
-                if let Some((packed, panels, first)) = p.packed {
-                    let at = from * panels.padded() + panels.first_vector(first + i) * tiles.lanes * d;
+                if let Some((packed, ..)) = p.packed {
+                    let at = from * panels.padded() + panels.first_vector(i) * tiles.lanes * d;
                     (packed.cast::<T>().add(at), padded)
                 } else if in_place {
                     (x.at(lane, from).cast_const(), x.step as usize)
@@ -351,7 +364,7 @@ unsafe fn blocked<T: Number>(
                 let start = c.at(lane, row);
                 let place = |i: usize| start.wrapping_offset(i as isize * c.step);
                 let tile = Tile { rows: std::array::from_fn(place), lane: c.lane, width, add };
-                let (start, y_row, y_step) = if p.crowded {
+                let (start, y_row, y_step) = if p.rows_copied {
                     (copy.wrapping_add(row * d), 1, kernels.len() as isize)
                 } else {
                     (y.at(row, from), y.lane, y.step)
@@ -364,18 +377,35 @@ unsafe fn blocked<T: Number>(
     }
 }
 
-/// Copies `depth` terms of contiguous rows so that those of each tile, `height` rows, follow each other.
+/// Copies `depth` terms of rows so that those of each tile, `height` rows, follow each other.
 ///
 /// # Safety
-/// As of [`multiply`]; `to` must have room for the rows, up to a multiple of the height.
+/// As of [`multiply`]; `to` must have room for the rows, up to a multiple of the height, and a vector more.
 unsafe fn copy_rows<T: Number>(
-    height: usize,
+    tiles: &Tiles<T>,
     rows: usize,
     depth: usize,
     y: Side<T>,
     from: usize,
     to: *mut T,
 ) {
+    let height = tiles.kernels[0].len();
+    if y.step == 1 && y.lane != 1 {
+        for row in (0..rows).step_by(height) {
+            let to = to.wrapping_add(row * depth);
+            // The last part first: each writes a whole block of numbers for a term, and what is too much is
+            // overwritten by the next term's or part's.
+            for part in (0..height.min(rows - row)).step_by(BLOCK / size_of::<T>()).rev() {
+                let whole = rows - row - part >= BLOCK / size_of::<T>();
+                let lanes = if whole { BLOCK / size_of::<T>() } else { height.min(rows - row) - part };
+                // SAFETY: passed on from the caller.
+                unsafe {
+                    (tiles.transpose)(lanes, depth, y.at(row + part, from), y.lane, to.add(part), height);
+                }
+            }
+        }
+        return;
+    }
     for p in 0..depth {
         let source = y.at(0, from + p);
         for row in (0..rows).step_by(height) {
@@ -383,19 +413,27 @@ unsafe fn copy_rows<T: Number>(
             unsafe {
                 let to = to.add(row * depth + p * height);
                 // The usual heights, without a call.
-                match height.min(rows - row) {
-                    8 => {
+                match (y.lane, height.min(rows - row)) {
+                    (1, 8) => {
                         to.cast::<[T; 8]>().write_unaligned(source.add(row).cast::<[T; 8]>().read_unaligned())
                     }
-                    6 => {
+                    (1, 6) => {
                         to.cast::<[T; 6]>().write_unaligned(source.add(row).cast::<[T; 6]>().read_unaligned())
                     }
-                    r => to.copy_from_nonoverlapping(source.add(row), r),
+                    (1, r) => to.copy_from_nonoverlapping(source.add(row), r),
+                    (_, r) => {
+                        for i in 0..r {
+                            *to.add(i) = *source.wrapping_offset((row + i) as isize * y.lane);
+                        }
+                    }
                 }
             }
         }
     }
 }
+
+/// Bytes of the numbers that a transpose writes for a term at once.
+const BLOCK: usize = 32;
 
 /// Packs `depth` terms of some lanes, with zeros up to `padded` lanes.
 ///
