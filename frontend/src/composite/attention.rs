@@ -41,7 +41,7 @@ pub fn scaled_dot_product_attention<'r, B: Builder>(
     };
     let (rows, columns) = (q.size(rank - 2), k.size(k.rank() - 2));
     let block = (rows / BLOCKS).max(LEAST_BLOCK);
-    if !settings.is_causal || mask.is_some() || rows != columns || rows % block != 0 || rows < 4 * block {
+    if !settings.is_causal || mask.is_some() || rows != columns || rows % block != 0 || rows < 2 * block {
         return whole(q, &k, &v, mask, dropout, settings, 0);
     }
     let parts: Vec<Val<'r, B>> = (0..rows / block)
