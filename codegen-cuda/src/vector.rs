@@ -10,6 +10,9 @@ use ttk_ir::kernel::{BufferRef, Kernel, LoopKind, Stmt};
 /// Bytes of the widest access of a thread.
 const ACCESS: i64 = 16;
 
+/// Registers that a thread may have filled with what it reads and writes, of 255.
+const REGISTERS: i64 = 192;
+
 /// The number of neighbouring iterations of its vector loops that a thread takes, a power of 2: as many as
 /// fill an access of the narrowest type with 16 bytes, if every access that moves by one element begins at
 /// a multiple of that many.
@@ -24,6 +27,7 @@ pub(crate) fn width(kernel: &Kernel, mapping: &Mapping) -> i64 {
         let inside = defined(body);
         // What is written before it is read must be read anew, and of two writes the second counts.
         let mut written: HashMap<usize, usize> = HashMap::new();
+        let mut registers = 0;
         for a in accesses_of(body) {
             let BufferRef::Param(p) = a.buffer else { continue };
             let writes = written.entry(memory[slot(kernel, a.buffer)]).or_default();
@@ -35,7 +39,10 @@ pub(crate) fn width(kernel: &Kernel, mapping: &Mapping) -> i64 {
                 Motion::Still | Motion::Free => {}
                 Motion::Strided => width = 1,
                 Motion::Unit => {
-                    narrowest = narrowest.min(kernel.params[p as usize].dtype.size() as i64);
+                    let size = kernel.params[p as usize].dtype.size() as i64;
+                    narrowest = narrowest.min(size);
+                    // What is computed between numbers of 64 bits takes as many as they do.
+                    registers += if size == 8 { 4 } else { 1 };
                     let first = at_begin(&a.index, var.0, begin);
                     while width > 1 && !divisible(&first, width) {
                         width /= 2;
@@ -43,6 +50,7 @@ pub(crate) fn width(kernel: &Kernel, mapping: &Mapping) -> i64 {
                 }
             }
         }
+        width = narrowed(width, REGISTERS / registers.max(1));
         if !kernel.locals.is_empty() {
             while width > 1 && !divisible(&end.sub(begin), width) {
                 width /= 2;

@@ -8,6 +8,7 @@ pub mod range;
 pub mod simplify;
 
 use smallvec::{SmallVec, smallvec};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// What a product is made of.
@@ -107,9 +108,30 @@ impl Expr {
     }
 
     pub fn add(&self, other: &Expr) -> Expr {
-        let mut terms = self.terms.clone();
-        terms.extend(other.terms.iter().cloned());
-        Expr::collect(terms)
+        // Both are sorted: they are merged.
+        let (mut a, mut b) = (self.terms.as_slice(), other.terms.as_slice());
+        let mut terms: SmallVec<[Term; 2]> = SmallVec::with_capacity(a.len() + b.len());
+        while let ([x, more_a @ ..], [y, more_b @ ..]) = (a, b) {
+            match x.factors.cmp(&y.factors) {
+                Ordering::Less => {
+                    terms.push(x.clone());
+                    a = more_a;
+                }
+                Ordering::Greater => {
+                    terms.push(y.clone());
+                    b = more_b;
+                }
+                Ordering::Equal => {
+                    let coeff = x.coeff.wrapping_add(y.coeff);
+                    if coeff != 0 {
+                        terms.push(Term { factors: x.factors.clone(), coeff });
+                    }
+                    (a, b) = (more_a, more_b);
+                }
+            }
+        }
+        terms.extend(a.iter().chain(b).cloned());
+        Expr { terms }
     }
 
     pub fn sub(&self, other: &Expr) -> Expr {

@@ -58,12 +58,30 @@ impl Search<'_> {
     }
 
     /// The cost of the set `node` needs, which is left in `scratch`. `None` when an operand has no set
-    /// yet, or needs the class itself.
+    /// yet, or needs the class itself, or when the cost is above what the class has.
     fn weigh(&mut self, class: usize, node: usize) -> Option<Cost> {
-        self.scratch.fill(0);
+        let operands = &self.terms.nodes[node].operands;
+        let most = self.best[class].map_or(Cost::MAX, |(cost, _)| cost);
         let mut total = self.terms.nodes[node].cost;
-        for &operand in &self.terms.nodes[node].operands {
-            self.best[operand]?;
+        // The dearest operand's set is taken whole, with the cost that is known of it.
+        let mut dearest: Option<(Cost, usize)> = None;
+        for &operand in operands {
+            let (cost, _) = self.best[operand]?;
+            if dearest.is_none_or(|(c, _)| c < cost) {
+                dearest = Some((cost, operand));
+            }
+        }
+        match dearest {
+            Some((cost, operand)) => {
+                self.scratch.copy_from_slice(&self.sets[operand * self.words..][..self.words]);
+                total = total + cost;
+            }
+            None => self.scratch.fill(0),
+        }
+        for &operand in operands.iter().filter(|&&o| dearest.is_some_and(|(_, d)| d != o)) {
+            if total > most {
+                return None;
+            }
             let set = &self.sets[operand * self.words..][..self.words];
             for (w, (have, &need)) in self.scratch.iter_mut().zip(set).enumerate() {
                 let mut new = need & !*have;
@@ -75,7 +93,7 @@ impl Search<'_> {
             }
         }
         let own = &self.terms.classes[class];
-        if (own.first..own.end).any(|n| self.scratch[n / 64] >> (n % 64) & 1 == 1) {
+        if total > most || (own.first..own.end).any(|n| self.scratch[n / 64] >> (n % 64) & 1 == 1) {
             return None;
         }
         self.scratch[node / 64] |= 1 << (node % 64);

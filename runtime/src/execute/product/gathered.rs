@@ -198,22 +198,18 @@ pub(in super::super) unsafe fn multiply<T: Number>(
             let mut row = rows.start;
             while row < rows.end {
                 let height = kernels.len().min(rows.end - row);
-                // Rows past the height repeat the last; the kernel does not look at them.
-                let at = |i: usize| row + i.min(height - 1);
-                let tile = Tile {
-                    rows: std::array::from_fn(|i| {
-                        let place = match p.c_rows {
-                            RowPlaces::Table(t) => t[at(i)] as isize,
-                            RowPlaces::Every(step) => (at(i) * step) as isize,
-                        };
-                        p.c.wrapping_offset(place + lane as isize * p.c_lane)
-                    }),
-                    lane: p.c_lane,
-                    width: end - lane,
-                    add: stretch.start > terms.start,
-                };
-                let from: [*const T; MOST_ROWS] =
-                    std::array::from_fn(|i| p.y.wrapping_offset(p.y_rows[at(i)] as isize));
+                // Of rows past the height the kernel takes no notice.
+                let (mut to, mut from) = ([p.c; MOST_ROWS], [p.y; MOST_ROWS]);
+                for i in 0..height {
+                    let place = match p.c_rows {
+                        RowPlaces::Table(t) => t[row + i] as isize,
+                        RowPlaces::Every(step) => ((row + i) * step) as isize,
+                    };
+                    to[i] = p.c.wrapping_offset(place + lane as isize * p.c_lane);
+                    from[i] = p.y.wrapping_offset(p.y_rows[row + i] as isize);
+                }
+                let tile =
+                    Tile { rows: to, lane: p.c_lane, width: end - lane, add: stretch.start > terms.start };
                 // SAFETY: passed on from the caller; the panel was packed for these terms.
                 unsafe { kernels[height - 1](&p.y_terms[stretch.clone()], x, padded, &from, &tile) };
                 row += height;

@@ -361,9 +361,11 @@ unsafe fn blocked<T: Number>(
             let mut row = 0;
             while row < rows {
                 let r = kernels.len().min(rows - row);
-                let start = c.at(lane, row);
-                let place = |i: usize| start.wrapping_offset(i as isize * c.step);
-                let tile = Tile { rows: std::array::from_fn(place), lane: c.lane, width, add };
+                let mut to = [c.at(lane, row); MOST_ROWS];
+                for i in 1..r {
+                    to[i] = to[i - 1].wrapping_offset(c.step);
+                }
+                let tile = Tile { rows: to, lane: c.lane, width, add };
                 let (start, y_row, y_step) = if p.rows_copied {
                     (copy.wrapping_add(row * d), 1, kernels.len() as isize)
                 } else {
