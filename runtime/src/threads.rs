@@ -2,7 +2,7 @@
 //!
 //! A region is a number of independent chunks. The calling thread works on them too, and helpers claim
 //! chunks as they come free, so a region never waits for a helper that is still waking up. Helpers spin
-//! for some microseconds after a region, since the next one is usually near, and then sleep. (The same
+//! for a while after a region, since the next one is usually near, and then sleep. (The same
 //! regions through a rayon scope cost several times as much to enter from a thread that is not rayon's:
 //! it must wait for each helper to have woken, even when no work is left for it.)
 //!
@@ -63,8 +63,9 @@ pub(crate) fn parallel_on(threads: usize, chunks: usize, work: &Work<'_>) {
 
 const MAX_THREADS: usize = 1024;
 
-/// How often a helper looks for work before it sleeps: about 30 microseconds.
-const SPINS: u32 = 1000;
+/// How often a helper looks for work before it sleeps: about a quarter of a millisecond. What a helper that sleeps is
+/// woken for (on a virtual machine, a hundred microseconds) is often over before it is there.
+const SPINS: u32 = 8000;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -234,7 +235,7 @@ impl Drop for Close {
         let mut spins = 0u32;
         while state & INSIDE != 0 {
             spins += 1;
-            if spins > 4 * SPINS {
+            if spins > SPINS {
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();

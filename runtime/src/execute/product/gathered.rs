@@ -4,7 +4,7 @@
 //! says; the two add up, as they do for every view without overlapping conditions. So neither the windows of
 //! an image nor axes that do not follow each other in memory have to be written out first.
 
-use super::{MOST_ROWS, Number, Panels, Tile, Tiles};
+use super::{MOST_ROWS, Number, Panels, Tile, Tiles, copy_lanes};
 use std::ops::Range;
 
 /// The longest stretch of terms that a tile sums in registers: a panel of so many stays in the nearest cache.
@@ -109,13 +109,8 @@ unsafe fn pack_terms<T: Number>(
     unsafe {
         for (i, &term) in x.terms[terms].iter().enumerate() {
             let (from, to) = (first.wrapping_offset(term as isize), to.add(i * padded));
-            if x.lane == 1 && width == 2 * panels.vector {
-                // The usual width, without a call.
-                for l in 0..2 * panels.vector {
-                    *to.add(l) = *from.add(l);
-                }
-            } else if x.lane == 1 {
-                to.copy_from_nonoverlapping(from, width);
+            if x.lane == 1 {
+                copy_lanes(from, to, width);
             } else {
                 for l in 0..width {
                     *to.add(l) = *from.wrapping_offset(l as isize * x.lane);

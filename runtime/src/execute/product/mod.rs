@@ -458,7 +458,7 @@ unsafe fn pack<T: Number>(
             for p in 0..depth {
                 let (from, to) = (from.wrapping_offset(p as isize * x.step), to.add(p * padded));
                 if x.lane == 1 {
-                    to.copy_from_nonoverlapping(from, width);
+                    copy_lanes(from, to, width);
                 } else {
                     for l in 0..width {
                         *to.add(l) = *from.wrapping_offset(l as isize * x.lane);
@@ -470,6 +470,23 @@ unsafe fn pack<T: Number>(
             for p in 0..depth {
                 to.add(p * padded + width).write_bytes(0, padded - width);
             }
+        }
+    }
+}
+
+/// Copies contiguous lanes of a panel.
+///
+/// # Safety
+/// So many numbers must be at both, apart from each other.
+#[inline]
+unsafe fn copy_lanes<T: Number>(from: *const T, to: *mut T, width: usize) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        // The usual widths without a call.
+        match width * size_of::<T>() {
+            64 => to.cast::<[u8; 64]>().write_unaligned(from.cast::<[u8; 64]>().read_unaligned()),
+            192 => to.cast::<[u8; 192]>().write_unaligned(from.cast::<[u8; 192]>().read_unaligned()),
+            _ => to.copy_from_nonoverlapping(from, width),
         }
     }
 }
