@@ -31,7 +31,7 @@ TORCH_PYTHON ?=
 TORCH_VERSION := 2.15.0
 OUT := $(TARGET)/train
 
-.PHONY: train test test-cuda cuda-report conformance bench guard wheel develop lint clean rust-test python-test
+.PHONY: train test test-cuda cuda-report cuda-report-operators conformance bench guard wheel develop lint clean rust-test python-test
 .DEFAULT_GOAL := help
 
 help:
@@ -154,6 +154,15 @@ $(TARGET)/conformance-site/.installed: $(WHEELS)/.built
 
 conformance: $(TORCH_READY) $(STANDIN_READY)
 	TTK_STANDIN=$(if $(STANDIN_READY),$(STANDIN)) $(TORCH_RUN) -m pytest python/tests/conformance
+
+# The programs of PyTorch's operator database as CUDA C, through NVRTC: what does not compile, and what keeps something on the
+# stack or lacks wide accesses. An hour on two cores. Needs no GPU.
+
+cuda-report-operators: $(TORCH_READY) $(NVIDIA_PYTHON)
+	@rm -rf $(REPORT)-operators && mkdir -p $(REPORT)-operators
+	TTK_CACHE_DIR= TTK_CUDA_SOURCES=$(abspath $(REPORT))-operators \
+		$(TORCH_RUN) python/tests/conformance/opinfo.py --db ops --quiet --samples 2
+	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT)-operators --arch sm_90 --strict --quiet | tee $(TARGET)/cuda-report-operators.txt
 
 # Benchmarks against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON that interpreter is used as it
 # is, and a peer that it lacks is left out. `BENCH` are arguments of benchmarks/compare.py; `BENCH=--missing` goes on with a
