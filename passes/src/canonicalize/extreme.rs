@@ -24,7 +24,11 @@ pub(super) fn picked(r: &mut Rewriter<'_>, op: ReduceOp, axes: &Axes, x: ValueId
     if !matches!(r.op_of(candidates), Op::Select) || !is_position(r, r.input(candidates, 1), axis) {
         return None;
     }
-    r.splat(r.input(candidates, 2))?;
+    // What is no hit has to come after what is one.
+    let last = r.type_of(element).shape[axis as usize].fixed()? - 1;
+    if r.splat(r.input(candidates, 2))?.as_i64() < last {
+        return None;
+    }
     let extreme = found(r, r.input(candidates, 0), element)?;
     let own = match r.op_of(extreme) {
         Op::Reduce { op: ReduceOp::Max | ReduceOp::Min, axes } => axes.as_slice() == [axis],
