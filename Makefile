@@ -156,13 +156,15 @@ conformance: $(TORCH_READY) $(STANDIN_READY)
 	TTK_STANDIN=$(if $(STANDIN_READY),$(STANDIN)) $(TORCH_RUN) -m pytest python/tests/conformance
 
 # The programs of PyTorch's operator database as CUDA C, through NVRTC: what does not compile, and what keeps something on the
-# stack or lacks wide accesses. An hour on two cores. Needs no GPU.
+# stack or lacks wide accesses. Half an hour and more for an architecture. Needs no GPU.
+
+ARCH ?= sm_80 sm_90 sm_100
 
 cuda-report-operators: $(TORCH_READY) $(NVIDIA_PYTHON)
 	@rm -rf $(REPORT)-operators && mkdir -p $(REPORT)-operators
 	TTK_CACHE_DIR= TTK_CUDA_SOURCES=$(abspath $(REPORT))-operators \
 		$(TORCH_RUN) python/tests/conformance/opinfo.py --db ops --quiet --samples 2
-	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT)-operators --arch sm_90 --strict --quiet | tee $(TARGET)/cuda-report-operators.txt
+	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT)-operators --arch $(ARCH) --strict --quiet | tee $(TARGET)/cuda-report-operators.txt
 
 # Benchmarks against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON that interpreter is used as it
 # is, and a peer that it lacks is left out. `BENCH` are arguments of benchmarks/compare.py; `BENCH=--missing` goes on with a

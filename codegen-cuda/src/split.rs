@@ -6,13 +6,13 @@
 //! where the device has room.
 
 use crate::access::{Motion, accesses_of, defined, memories, motion, slot};
+use crate::vector::REGISTERS;
 use std::collections::{HashMap, HashSet};
 use ttk_ir::kernel::{BufferRef, Inst, Kernel, LoopKind, Stmt, Val};
 use ttk_ir::{Atom, Expr};
 
-/// Elements that a thread may have to hold of one iteration, a quarter of its registers: it takes four
-/// iterations of `f32` at once.
-const ELEMENTS: usize = 48;
+/// Elements that a thread may have to hold of one iteration: it takes four iterations of `f32` at once.
+const ELEMENTS: usize = REGISTERS as usize / 4;
 
 /// The parts of a kernel, in an order in which they may run one after the other; the kernel itself where it is small enough,
 /// or is no loop over independent results.

@@ -11,7 +11,7 @@ use ttk_ir::kernel::{BufferRef, Kernel, LoopKind, Stmt};
 const ACCESS: i64 = 16;
 
 /// Registers that a thread may have filled with what it reads and writes, of 255.
-const REGISTERS: i64 = 192;
+pub(crate) const REGISTERS: i64 = 192;
 
 /// The number of neighbouring iterations of its vector loops that a thread takes, a power of 2: as many as
 /// fill an access of the narrowest type with 16 bytes, if every access that moves by one element begins at

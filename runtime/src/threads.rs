@@ -64,7 +64,7 @@ pub(crate) fn parallel_on(threads: usize, chunks: usize, work: &Work<'_>) {
 const MAX_THREADS: usize = 1024;
 
 /// How often a helper looks for work before it sleeps: about a quarter of a millisecond. What a helper that sleeps is
-/// woken for (on a virtual machine, a hundred microseconds) is often over before it is there.
+/// woken for is often over before it is there.
 const SPINS: u32 = 8000;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);

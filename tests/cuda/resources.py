@@ -208,7 +208,7 @@ def main() -> int:
     home = toolkit()
     nvrtc = Nvrtc(home)
     columns = ["REG", "SHARED", "STACK", "spills", *COUNTED]
-    failures = good = sparing = rows = 0
+    failures = good = sparing = rows = found = 0
     if not args.quiet:
         rates = ", ".join(f"{rate / 1e12:.0f} T/s of {what}" for what, rate in RATES.items())
         print(f"Times are those of an H100: {BANDWIDTH / 1e12} TB/s; operations at {rates}.")
@@ -223,7 +223,13 @@ def main() -> int:
         except ValueError as error:
             return path, arch, source, {}, str(error)
 
-    items = [(p, a) for p in sorted(glob.glob(os.path.join(args.folder, "*.cu"))) for a in args.arch]
+    # Of programs whose functions are equal, one, unless what their launches cost is to be seen.
+    programs = {}
+    for path in sorted(glob.glob(os.path.join(args.folder, "*.cu"))):
+        with open(path) as file:
+            functions_of = file.read().split("// ---- The program.\n", 1)[-1]
+        programs.setdefault(functions_of if args.quiet else path, path)
+    items = [(path, arch) for path in programs.values() for arch in args.arch]
     with ThreadPoolExecutor(1) as pool:
         for path, arch, source, kernels, error in pool.map(job, items):
             title = os.path.basename(path)
@@ -234,6 +240,7 @@ def main() -> int:
             if not args.quiet:
                 print(f"# {title}")
             texts = functions(source)
+            found += len(kernels)
             for name, row in kernels.items():
                 text = texts.get(name, "")
                 if not args.quiet:
@@ -251,7 +258,7 @@ def main() -> int:
     if rows:
         print(f"{rows} kernels and sizes: memory moves at most {GOOD} times the fewest bytes of {good} of them,")
         print(f"and threads ask for no more than that in {sparing}; what they ask for again is in a cache")
-    print(f"{len(items)} compilations, {failures} failures")
+    print(f"{len(programs)} programs, {len(items)} compilations, {found} kernels, {failures} failures")
     return 1 if failures else 0
 
 

@@ -25,13 +25,8 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
                 let (item, panel) = (task / panels, task % panels);
                 let scratch = cx.scratch(slot).cast::<T>();
                 let start = gathered::panel_start(&w.panels, panel, w.terms);
-                let product = GatheredProduct {
-                    x: Lanes::Packed(scratch.wrapping_sub(start)),
-                    c: start_of::<T>(cx, w, &w.c, item),
-                    c_rows: RowPlaces::Table(&w.c_rows),
-                    c_lane: w.c.lane as isize,
-                    ..product(cx, w, item)
-                };
+                let product =
+                    GatheredProduct { x: Lanes::Packed(scratch.wrapping_sub(start)), ..product(cx, w, item) };
                 // SAFETY: all places were checked when the sizes were bound; scratch has room for a panel, and
                 // these lanes of the result are this task's.
                 unsafe {
@@ -56,9 +51,6 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
                 let own = block * w.panels_each..((block + 1) * w.panels_each).min(panels);
                 let product = GatheredProduct {
                     x: Lanes::Packed(packed::<T>(cx, w, item).cast_const()),
-                    c: start_of::<T>(cx, w, &w.c, item),
-                    c_rows: RowPlaces::Table(&w.c_rows),
-                    c_lane: w.c.lane as isize,
                     ..product(cx, w, item)
                 };
                 let rows = row..(row + w.rows_each).min(w.rows);
@@ -140,7 +132,7 @@ unsafe fn join<T: Number + Add<Output = T>>(
     }
 }
 
-/// What is the same for both ways of summing; the operand on the lanes and the result are filled in.
+/// The product of an item, into the result; the operand on the lanes is filled in.
 fn product<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> GatheredProduct<'a, T> {
     GatheredProduct {
         panels: &w.panels,
@@ -148,9 +140,9 @@ fn product<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> Gathere
         y: start_of::<T>(cx, w, &w.y, item).cast_const(),
         y_rows: &w.y_rows,
         y_terms: &w.y_terms,
-        c: std::ptr::null_mut(),
-        c_rows: RowPlaces::Every(0),
-        c_lane: 0,
+        c: start_of::<T>(cx, w, &w.c, item),
+        c_rows: RowPlaces::Table(&w.c_rows),
+        c_lane: w.c.lane as isize,
     }
 }
 

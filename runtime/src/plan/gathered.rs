@@ -151,10 +151,8 @@ pub(super) fn bind(
     let (x, y) = if on_cols { (pb, pa) } else { (pa, pb) };
     let items = shared.iter().map(|a| a.size).product::<usize>();
     let panels = Panels::new(lane.size, dtype.size());
-    let mut x_by_place: Box<[u32]> = (0..x_terms.len() as u32).collect();
-    if x.lane == 1 || terms.iter().all(|a| pick(a).0 != 1) {
-        x_by_place = Box::default();
-    }
+    let apart = x.lane != 1 && terms.iter().any(|a| pick(a).0 == 1);
+    let mut x_by_place: Box<[u32]> = (0..if apart { x_terms.len() as u32 } else { 0 }).collect();
     x_by_place.sort_by_key(|&i| x_terms[i as usize]);
     let mut work = GatheredWork {
         dtype,

@@ -422,9 +422,10 @@ fn cut(w: &mut GemmWork) {
             let lanes = w.panels.start(w.panels.count());
             let along = wanted.min(lanes / LANES_TOGETHER).max(1);
             let across = wanted.div_ceil(along).min(w.others().div_ceil(ROWS_TOGETHER));
-            let along = match along * across * w.items {
-                EVEN_TASKS.. => along,
-                _ => wanted.min(EVEN_TASKS).div_ceil(across * w.items).min(most_along),
+            let along = if along * across * w.items >= EVEN_TASKS {
+                along
+            } else {
+                wanted.min(EVEN_TASKS).div_ceil(across * w.items).min(most_along)
             };
             (along, across)
         } else {
