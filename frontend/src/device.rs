@@ -167,6 +167,17 @@ impl Memory {
         }
     }
 
+    /// So many bytes of zeros on a device.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn zeroed(device: Device, bytes: usize) -> Result<Memory> {
+        match device {
+            Device::Cpu | Device::Meta => Ok(Memory::Host(Buffer::zeroed(bytes)?)),
+            Device::Cuda(i) => Ok(Memory::Cuda(DeviceBuffer::zeroed(&open(i)?, bytes)?)),
+        }
+    }
+
     /// This memory if it is there, else a copy of it.
     ///
     /// # Errors

@@ -26,6 +26,18 @@ pub fn compute(t: &Tensor) -> Result<(Memory, View)> {
     t.in_memory().ok_or_else(|| Error::Internal { detail: "a value was not computed".into() })
 }
 
+/// Computes several tensors together; what else waits is left waiting.
+///
+/// # Errors
+/// What goes wrong while computing.
+pub fn compute_all(tensors: &[Tensor]) -> Result<()> {
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage).collect();
+    let values: Vec<_> = storages.iter().map(|s| s.value.lock().clone()).collect();
+    materialize::demand(&values)?;
+    storages.iter().for_each(|s| s.forget_past());
+    Ok(())
+}
+
 /// [`compute`], for the processor to read: elements on another device are copied.
 ///
 /// # Errors

@@ -8,16 +8,17 @@ use crate::counters;
 use crate::device::{self, Device, Memory};
 use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
-use crate::node::{Node, Value};
+use crate::node::{Alias, Kind, Node, Value};
 use crate::record::Recorder;
 use crate::tensor::Storage;
 use crate::view::{View, numel};
 use crate::{pending, pieces};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use ttk_ir::Type;
+use ttk_ir::{Op, Type};
 use ttk_runtime::Buffer;
 
 /// The cache of compiled plans; its lock also makes computations one at a time.
@@ -290,6 +291,35 @@ pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
             *storage.value.lock() = Node::leaf(memory.clone(), value.ty.clone());
         }
     }
+    Ok(())
+}
+
+/// Gives a storage that holds zeros, and has not been computed, memory for them now.
+///
+/// What is recorded on it is then recorded on a leaf, as it will be the next time: a plan that serves the first turn of
+/// a loop serves the others.
+///
+/// # Errors
+/// No memory.
+pub fn hold_zeros(storage: &Arc<Storage>) -> Result<()> {
+    let mut value = storage.value.lock();
+    if value.is_computed() || value.requires_grad || capture::is_capturing() {
+        return Ok(());
+    }
+    let inputs = value.inputs();
+    let number = match (&value.kind, inputs.as_slice()) {
+        (Kind::Alias(Alias::Moved), [constant]) => &constant.kind,
+        (kind, _) => kind,
+    };
+    let Kind::Op(Op::Const { value: number, .. }) = number else { return Ok(()) };
+    if number.bits != 0 {
+        return Ok(());
+    }
+    let bytes = numel(&value.dims()) as usize * value.ty.dtype.size();
+    let memory = Memory::zeroed(storage.device, bytes)?;
+    let leaf = Node::new_on(Some(storage.device), Kind::Leaf, value.ty.clone(), SmallVec::new(), false, 0);
+    leaf.state.lock().buffer = Some(memory);
+    *value = leaf;
     Ok(())
 }
 

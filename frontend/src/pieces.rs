@@ -27,6 +27,8 @@ struct Piece {
     number: u64,
     /// Operators called since.
     calls: u64,
+    /// Whether derivatives were on at any of them. An optimizer turns them off, and belongs to the step before it.
+    derivatives: bool,
     /// By how many values it may be longer than others, for want of a place to cut it.
     more: u64,
     /// How often each place was met in the second half, and the number of the first time.
@@ -73,8 +75,9 @@ pub fn is_due(place: u64) -> bool {
             *piece = Piece { number, last: piece.last.filter(|(cut, _)| *cut == place), ..Piece::default() };
         }
         piece.calls += 1;
+        piece.derivatives |= grad_enabled();
         let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
-        let long = LONG[usize::from(grad_enabled())];
+        let long = LONG[usize::from(piece.derivatives)];
         if recorded <= long / 2 || WHOLE.get() {
             return false;
         }

@@ -1,6 +1,6 @@
 //! The memory behind tensors, and when it is filled.
 
-use crate::errors::guard_unlocked;
+use crate::errors::{guard, guard_unlocked};
 use crate::object::{PyTensor, wrap};
 use pyo3::prelude::*;
 use ttk_frontend::{host, materialize};
@@ -32,6 +32,19 @@ fn _sync(py: Python<'_>, t: &Bound<'_, PyTensor>) -> PyResult<()> {
     guard_unlocked(py, || host::compute(&t).map(drop))
 }
 
+/// Computes some tensors now, together.
+#[pyfunction]
+fn _sync_all(py: Python<'_>, tensors: Vec<Bound<'_, PyTensor>>) -> PyResult<()> {
+    let tensors: Vec<_> = tensors.iter().map(|t| t.get().0.clone()).collect();
+    guard_unlocked(py, || host::compute_all(&tensors))
+}
+
+/// Gives a tensor of zeros its memory now, so that what is recorded on it is the same program from the first time.
+#[pyfunction]
+fn _hold_zeros(t: &Bound<'_, PyTensor>) -> PyResult<()> {
+    guard(|| materialize::hold_zeros(&t.get().0.storage()))
+}
+
 /// Computes everything that waits to be computed.
 #[pyfunction]
 fn _flush(py: Python<'_>) -> PyResult<()> {
@@ -44,6 +57,8 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_storage_numel, m)?)?;
     m.add_function(wrap_pyfunction!(_whole_storage, m)?)?;
     m.add_function(wrap_pyfunction!(_sync, m)?)?;
+    m.add_function(wrap_pyfunction!(_sync_all, m)?)?;
+    m.add_function(wrap_pyfunction!(_hold_zeros, m)?)?;
     m.add_function(wrap_pyfunction!(_flush, m)?)?;
     Ok(())
 }

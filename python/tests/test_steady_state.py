@@ -47,7 +47,9 @@ OPTIMIZERS = {
     "sgd, momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
     "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2),
+    "adam, amsgrad": lambda p: torch.optim.Adam(p, lr=1e-2, amsgrad=True),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-2),
+    "rmsprop, momentum": lambda p: torch.optim.RMSprop(p, lr=1e-2, momentum=0.9, centered=True),
 }
 SCHEDULES = {
     "constant": None,
@@ -59,11 +61,13 @@ SCHEDULES = {
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_no_pass_and_no_compiler_runs_after_the_second_step(optimizer, schedule):
+def test_no_pass_and_no_compiler_runs_after_the_first_step(optimizer, schedule):
     step = training(OPTIMIZERS[optimizer], SCHEDULES[schedule])
-    # The first step makes the optimizer's state, too; momentum is a copy of the gradient in it.
-    for _ in range(3 if "momentum" in optimizer else 2):
-        step()
+    # The examples, which are drawn here, come from files elsewhere.
+    _C._flush()
+    before = counters()
+    step()
+    assert counters()["cache_misses"] == before["cache_misses"] + 1, "a step is one plan"
     before = counters()
     runs = counters("runs")["runs"]
     for _ in range(20):

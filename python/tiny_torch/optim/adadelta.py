@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _zeros
 
 __all__ = ["Adadelta"]
 
@@ -43,8 +43,8 @@ class Adadelta(Optimizer):
                     state = all_state[p]
                     if not state:
                         state["step"] = self._scalar(0)
-                        state["square_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-                        state["acc_delta"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["square_avg"] = _zeros(p)
+                        state["acc_delta"] = _zeros(p)
                     self._scalars(p, state)["step"] += 1
                     if group.get("maximize"):
                         grad = -grad

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _closure_loss, _number
+from .optimizer import Optimizer, _closure_loss, _number, _zeros
 
 __all__ = ["Adafactor"]
 
@@ -58,7 +58,7 @@ class Adafactor(Optimizer):
                             state["row_var"] = grad.new_zeros([*grad.shape[:-1], 1])
                             state["col_var"] = grad.new_zeros([*grad.shape[:-2], 1, grad.shape[-1]])
                         else:
-                            state["variance"] = torch.zeros_like(grad, memory_format=torch.preserve_format)
+                            state["variance"] = _zeros(grad)
                     host = self._scalars(p, state)
                     step = host["step"] = host["step"] + 1
                     if group["maximize"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers, _zeros
 
 __all__ = ["Adam"]
 
@@ -67,10 +67,10 @@ class Adam(Optimizer):
                     state = all_state[p]
                     if not state:
                         state["step"] = self._scalar(0)
-                        state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-                        state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["exp_avg"] = _zeros(p)
+                        state["exp_avg_sq"] = _zeros(p)
                         if amsgrad:
-                            state["max_exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                            state["max_exp_avg_sq"] = _zeros(p)
                     host = self._scalars(p, state)
                     step = host["step"] = host["step"] + 1
                     if step != counted:

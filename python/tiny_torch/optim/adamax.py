@@ -5,7 +5,7 @@ from __future__ import annotations
 import tiny_torch as torch
 
 from .adam import _check_betas
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _zeros
 
 __all__ = ["Adamax"]
 
@@ -44,8 +44,8 @@ class Adamax(Optimizer):
                     state = all_state[p]
                     if not state:
                         state["step"] = self._scalar(0)
-                        state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-                        state["exp_inf"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["exp_avg"] = _zeros(p)
+                        state["exp_inf"] = _zeros(p)
                     host = self._scalars(p, state)
                     step = host["step"] = host["step"] + 1
                     if group["maximize"]:

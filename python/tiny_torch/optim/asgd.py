@@ -5,7 +5,7 @@ from __future__ import annotations
 import tiny_torch as torch
 
 from .nadam import _f32
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _zeros
 
 __all__ = ["ASGD"]
 
@@ -43,7 +43,7 @@ class ASGD(Optimizer):
                         state["step"] = self._scalar(0)
                         state["eta"] = self._scalar(lr)
                         state["mu"] = self._scalar(1)
-                        state["ax"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["ax"] = _zeros(p)
                     host = self._scalars(p, state)
                     step = host["step"] = host["step"] + 1
                     eta, mu = host["eta"], host["mu"]

@@ -6,7 +6,7 @@ import math
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _closure_loss, _number
+from .optimizer import Optimizer, _closure_loss, _number, _zeros
 
 __all__ = ["Muon"]
 
@@ -86,7 +86,7 @@ class Muon(Optimizer):
                         continue
                     state = all_state[p]
                     if "momentum_buffer" not in state:
-                        state["momentum_buffer"] = torch.zeros_like(grad, memory_format=torch.preserve_format)
+                        state["momentum_buffer"] = _zeros(grad)
                     buf = state["momentum_buffer"]
                     buf.lerp_(grad, 1 - momentum)
                     update = grad.lerp(buf, momentum) if group["nesterov"] else buf

@@ -7,7 +7,7 @@ import struct
 import tiny_torch as torch
 
 from .adam import _check_betas
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _zeros
 
 __all__ = ["NAdam"]
 
@@ -56,8 +56,8 @@ class NAdam(Optimizer):
                     if not state:
                         state["step"] = self._scalar(0)
                         state["mu_product"] = self._scalar(1)
-                        state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-                        state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["exp_avg"] = _zeros(p)
+                        state["exp_avg_sq"] = _zeros(p)
                     host = self._scalars(p, state)
                     step = host["step"] = host["step"] + 1
                     mu = beta1 * (1.0 - 0.5 * (0.96 ** (step * fading)))

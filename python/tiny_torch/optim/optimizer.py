@@ -50,6 +50,14 @@ def _number(x) -> float:
     return float(x) if isinstance(x, torch.Tensor) else x
 
 
+def _zeros(like):
+    """Zeros of the sizes of `like`, for a parameter's state. They are in memory from the first, so that the first step is
+    the same program as the next."""
+    zeros = torch.zeros_like(like, memory_format=torch.preserve_format)
+    _C._hold_zeros(zeros)
+    return zeros
+
+
 def _check_option(value, ok: bool, what: str) -> None:
     if not ok:
         raise ValueError(f"Invalid {what}: {value}")
@@ -143,6 +151,9 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
         self._patch_step_function()
+        # The first step then reads parameters that are in memory, as the next will, and is the same program.
+        if not _C._cuda_is_capturing():
+            _C._sync_all([p for group in self.param_groups for p in group["params"]])
 
     def _make_hooks(self):
         for when in ("step", "state_dict", "load_state_dict"):

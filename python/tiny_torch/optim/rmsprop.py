@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers, _zeros
 
 __all__ = ["RMSprop"]
 
@@ -60,11 +60,11 @@ class RMSprop(Optimizer):
                     state = all_state[p]
                     if not state:
                         state["step"] = self._scalar(0)
-                        state["square_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["square_avg"] = _zeros(p)
                         if momentum > 0:
-                            state["momentum_buffer"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                            state["momentum_buffer"] = _zeros(p)
                         if centered:
-                            state["grad_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                            state["grad_avg"] = _zeros(p)
                     self._scalars(p, state)["step"] += 1
                     if maximize:
                         grad = -grad

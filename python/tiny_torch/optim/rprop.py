@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _closure_loss
+from .optimizer import Optimizer, _check_lr, _closure_loss, _zeros
 
 __all__ = ["Rprop"]
 
@@ -43,7 +43,7 @@ class Rprop(Optimizer):
                     state = all_state[p]
                     if not state:
                         state["step"] = self._scalar(0)
-                        state["prev"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                        state["prev"] = _zeros(p)
                         state["step_size"] = torch.full_like(grad, float(group["lr"]))
                     self._scalars(p, state)["step"] += 1
                     if group["maximize"]:

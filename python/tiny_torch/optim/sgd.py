@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number, _varying_numbers, _zeros
 
 __all__ = ["SGD"]
 
@@ -57,6 +57,8 @@ class SGD(Optimizer):
                     if momentum != 0:
                         state = all_state[p]
                         buf = state.get("momentum_buffer")
+                        if buf is None and keep == 1:
+                            buf = state["momentum_buffer"] = _zeros(grad)
                         if buf is None:
                             buf = state["momentum_buffer"] = grad.clone().detach()
                         else:
