@@ -1,7 +1,7 @@
 """Compiling a training step in a fresh process whose caches are empty.
 
 What the first steps take beyond the steps after them: of five steps, the sum of each one's time less the median of ten
-later ones (nothing, where it was faster), because all packages compile again at the second step, when the optimizer's state
+later ones (nothing, where it was faster), because other packages compile again at the second step, when the optimizer's state
 is there. A last row is the first step alone, against a limit.
 """
 
