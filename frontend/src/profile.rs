@@ -50,8 +50,14 @@ pub(crate) fn is_on() -> bool {
     RUNNING.load(Ordering::Relaxed) > 0
 }
 
-/// Notes a run that began at `start`, by the times of its steps.
-pub(crate) fn note(program: &Program, symbols: &[i64], start: Instant, times: &[Duration]) {
+/// Notes a run that began at `start`, by the times of its steps and the algorithms of some.
+pub(crate) fn note(
+    program: &Program,
+    symbols: &[i64],
+    algorithms: &[Option<&'static str>],
+    start: Instant,
+    times: &[Duration],
+) {
     let mut events = EVENTS.lock();
     let Some(since) = events.since else { return };
     let mut at = start.saturating_duration_since(since);
@@ -59,7 +65,10 @@ pub(crate) fn note(program: &Program, symbols: &[i64], start: Instant, times: &[
         let work = step_work(program, i, symbols);
         let line =
             if step.loc.line == 0 { String::new() } else { format!("{}:{}", step.loc.file, step.loc.line) };
-        let name = name_of(program, &step.action);
+        let mut name = name_of(program, &step.action);
+        if let Some(algorithm) = algorithms.get(i).copied().flatten() {
+            name = format!("{name} ({algorithm})");
+        }
         let event = Event { name, line, start: at, time, bytes: work.bytes, operations: work.operations };
         events.list.push(event);
         at += time;

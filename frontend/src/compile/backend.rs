@@ -407,7 +407,8 @@ impl Compiled {
         let outputs = match &self.engine {
             Engine::Cpu(plan) => {
                 let mut buffers: Vec<Buffer> = inputs.drain(..).filter_map(host_memory).collect();
-                let outputs = logged(plan.program(), symbols, |times| {
+                let algorithms = || plan.algorithms(symbols).unwrap_or_default();
+                let outputs = logged(plan.program(), symbols, algorithms, |times| {
                     plan.run_timed(&mut buffers, symbols, times).map_err(run_error)
                 });
                 inputs.extend(buffers.into_iter().map(Memory::Host));
@@ -415,7 +416,7 @@ impl Compiled {
             }
             Engine::Cuda(plan) => {
                 let mut buffers: Vec<DeviceBuffer> = inputs.drain(..).filter_map(gpu_memory).collect();
-                let outputs = logged(plan.program(), symbols, |times| {
+                let outputs = logged(plan.program(), symbols, Vec::new, |times| {
                     Ok(plan.run_timed(&mut buffers, symbols, times)?)
                 });
                 inputs.extend(buffers.into_iter().map(Memory::Cuda));
@@ -444,27 +445,31 @@ fn gpu_memory(m: Memory) -> Option<DeviceBuffer> {
     }
 }
 
-/// A run; its steps are listed with the time that each took, if that is asked for.
+/// A run; its steps are listed with the time that each took, if that is asked for. `algorithms` is as
+/// [`Plan::algorithms`] says, or empty.
 fn logged<T>(
     program: &Program,
     symbols: &[i64],
+    algorithms: impl FnOnce() -> Vec<Option<&'static str>>,
     run: impl FnOnce(Option<&mut Vec<Duration>>) -> Result<T>,
 ) -> Result<T> {
     let profiled = profile::is_on();
     if !profiled && !log::enabled("steps") {
         return run(None);
     }
-    let (start, mut times) = (Instant::now(), Vec::new());
+    let (start, mut times, algorithms) = (Instant::now(), Vec::new(), algorithms());
     let outputs = run(Some(&mut times))?;
     if profiled {
-        profile::note(program, symbols, start, &times);
+        profile::note(program, symbols, &algorithms, start, &times);
     }
     log::say("steps", || {
         let total: Duration = times.iter().sum();
         let mut text = format!("{} in {:.3} ms", program.name, total.as_secs_f64() * 1e3);
-        for ((what, step), time) in program::text::steps(program).iter().zip(&program.steps).zip(&times) {
+        let steps = program::text::steps(program);
+        for (i, ((what, step), time)) in steps.iter().zip(&program.steps).zip(&times).enumerate() {
             let (ms, loc) = (time.as_secs_f64() * 1e3, &step.loc);
-            text.push_str(&format!("\n{ms:9.3} ms  {what}  ; {}:{}", loc.file, loc.line));
+            let how = algorithms.get(i).copied().flatten().map_or(String::new(), |a| format!(" by {a}"));
+            text.push_str(&format!("\n{ms:9.3} ms  {what}{how}  ; {}:{}", loc.file, loc.line));
         }
         text
     });

@@ -50,6 +50,29 @@ def test_convolutions(n, c, o, k, image, how, dtype):
     assert_close(run(tiny_torch, dtype), run(torch, dtype), dtype)
 
 
+WINOGRAD = [(2, 64, 64, (30, 30)), (3, 48, 136, (15, 20)), (16, 256, 256, (6, 6)), (1, 384, 64, (28, 28))]
+
+
+@pytest.mark.parametrize("n, c, o, image", WINOGRAD)
+def test_errors_of_winograds_transformation(n, c, o, image):
+    """Channels last, as images lie within a network: the errors are at most four times those of PyTorch's sums."""
+    rng = np.random.default_rng(0)
+    shapes = (n, *image, c), (o, c, 3, 3), (n, image[0] - 2, image[1] - 2, o)
+    arrays = [rng.standard_normal(s) for s in shapes]
+
+    def run(lib, dtype):
+        x, w, g = (lib.tensor(a.astype(dtype), requires_grad=i < 2) for i, a in enumerate(arrays))
+        y = lib.nn.functional.conv2d(x.permute(0, 3, 1, 2), w).permute(0, 2, 3, 1)
+        (y * g).sum().backward()
+        return [t.detach().numpy().astype("float64") for t in (y, x.grad, w.grad)]
+
+    exact = run(torch, "float64")
+    ours, theirs = run(tiny_torch, "float32"), run(torch, "float32")
+    for a, b, e in zip(ours, theirs, exact, strict=True):
+        error, usual = (np.sqrt(np.mean((r - e) ** 2)) for r in (a, b))
+        assert error <= 4 * usual
+
+
 def matrices(count):
     draw = random.Random(1)
     sizes = [1, 2, 3, 5, 8, 13, 17, 31, 48, 63, 65, 100, 127, 130, 150, 257, 390, 500, 777]

@@ -5,6 +5,7 @@ mod gathered;
 mod gemm;
 pub(crate) mod multiply;
 pub(crate) mod product;
+mod winograd;
 
 use crate::custom::{CustomInput, CustomOutput};
 use crate::error::RunError;
@@ -127,6 +128,8 @@ impl Context<'_> {
             Work::Launch(launch) => self.launch(launch),
             Work::Gemm(gemm) => gemm::run(self, gemm),
             Work::Gathered(product) => gathered::run(self, product),
+            Work::Winograd(product) => winograd::run(self, product),
+            Work::WinogradFilters(product) => winograd::filters::run(self, product),
             Work::Argsort(sort) => {
                 let (from, to) = (self.pointer(sort.input), self.pointer(sort.output));
                 // SAFETY: the buffers hold that many elements, and scratch was reserved for the sort.

@@ -2,6 +2,7 @@
 
 use super::gathered::GatheredWork;
 use super::gemm::{self, GemmWork};
+use super::winograd::{FiltersWork, WinogradWork};
 use crate::code::scratch_offsets;
 use crate::error::{Defect, RunError};
 use std::fmt::Write;
@@ -45,6 +46,8 @@ pub(crate) enum Work {
     Launch(Launch),
     Gemm(Box<GemmWork>),
     Gathered(Box<GatheredWork>),
+    Winograd(Box<WinogradWork>),
+    WinogradFilters(Box<FiltersWork>),
     Argsort(Sort),
     Random {
         stream: RandomStream,
@@ -63,6 +66,18 @@ pub(crate) enum Work {
     },
     /// A step with nothing to do.
     Nothing,
+}
+
+impl Work {
+    /// See [`super::Plan::algorithms`].
+    pub(crate) fn algorithm(&self) -> Option<&'static str> {
+        match self {
+            Work::Winograd(_) => Some("winograd"),
+            Work::WinogradFilters(_) => Some("winograd filters"),
+            Work::Launch(_) | Work::Gemm(_) | Work::Gathered(_) | Work::Argsort(_) => None,
+            Work::Random { .. } | Work::Copy { .. } | Work::Custom { .. } | Work::Nothing => None,
+        }
+    }
 }
 
 /// A kernel and where its arguments and symbols start in [`Bound`].

@@ -5,8 +5,9 @@
 //! As a batch of small products, one for each position of the outer axes, it would take the weights anew for
 //! each; as one product whose broadcast operand is read by tables it is like any other.
 
-use super::bind::{Binder, WORTH_SHARING};
+use super::bind::{Binder, WORTH_SHARING, Work};
 use super::gemm::{Side, Source};
+use super::winograd;
 use crate::execute::product::{self, Panels, gathered};
 use ttk_ir::DType;
 use ttk_ir::program::BufferId;
@@ -79,11 +80,11 @@ const ROWS: usize = 48;
 
 /// One axis of the product and the steps of the operands along it.
 #[derive(Clone, Copy, Debug)]
-struct Axis {
-    size: usize,
-    a: i64,
-    b: i64,
-    c: i64,
+pub(super) struct Axis {
+    pub(super) size: usize,
+    pub(super) a: i64,
+    pub(super) b: i64,
+    pub(super) c: i64,
 }
 
 /// The product by tables, if it is better done so.
@@ -94,7 +95,7 @@ pub(super) fn bind(
     batch: &[usize],
     reduce: &[usize],
     [a_side, b_side, c_side]: [&Side; 3],
-) -> Option<GatheredWork> {
+) -> Option<Work> {
     let float = matches!(dtype, DType::F32 | DType::F64);
     let many = batch.iter().chain(reduce).any(|&s| s > 1);
     if !float || !many || !product::has_tiles() || k == 0 {
@@ -149,11 +150,15 @@ pub(super) fn bind(
     };
     let (pa, pb) = (place(a_side, &|a| a.a)?, place(b_side, &|a| a.b)?);
     let (x, y) = if on_cols { (pb, pa) } else { (pa, pb) };
+    let c = place(c_side, &|a| a.c)?;
+    if shared.is_empty() {
+        let seen = winograd::Seen { dtype, lane, rows: &row_axes, terms: &terms, pick: &pick };
+        if let Some(work) = winograd::bind(b, &seen, [&x, &y, &c]) {
+            return Some(work);
+        }
+    }
     let items = shared.iter().map(|a| a.size).product::<usize>();
     let panels = Panels::new(lane.size, dtype.size());
-    let apart = x.lane != 1 && terms.iter().any(|a| pick(a).0 == 1);
-    let mut x_by_place: Box<[u32]> = (0..if apart { x_terms.len() as u32 } else { 0 }).collect();
-    x_by_place.sort_by_key(|&i| x_terms[i as usize]);
     let mut work = GatheredWork {
         dtype,
         lanes: lane.size,
@@ -161,13 +166,13 @@ pub(super) fn bind(
         terms: y_terms.len(),
         batch: shared.iter().map(|a| a.size).collect(),
         items,
+        x_by_place: places_by_memory(&x_terms, x.lane),
         x,
         x_terms,
-        x_by_place,
         y,
         y_rows,
         y_terms,
-        c: place(c_side, &|a| a.c)?,
+        c,
         c_rows,
         rows_each: 0,
         panels_each: panels.count(),
@@ -176,7 +181,7 @@ pub(super) fn bind(
         shared_out: false,
     };
     cut(b, &mut work)?;
-    Some(work)
+    Some(Work::Gathered(Box::new(work)))
 }
 
 /// Whether lanes along the columns of the result take less work besides the arithmetic.
@@ -193,8 +198,19 @@ fn cheaper_on_columns(rows: &[Axis], cols: &[Axis], terms: &[Axis], dtype: DType
         <= cost(rows, cols, step(rows, |a| a.a), step(rows, |a| a.c))
 }
 
+/// The terms in the order of their places, see [`gathered::Strided::by_place`]: where lanes are apart and terms are not.
+pub(super) fn places_by_memory(terms: &[i32], lane: i64) -> Box<[u32]> {
+    if lane == 1 {
+        return Box::default();
+    }
+    let mut order: Box<[u32]> = (0..terms.len() as u32).collect();
+    order.sort_by_key(|&i| terms[i as usize]);
+    let next = |w: &[u32]| terms[w[0] as usize] + 1 == terms[w[1] as usize];
+    if order.windows(2).any(next) { order } else { Box::default() }
+}
+
 /// The places of all positions of some axes, outermost first; `None` when there is one too far.
-fn table(axes: &[Axis], stride: &dyn Fn(&Axis) -> i64) -> Option<Box<[i32]>> {
+pub(super) fn table(axes: &[Axis], stride: &dyn Fn(&Axis) -> i64) -> Option<Box<[i32]>> {
     let mut places = vec![0i64];
     for axis in axes {
         let step = stride(axis);

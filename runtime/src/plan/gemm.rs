@@ -297,7 +297,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
     if strided && epilogue.is_none() {
         let sides = [&a, &bb, &c];
         if let Some(work) = gathered::bind(b, g.dtype, [m, n, k], &batch, &reduce, sides) {
-            return Ok(Work::Gathered(Box::new(work)));
+            return Ok(work);
         }
     }
     let (items, summed) = (batch.iter().product::<usize>(), reduce.iter().product::<usize>());

@@ -4,10 +4,12 @@ pub(crate) mod bind;
 pub(crate) mod check;
 mod gathered;
 mod gemm;
+mod winograd;
 
 pub(crate) use bind::{Bound, Call, Launch, Placed, Sort, TensorRef, Work};
 pub(crate) use gathered::{GatheredWork, Place, Sums};
 pub(crate) use gemm::{Block, GemmWork, PANEL_DEPTH, Route, Side, Source};
+pub(crate) use winograd::{Cut, FilterSums, FiltersWork, TileAt, WinogradWork};
 
 use crate::code::CodeModule;
 use crate::custom::{self, CustomKernel};
@@ -132,6 +134,14 @@ impl Plan {
         let outputs = execute::run(self, &bound, inputs, &mut state, times);
         self.states.lock().push(state);
         outputs
+    }
+
+    /// How each step is computed for these sizes, where that is not as the program says: by which algorithm.
+    ///
+    /// # Errors
+    /// As [`Plan::run`], of sizes.
+    pub fn algorithms(&self, symbols: &[i64]) -> Result<Vec<Option<&'static str>>, RunError> {
+        Ok(self.bind(symbols)?.steps.iter().map(Work::algorithm).collect())
     }
 
     pub(crate) fn code(&self) -> &CodeModule {

@@ -10,6 +10,7 @@
 //! however the matrix is cut into tiles and tasks.
 
 pub(crate) mod gathered;
+pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -104,6 +105,7 @@ pub(super) struct Tiles<T: 'static> {
     /// `kernels[v - 1][r - 1]` makes a tile of `v` vectors of lanes by `r` broadcast rows.
     kernels: &'static [&'static [Kernel<T>]],
     gathered: &'static [&'static [Gathered<T>]],
+    pub(super) winograd: winograd::Transforms<T>,
     /// Packs lanes that are contiguous along `k`: `(lanes, depth, from, stride, to, width)`.
     transpose: unsafe fn(usize, usize, *const T, isize, *mut T, usize),
     /// Dot products: `(depth, x, y)`, `y` being four rows at a stride.

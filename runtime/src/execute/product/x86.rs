@@ -39,6 +39,7 @@ macro_rules! tiles {
                 lanes: $lanes,
                 kernels: &[$(&[$(kernel::<$v, $r> as Kernel<$t>),*]),*],
                 gathered: &[$(&[$(gathered::<$v, $r> as Gathered<$t>),*]),*],
+                winograd: super::super::winograd::$name::TRANSFORMS,
                 transpose: $transpose,
                 dots,
                 stream: stream::<8>,
