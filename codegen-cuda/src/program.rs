@@ -44,6 +44,7 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
         emitter.out.steps.push(made);
     }
     let mut out = emitter.out;
+    library::join(program, &mut out);
     out.listing = listing(program, &out, &emitter.costs);
     out.helpers = emitter.helpers.iter().map(|h| h.to_string()).collect();
     out.scratch = emitter.numbers;
