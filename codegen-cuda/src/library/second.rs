@@ -5,7 +5,7 @@
 
 use super::epilogue;
 use super::sums::{Sum, side, sum};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use ttk_ir::Expr;
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep};
 use ttk_ir::library::{Activation, Alternative, Call, Matrix, OperandSum, Product};
@@ -45,25 +45,38 @@ fn alone(call: &Call) -> Option<&Product> {
     (p.bias.is_none() && p.addend.is_none() && p.activation == Activation::None).then_some(p)
 }
 
-/// What each step reads and writes: the buffers whose memory it is.
-struct Touched(Vec<[Vec<BufferId>; 2]>);
+/// What each step reads and writes.
+struct Touched {
+    /// The buffers whose memory it is.
+    roots: Vec<[Vec<BufferId>; 2]>,
+    /// The steps that read a buffer under its own name.
+    readers: HashMap<BufferId, Vec<usize>>,
+}
 
 impl Touched {
     fn new(program: &Program) -> Touched {
-        let roots = |ids: Vec<BufferId>| ids.into_iter().map(|b| program.root(b)).collect::<Vec<_>>();
-        let one = |action: &Action| {
+        let mut readers: HashMap<BufferId, Vec<usize>> = HashMap::new();
+        let root = |ids: Vec<BufferId>| ids.into_iter().map(|b| program.root(b)).collect::<Vec<_>>();
+        let mut one = |(step, action): (usize, &Action)| {
             let (reads, writes) = action.touched(&program.kernels);
-            [roots(reads), roots(writes)]
+            for id in &reads {
+                let steps = readers.entry(*id).or_default();
+                if steps.last() != Some(&step) {
+                    steps.push(step);
+                }
+            }
+            [root(reads), root(writes)]
         };
-        Touched(program.steps.iter().map(|s| one(&s.action)).collect())
+        let steps = program.steps.iter().map(|s| &s.action).enumerate();
+        Touched { roots: steps.map(&mut one).collect(), readers }
     }
 
     fn reads(&self, step: usize, root: BufferId) -> bool {
-        self.0[step][0].contains(&root)
+        self.roots[step][0].contains(&root)
     }
 
     fn writes(&self, step: usize, root: BufferId) -> bool {
-        self.0[step][1].contains(&root)
+        self.roots[step][1].contains(&root)
     }
 
     fn touches(&self, step: usize, root: BufferId) -> bool {
@@ -96,9 +109,10 @@ fn gradient(
     if gemm.epilogue.is_some() || !dense(p) || program.outputs.iter().any(|o| o.buffer == c) {
         return None;
     }
-    let mut readers = (step + 1..program.steps.len())
-        .filter(|&s| program.steps[s].action.touched(&program.kernels).0.contains(&c));
-    let (reader, None) = (readers.next()?, readers.next()) else { return None };
+    let [reader] = touched.readers.get(&c)?[..] else { return None };
+    if reader <= step {
+        return None;
+    }
     let Action::Launch { kernel, buffers, symbols, .. } = &program.steps[reader].action else { return None };
     if !matches!(device.steps.get(reader)?, DeviceStep::Launch(_)) {
         return None;
