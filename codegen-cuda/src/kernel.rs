@@ -64,7 +64,7 @@ fn print_part(kernel: &Kernel, atomics: bool) -> Result<Vec<Function>, Error> {
             let width = width(&kernel, &mapping);
             match body::print(&kernel, &mapping, width) {
                 Ok(printed) => {
-                    let bounds = Bounds { block: mapping.block, resident: Some(KEEPING / mapping.block) };
+                    let bounds = Bounds { block: mapping.block, resident: KEEPING / mapping.block };
                     let name = kernel.name.clone();
                     return Ok(vec![function_within(&kernel, name, &mapping, width, printed, bounds)]);
                 }
@@ -105,22 +105,19 @@ const KEEPING: i64 = 1024;
 #[derive(Clone, Copy)]
 struct Bounds {
     block: i64,
-    /// Blocks that a multiprocessor must have room for at once. Where none is given, the compiler aims for a
+    /// Blocks that a multiprocessor must have room for at once. It is always said: else the compiler aims for a
     /// number of its own, and rather puts a value on the stack than take a register more than that has.
-    resident: Option<i64>,
+    resident: i64,
 }
 
 impl std::fmt::Display for Bounds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.resident {
-            Some(blocks) => write!(f, "{}, {}", self.block, blocks.max(1)),
-            None => write!(f, "{}", self.block),
-        }
+        write!(f, "{}, {}", self.block, self.resident.max(1))
     }
 }
 
 fn function(kernel: &Kernel, name: String, mapping: &Mapping, width: Width, printed: Printed) -> Function {
-    let bounds = Bounds { block: mapping.block, resident: None };
+    let bounds = Bounds { block: mapping.block, resident: 1 };
     function_within(kernel, name, mapping, width, printed, bounds)
 }
 

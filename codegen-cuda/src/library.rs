@@ -2,6 +2,10 @@
 
 mod convolution;
 mod epilogue;
+mod second;
+mod sums;
+
+pub(crate) use second::join;
 
 use crate::gemm::View;
 use epilogue::Form;
@@ -57,6 +61,9 @@ pub(crate) fn products(program: &Program, p: &Printed<'_>) -> Vec<Alternative> {
         bias: None,
         addend: None,
         activation: Activation::None,
+        before: None,
+        sum: None,
+        second: None,
         tf32: p.tf32 && g.dtype == DType::F32,
     };
     let alternative =
@@ -65,7 +72,8 @@ pub(crate) fn products(program: &Program, p: &Printed<'_>) -> Vec<Alternative> {
     if let Some(form) = epilogue::form(program, g) {
         let Form { result, bias, addend, activation } = form;
         let c = Matrix { memory: Argument::Buffer(result), ..plain.c.clone() };
-        out.push(alternative(p.own.start..p.end, Product { c, bias, addend, activation, ..plain.clone() }));
+        let whole = Product { c, bias, addend, activation, ..plain.clone() };
+        out.push(alternative(p.own.start..p.end, whole));
     }
     out.push(alternative(p.own.clone(), plain));
     out

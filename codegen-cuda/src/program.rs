@@ -5,6 +5,7 @@ use crate::gemm::{self, Product, View};
 use crate::kernel::{self, size};
 use crate::library;
 use crate::names::{Code, NAME, Names, places};
+use crate::scalar;
 use crate::special::specialise;
 use crate::{Error, Options, random, sort};
 use std::collections::{HashMap, HashSet};
@@ -43,6 +44,7 @@ pub(crate) fn emit(program: &Program, options: &Options) -> Result<DeviceProgram
         emitter.out.steps.push(made);
     }
     let mut out = emitter.out;
+    library::join(program, &mut out);
     out.listing = listing(program, &out, &emitter.costs);
     out.helpers = emitter.helpers.iter().map(|h| h.to_string()).collect();
     out.scratch = emitter.numbers;
@@ -245,7 +247,8 @@ impl Emitter<'_> {
             }
             let mut printed = Vec::new();
             for function in kernel::print(&kernel, self.options.atomics)? {
-                let number = self.function(&function.name, &function.text, function.block, None);
+                let helper = scalar::helper(&function.text);
+                let number = self.function(&function.name, &function.text, function.block, helper);
                 printed.push((number, function));
             }
             self.printed.insert(version.clone(), printed);

@@ -100,6 +100,14 @@ fn function(name: &str, dtype: DType, args: &str) -> String {
     rounded(dtype, format!("{name}{suffix}({args})"))
 }
 
+/// Sine and cosine of `f64`, as device functions.
+pub(crate) const TRIGONOMETRY: &str = include_str!("trigonometry.cuh");
+
+/// What a printed function stands on beside the prelude.
+pub(crate) fn helper(text: &str) -> Option<&'static str> {
+    ["tt_sin(", "tt_cos("].iter().any(|f| text.contains(f)).then_some(TRIGONOMETRY)
+}
+
 pub(crate) fn unary(op: Unary, dtype: DType, x: &str) -> String {
     let float = dtype.is_float();
     match op {
@@ -119,6 +127,8 @@ pub(crate) fn unary(op: Unary, dtype: DType, x: &str) -> String {
         Unary::Expm1 => function("expm1", dtype, x),
         Unary::Log => function("log", dtype, x),
         Unary::Log1p => function("log1p", dtype, x),
+        Unary::Sin if dtype == DType::F64 => format!("tt_sin({x})"),
+        Unary::Cos if dtype == DType::F64 => format!("tt_cos({x})"),
         Unary::Sin => function("sin", dtype, x),
         Unary::Cos => function("cos", dtype, x),
         Unary::Tanh => function("tanh", dtype, x),

@@ -4,14 +4,18 @@ use crate::access::{Motion, accesses_of, defined, for_each_loop, memories, motio
 use crate::index::divisible;
 use crate::mapping::Mapping;
 use std::collections::HashMap;
-use ttk_ir::Expr;
-use ttk_ir::kernel::{BufferRef, Kernel, LoopKind, Stmt};
+use ttk_ir::kernel::{BufferRef, Inst, Kernel, LoopKind, Stmt};
+use ttk_ir::{Binary, DType, Expr, Unary};
 
 /// Bytes of the widest access of a thread.
 const ACCESS: i64 = 16;
 
 /// Registers that a thread may have filled with what it reads and writes, of 255.
 pub(crate) const REGISTERS: i64 = 192;
+
+/// Elements that a thread takes at once where functions of `f64` are computed: each is a hundred instructions and more,
+/// and has a dozen registers of its own.
+const LONG_FUNCTIONS: i64 = 2;
 
 /// The number of neighbouring iterations of its vector loops that a thread takes, a power of 2: as many as
 /// fill an access of the narrowest type with 16 bytes, if every access that moves by one element begins at
@@ -51,6 +55,9 @@ pub(crate) fn width(kernel: &Kernel, mapping: &Mapping) -> i64 {
             }
         }
         width = narrowed(width, REGISTERS / registers.max(1));
+        if has_long_functions(body) {
+            width = narrowed(width, LONG_FUNCTIONS);
+        }
         if !kernel.locals.is_empty() {
             while width > 1 && !divisible(&end.sub(begin), width) {
                 width /= 2;
@@ -72,4 +79,24 @@ pub(crate) fn narrowed(width: i64, most: i64) -> i64 {
         out /= 2;
     }
     out
+}
+
+/// Whether functions of `f64` are computed that are sums of many terms: what is to be printed seldom.
+pub(crate) fn has_long_functions(body: &[Stmt]) -> bool {
+    body.iter().any(|stmt| match stmt {
+        Stmt::Let { dtype: DType::F64, inst: Inst::Unary(op, _), .. } => match op {
+            Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => true,
+            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => true,
+            Unary::Neg | Unary::Not | Unary::Abs | Unary::Relu => false,
+            Unary::Floor | Unary::Round | Unary::Sqrt => false,
+        },
+        Stmt::Let { dtype: DType::F64, inst: Inst::Binary(op, ..), .. } => match op {
+            Binary::Pow | Binary::Atan2 | Binary::Rem => true,
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Max | Binary::Min => false,
+            Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => false,
+        },
+        Stmt::For { body, .. } | Stmt::If { body, .. } => has_long_functions(body),
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Acc { .. } => false,
+        Stmt::Accumulate { .. } | Stmt::Update { .. } => false,
+    })
 }

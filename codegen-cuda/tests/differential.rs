@@ -418,3 +418,39 @@ fn scatters_by_atomic_additions() {
     }
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n\n"));
 }
+
+/// Sine and cosine of `f64` are this crate's own: near multiples of a quarter turn, beyond 2^20, where another reduction
+/// begins, up to the largest number, and of what is no number.
+#[test]
+fn sines_and_cosines_of_doubles_of_all_sizes() {
+    let mut values = vec![0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, 5e-324, 1e22];
+    // The double that is nearest to a multiple of a quarter turn, and its cosine, which the processor's library need not know.
+    let nearest = (6381956970095103.0 * 2f64.powi(797), -4.687_165_924_254_627_6e-19);
+    values.push(nearest.0);
+    for i in 0..600 {
+        let quarter = std::f64::consts::FRAC_PI_2 * f64::from(i * i * i);
+        let size = 2f64.powi(i * 3 - 800) * (1.0 + f64::from(i) * 0.618 % 1.0);
+        values.extend([quarter, -quarter, f64::from(i) * 0.1, size, -size]);
+    }
+    values.extend([-1, 0, 1].map(|d| f64::from_bits(2f64.powi(20).to_bits().wrapping_add_signed(d))));
+    let n = values.len();
+    let graph = ttk_ir::text::parse(&format!(
+        "graph @turns(%x: f64[{n}]) -> (f64[{n}], f64[{n}]) {{\n  %0 = sin %x : f64[{n}]\n  \
+         %1 = cos %x : f64[{n}]\n  return %0, %1\n}}\n"
+    ))
+    .unwrap();
+    let program = lowered(&graph, true);
+    let printed = emit(&program, &Options::default()).unwrap();
+    assert!(printed.source().contains("tt_sin(") && printed.source().contains("tt_cos("));
+    let input = Tensor::from_f64(DType::F64, &[n as i64], &values);
+    let out = device::run(&program, &printed, &[input], &[], true).unwrap().unwrap().unwrap();
+    let functions: [fn(f64) -> f64; 2] = [f64::sin, f64::cos];
+    for (got, f) in out.iter().zip(functions) {
+        for (x, y) in values.iter().zip(got.to_f64()) {
+            let want = if *x == nearest.0 && f(0.0) == 1.0 { nearest.1 } else { f(*x) };
+            let ulps = (y - want).abs() / (want.abs().max(f64::MIN_POSITIVE) * f64::EPSILON);
+            let same = y.to_bits() == want.to_bits() || (y.is_nan() && want.is_nan()) || ulps <= 2.0;
+            assert!(same, "{x:?}: {y:?}, not {want:?}");
+        }
+    }
+}

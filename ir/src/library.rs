@@ -41,10 +41,10 @@ pub enum Direction {
     Filter,
 }
 
-/// `y[n, k, p, q]` is the sum over `c`, `r`, `s` of `x[n, c, p * stride - padding + r * dilation, ...] *
-/// filter[k, c, r, s]`; elements outside `x` are 0. Of several groups each has its own share of the channels, in order, and
+/// `y[n, k, o, p, q]` is the sum over `c`, `t`, `r`, `s` of `x[n, c, o * stride - padding + t * dilation, ...] *
+/// filter[k, c, t, r, s]`; elements outside `x` are 0. Of several groups each has its own share of the channels, in order, and
 /// the filter's `c` counts those of one group. Sums are of `f32` for 16-bit floats. Sizes are over the
-/// program's symbols; two spatial axes, of which the first has one element where there is only one.
+/// program's symbols; three spatial axes, of which the first have one element where there are fewer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Convolution {
     pub dtype: DType,
@@ -52,9 +52,9 @@ pub struct Convolution {
     pub x: Images,
     pub y: Images,
     pub filter: Filter,
-    pub stride: [i64; 2],
-    pub padding: [i64; 2],
-    pub dilation: [i64; 2],
+    pub stride: [i64; 3],
+    pub padding: [i64; 3],
+    pub dilation: [i64; 3],
     pub groups: i64,
     /// How many such convolutions there are, of several groups that lie too far apart for one, and by how many elements the
     /// memory of `x`, of the filter and of `y` of one is behind that of the one before it.
@@ -66,14 +66,14 @@ pub struct Convolution {
     pub tf32: bool,
 }
 
-/// Images of several channels: sizes and strides, in elements, of items, channels, rows and columns.
+/// Images of several channels: sizes and strides, in elements, of items, channels, planes, rows and columns.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Images {
     /// A buffer or scratch.
     pub memory: Argument,
     pub offset: Expr,
-    pub sizes: [Expr; 4],
-    pub strides: [i64; 4],
+    pub sizes: [Expr; 5],
+    pub strides: [i64; 5],
 }
 
 /// A filter that is dense and row-major.
@@ -82,12 +82,12 @@ pub struct Filter {
     /// A buffer or scratch.
     pub memory: Argument,
     pub offset: Expr,
-    /// Of channels of `y` and of those of `x` of one group, rows and columns.
-    pub sizes: [Expr; 4],
+    /// Of channels of `y` and of those of `x` of one group, planes, rows and columns.
+    pub sizes: [Expr; 5],
 }
 
 /// `C[b] = activation(A[b] * B[b] + addend[b] + bias)`, `A` being `m x k`, `B` `k x n`; sums are of `f32` for
-/// 16-bit floats. Expressions are over the program's symbols.
+/// 16-bit floats. A call may make a [sum](OperandSum) of an operand as well. Expressions are over the program's symbols.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Product {
     pub dtype: DType,
@@ -104,8 +104,28 @@ pub struct Product {
     /// Laid out as `C`, and added to it.
     pub addend: Option<BufferId>,
     pub activation: Activation,
+    /// Where the activation is the gradient of one: what that was applied to, laid out as `C`.
+    pub before: Option<BufferId>,
+    /// Of a product without batch, bias, addend and activation.
+    pub sum: Option<OperandSum>,
+    /// Another step that the call stands for: it is left out where the call is taken.
+    pub second: Option<u32>,
     /// Operands of `f32` may be rounded to 11 bits.
     pub tf32: bool,
+}
+
+/// A sum over the product's `k` of an operand: of each row of `A`, or of each column of `B`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperandSum {
+    pub of: Side,
+    /// Where it goes, dense.
+    pub result: BufferId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    A,
+    B,
 }
 
 /// A strided matrix for each item of a batch. Strides and offset count elements.
@@ -128,6 +148,8 @@ pub enum Activation {
     Relu,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, which is cuBLASLt's form of it.
     Gelu,
+    /// The value times the derivative of `Gelu` at the element of [`Product::before`].
+    GeluGradient,
 }
 
 impl Call {
@@ -175,12 +197,21 @@ impl fmt::Display for Call {
                     Activation::None => "",
                     Activation::Relu => ", relu",
                     Activation::Gelu => ", gelu",
-                })
+                    Activation::GeluGradient => ", gradient of gelu",
+                })?;
+                match p.sum.map(|s| s.of) {
+                    Some(Side::A) => f.write_str(", sum of the first operand")?,
+                    Some(Side::B) => f.write_str(", sum of the second operand")?,
+                    None => {}
+                }
+                p.second.map_or(Ok(()), |step| write!(f, ", step {step} with it"))
             }
             Call::Convolution(c) => {
-                let list = |sizes: &[Expr; 4]| {
-                    let sizes: Vec<String> = sizes.iter().map(Expr::to_string).collect();
-                    sizes.join(" x ")
+                // Where there is one plane, nothing is said of it.
+                let flat = [&c.x, &c.y].iter().all(|i| i.sizes[2].is_one()) && c.filter.sizes[2].is_one();
+                let list = |sizes: &[Expr; 5]| {
+                    let shown = sizes.iter().enumerate().filter(|(i, _)| !flat || *i != 2);
+                    shown.map(|(_, e)| e.to_string()).collect::<Vec<_>>().join(" x ")
                 };
                 f.write_str(match c.direction {
                     Direction::Forward => "convolution",
@@ -189,11 +220,12 @@ impl fmt::Display for Call {
                 })?;
                 write!(f, " of {} by {} of ", list(&c.x.sizes), list(&c.filter.sizes))?;
                 f.write_str(if c.tf32 { "tf32" } else { c.dtype.name() })?;
-                for (name, [h, w], usual) in
+                for (name, along, usual) in
                     [("stride", c.stride, 1), ("padding", c.padding, 0), ("dilation", c.dilation, 1)]
                 {
-                    if [h, w] != [usual; 2] {
-                        write!(f, ", {name} {h} x {w}")?;
+                    if along != [usual; 3] {
+                        let shown = along.iter().skip(usize::from(flat)).map(i64::to_string);
+                        write!(f, ", {name} {}", shown.collect::<Vec<_>>().join(" x "))?;
                     }
                 }
                 if c.times != 1 {

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 use ttk_ir::device::{Argument, DeviceProgram, DeviceStep, Function, Launch};
 use ttk_ir::graph::{Graph, Loc, Symbol};
 use ttk_ir::kernel::{AccId, Access, BufferParam, BufferRef, Inst, Kernel, LoopKind, Stmt, Val, VarId};
-use ttk_ir::library::{self, Activation, Alternative, Call, Convolution, Direction, Filter, Images, Product};
+use ttk_ir::library::{
+    self, Activation, Alternative, Call, Convolution, Direction, Filter, Images, OperandSum, Product, Side,
+};
 use ttk_ir::op::{Binary, Cmp, RandomStream, ReduceOp, Unary};
 use ttk_ir::program::{Action, Argsort, BufferId, Epilogue, Gemm, Matrix, Operand, Placement, Program};
 use ttk_ir::{DType, Dim, Expr, Op, Scalar, Type};
@@ -200,24 +202,27 @@ fn everything_of_a_device() -> DeviceProgram {
         c: matrix(Argument::Buffer(BufferId(2))),
         bias: Some(BufferId(3)),
         addend: None,
-        activation: Activation::Gelu,
+        activation: Activation::GeluGradient,
+        before: Some(BufferId(4)),
+        sum: Some(OperandSum { of: Side::B, result: BufferId(5) }),
+        second: Some(1),
         tf32: true,
     };
     let images = |strides| Images {
         memory: Argument::Buffer(BufferId(1)),
         offset: c(0),
-        sizes: [n.clone(), c(3), c(8), c(9)],
+        sizes: [n.clone(), c(3), c(4), c(8), c(9)],
         strides,
     };
     let convolution = Convolution {
         dtype: DType::F32,
         direction: Direction::Data,
-        x: images([216, 72, 9, 1]),
-        y: images([300, 100, 10, 2]),
-        filter: Filter { memory: Argument::Scratch(0), offset: c(4), sizes: [c(3), c(3), c(2), c(1)] },
-        stride: [1, 2],
-        padding: [0, 3],
-        dilation: [2, 1],
+        x: images([864, 288, 72, 9, 1]),
+        y: images([1200, 400, 100, 10, 2]),
+        filter: Filter { memory: Argument::Scratch(0), offset: c(4), sizes: [c(3), c(3), c(5), c(2), c(1)] },
+        stride: [3, 1, 2],
+        padding: [0, 3, 4],
+        dilation: [2, 1, 1],
         groups: 3,
         times: 2,
         steps: [5, 0, 7],

@@ -3,11 +3,11 @@
     python tests/cuda/resources.py FOLDER [--arch sm_80 sm_90 sm_100] [--strict]
 
 Compiles every `.cu` file of a folder with NVRTC, which needs no GPU and no driver, and reads the machine code
-with `cuobjdump`. Prints a row for each kernel: what it takes, and which instructions it has. Then a row for each kernel
-and size: how often a program launches it; the bytes that its threads ask for, those of them that memory moves (the
+with `cuobjdump`. Prints a row for each kernel: what it takes, bytes of the stack and the accesses to it (`LDL`, `STL`),
+bytes that the compiler's last stage says it spilled, and which instructions it has. Then a row for each kernel and size: how often a program launches it; the bytes that its threads ask for, those of them that memory moves (the
 others come from a cache of 16 MiB), and those as a multiple of the fewest possible; its operations; and the time that
 an H100 needs for the bytes or for the operations, whichever is longer. With `--strict` it is a failure if a kernel spills
-a byte, or has no wide load, wide store or tensor core instruction where its text asks for one.
+a byte, keeps an array on the stack, or has no wide load, wide store or tensor core instruction where its text asks for one.
 
 `TTK_CUDA_SOURCES=FOLDER cargo test -p ttk-codegen-cuda` writes the source of every program that the tests run.
 
@@ -29,8 +29,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-#: As `ttk_ir::device::COMPILE_OPTIONS`.
-OPTIONS = ["--std=c++17", "--fmad=false"]
+#: As `ttk_ir::device::COMPILE_OPTIONS`, and that the last stage says what it spills.
+OPTIONS = ["--std=c++17", "--fmad=false", "--ptxas-options=-v"]
 
 #: Bytes of memory in a second, of an H100.
 BANDWIDTH = 3.0e12
@@ -69,26 +69,28 @@ class Nvrtc:
     def __init__(self, folder: str) -> None:
         self.lib = ctypes.CDLL(glob.glob(os.path.join(folder, "lib", "libnvrtc.so.*"))[0])
 
-    def cubin(self, source: str, arch: str) -> bytes:
-        """Machine code. Raises `ValueError` with the compiler's words."""
+    def cubin(self, source: str, arch: str) -> tuple[bytes, dict[str, int]]:
+        """Machine code, and for each function the bytes that are spilled. Raises `ValueError` with the compiler's words."""
         lib, program = self.lib, ctypes.c_void_p()
         lib.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"program.cu", 0, None, None)
         options = [o.encode() for o in [*OPTIONS, f"--gpu-architecture={arch}"]]
         status = lib.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         size = ctypes.c_size_t()
+        lib.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        buffer = ctypes.create_string_buffer(size.value)
+        lib.nvrtcGetProgramLog(program, buffer)
+        log = buffer.value.decode(errors="replace")
         if status != 0:
-            lib.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-            log = ctypes.create_string_buffer(size.value)
-            lib.nvrtcGetProgramLog(program, log)
-            raise ValueError(log.value.decode(errors="replace"))
+            raise ValueError(log)
         lib.nvrtcGetCUBINSize(program, ctypes.byref(size))
         code = ctypes.create_string_buffer(size.value)
         lib.nvrtcGetCUBIN(program, code)
         lib.nvrtcDestroyProgram(ctypes.byref(program))
-        return code.raw
+        spilled = re.findall(r"properties for (\w+)\n[^\n]* (\d+) bytes spill stores, (\d+) bytes spill loads", log)
+        return code.raw, {name: int(stores) + int(loads) for name, stores, loads in spilled}
 
 
-def examine(folder: str, code: bytes) -> dict[str, dict[str, int]]:
+def examine(folder: str, code: bytes, spilled: dict[str, int]) -> dict[str, dict[str, int]]:
     """For each kernel of a cubin, what it takes and which instructions it has."""
     tool = os.path.join(folder, "bin", "cuobjdump")
     env = {**os.environ, "PATH": os.path.join(folder, "bin") + os.pathsep + os.environ.get("PATH", "")}
@@ -109,7 +111,8 @@ def examine(folder: str, code: bytes) -> dict[str, dict[str, int]]:
         row = kernels.setdefault(name, {})
         for column, pattern in COUNTED.items():
             row[column] = len(re.findall(pattern, part))
-        row["spills"] = len(re.findall(r"\b(LDL|STL)\b", part))
+        row["on stack"] = len(re.findall(r"\b(LDL|STL)\b", part))
+        row["spilled"] = spilled.get(name, 0)
     return kernels
 
 
@@ -129,10 +132,18 @@ def functions(source: str) -> dict[str, str]:
     return out
 
 
+def narrowed(text: str, pack: str) -> bool:
+    """Whether only the lower halves of a pack's integers are used: the compiler loads no more than those."""
+    values = re.findall(rf"const long long (\w+) = {pack}\.at\[", text)
+    uses = [re.findall(rf"(\((?:int|short|signed char|unsigned char)\))?\b{v}\b(?! =)", text) for v in values]
+    return bool(values) and all(all(u) for u in uses)
+
+
 def expectations(text: str) -> list[str]:
     """The instructions that a kernel's text asks for."""
     wanted = []
-    loads = {(SIZES[t] * int(n)) for t, n in re.findall(r"const tt_pack<([\w ]+), (\d+)> x", text)}
+    packs = re.findall(r"const tt_pack<([\w ]+), (\d+)> (x\d+)", text)
+    loads = {SIZES[t] * int(n) for t, n, pack in packs if t != "long long" or not narrowed(text, pack)}
     stores = {(SIZES[t] * int(n)) for t, n in re.findall(r" tt_pack<([\w ]+), (\d+)> y\d", text)}
     for kind, sizes in (("LDG", loads), ("STG", stores)):
         if any(size >= 16 for size in sizes):
@@ -207,8 +218,8 @@ def main() -> int:
     args = parser.parse_args()
     home = toolkit()
     nvrtc = Nvrtc(home)
-    columns = ["REG", "SHARED", "STACK", "spills", *COUNTED]
-    failures = good = sparing = rows = found = 0
+    columns = ["REG", "SHARED", "STACK", "on stack", "spilled", *COUNTED]
+    failures = good = sparing = rows = found = spilling = stacked = 0
     if not args.quiet:
         rates = ", ".join(f"{rate / 1e12:.0f} T/s of {what}" for what, rate in RATES.items())
         print(f"Times are those of an H100: {BANDWIDTH / 1e12} TB/s; operations at {rates}.")
@@ -219,7 +230,7 @@ def main() -> int:
         with open(path) as file:
             source = file.read()
         try:
-            return path, arch, source, examine(home, nvrtc.cubin(source, arch)), ""
+            return path, arch, source, examine(home, *nvrtc.cubin(source, arch)), ""
         except ValueError as error:
             return path, arch, source, {}, str(error)
 
@@ -247,8 +258,12 @@ def main() -> int:
                     counts = "".join(f"{row.get(c, 0):>9}" for c in columns)
                     print(f"{arch:8}{name:34}{counts}")
                 missing = [w for w in expectations(text) if not row.get(w, 0)]
-                if row.get("spills", 0):
-                    missing.append("no spills")
+                if row.get("spilled", 0):
+                    spilling += 1
+                    missing.append(f"room for {row['spilled']} spilled bytes")
+                elif row.get("STACK", 0) or row.get("on stack", 0):
+                    stacked += 1
+                    missing.append(f"room for an array of {row.get('STACK', 0)} bytes")
                 if missing:
                     failures += args.strict
                     print(f"{arch:8}{title}: {name} lacks {', '.join(missing)}")
@@ -258,6 +273,7 @@ def main() -> int:
     if rows:
         print(f"{rows} kernels and sizes: memory moves at most {GOOD} times the fewest bytes of {good} of them,")
         print(f"and threads ask for no more than that in {sparing}; what they ask for again is in a cache")
+    print(f"{spilling} kernels spill, {stacked} others keep something on the stack")
     print(f"{len(programs)} programs, {len(items)} compilations, {found} kernels, {failures} failures")
     return 1 if failures else 0
 

@@ -11,7 +11,7 @@ use ttk_ir::{DType, Graph};
 use ttk_passes::{LowerOptions, lower, optimize};
 use ttk_runtime::cuda::{Device, DeviceBuffer, release_devices};
 
-/// A convolution over one or two spatial axes.
+/// A convolution over one, two or three spatial axes.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     dtype: DType,
@@ -172,6 +172,20 @@ fn convolutions_and_their_gradients_go_to_the_library() {
             Case { x: &[2, 6, 7, 6], taps: &[4, 3, 3], groups: 2, ..BASE },
             Case { x: &[2, 6, 9, 8], taps: &[9, 2, 3], groups: 3, padding: 0, stride: &[2, 1], ..BASE },
             Case { x: &[2, 4, 7, 6], taps: &[8, 3, 3], groups: 4, ..BASE },
+            // Three axes.
+            Case { x: &[2, 3, 5, 6, 4], taps: &[4, 3, 2, 3], stride: &[1, 1, 1], ..BASE },
+            Case { x: &[2, 3, 7, 6, 5], taps: &[4, 3, 3, 2], stride: &[2, 1, 2], padding: 0, ..BASE },
+            Case {
+                x: &[1, 2, 7, 6, 9],
+                taps: &[3, 2, 3, 3],
+                stride: &[1; 3],
+                dilation: 2,
+                padding: 2,
+                ..BASE
+            },
+            Case { x: &[2, 1, 5, 6, 4], taps: &[4, 3, 3, 3], stride: &[1; 3], ..BASE },
+            Case { x: &[2, 4, 5, 4, 4], taps: &[6, 2, 2, 2], stride: &[1; 3], groups: 2, ..BASE },
+            Case { dtype: DType::BF16, x: &[2, 3, 5, 6, 4], taps: &[4, 3, 2, 3], stride: &[1; 3], ..BASE },
         ] {
             cases.push(case);
         }
@@ -180,8 +194,10 @@ fn convolutions_and_their_gradients_go_to_the_library() {
             let forward = case.graph();
             let backward = vjp(&forward, &forward.outputs, forward.params(), VjpOptions::default()).unwrap();
             let mut gradients = vec!["cuDNN: filter gradient of "];
-            // With respect to one channel, and of groups, it is columns, written out and summed.
-            if case.x[1] > 1 && case.groups == 1 {
+            // With respect to one channel, of groups, and of large steps along three axes, it is columns, written out
+            // and summed.
+            let steps: i64 = case.stride.iter().product();
+            if case.x[1] > 1 && case.groups == 1 && (case.x.len() < 5 || steps == 1) {
                 gradients.push("cuDNN: data gradient of ");
             }
             for (graph, wanted) in [(&forward, vec!["cuDNN: convolution of "]), (&backward, gradients)] {

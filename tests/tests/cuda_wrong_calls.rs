@@ -7,6 +7,10 @@ use standin::{Standin, devices};
 use std::ptr::null_mut;
 use ttk_runtime::cuda::release_devices;
 
+/// `cublasLtEpilogue_t`: times the derivative of gelu, and with the sums of an operand.
+const GELU_GRADIENT: u32 = 192;
+const SUMS: [u32; 2] = [256, 512];
+
 /// A product of `f32` as it is given to the library, right in all parts until one is changed: `D = A B + bias` with
 /// relu, 8 x 6 of 8 x 160 and 160 x 6.
 struct Product {
@@ -14,6 +18,8 @@ struct Product {
     b: u64,
     d: u64,
     bias: u64,
+    /// Where the matrix of gelu's gradient lies, and how far its columns are apart.
+    auxiliary: (u64, i64),
     epilogue: u32,
     compute: i32,
     sizes: [(u64, u64, i64); 3],
@@ -41,6 +47,10 @@ fn multiply(library: &Library, p: &Product) -> Result<(), i32> {
     assert_eq!(status, 0);
     library.set("cublasLtMatmulDescSetAttribute", desc, 7, p.epilogue);
     library.set("cublasLtMatmulDescSetAttribute", desc, 8, p.bias);
+    if p.epilogue == GELU_GRADIENT {
+        library.set("cublasLtMatmulDescSetAttribute", desc, 11, p.auxiliary.0);
+        library.set("cublasLtMatmulDescSetAttribute", desc, 12, p.auxiliary.1);
+    }
     let layout = |(rows, cols, ld): (u64, u64, i64), batch: i32| {
         type Create = unsafe extern "C" fn(*mut Pointer, i32, u64, u64, i64) -> i32;
         let mut made = null_mut();
@@ -182,6 +192,7 @@ fn planted_wrong_arguments_are_found_and_explained() {
             b: b.device_ptr(&stream).0,
             d: d.device_ptr(&stream).0,
             bias: bias.device_ptr(&stream).0,
+            auxiliary: (b.device_ptr(&stream).0, 8),
             epilogue: 6,
             compute: 68,
             sizes: [(8, 160, 8), (160, 6, 160), (8, 6, 8)],
@@ -209,6 +220,14 @@ fn planted_wrong_arguments_are_found_and_explained() {
             (|p| p.bias = 0, "a bias nowhere"),
             (|p| p.bias += 16, "cuBLASLt's bias: 32 bytes"),
             (|p| p.bias += 2, "the bias is misaligned"),
+            (|p| (p.epilogue, p.bias) = (SUMS[0], p.d), "the sums lie in A, B or D"),
+            (|p| (p.epilogue, p.bias) = (SUMS[1], p.b), "the sums lie in A, B or D"),
+            (|p| (p.epilogue, p.auxiliary.0) = (GELU_GRADIENT, 0), "an auxiliary matrix nowhere"),
+            (|p| (p.epilogue, p.auxiliary.1) = (GELU_GRADIENT, 12), "8 rows has columns 12 apart"),
+            (|p| (p.epilogue, p.auxiliary.1) = (GELU_GRADIENT, 0), "8 rows has columns 0 apart"),
+            (|p| (p.epilogue, p.auxiliary.0) = (GELU_GRADIENT, p.bias), "auxiliary matrix: 192 bytes"),
+            (|p| (p.epilogue, p.auxiliary.0) = (GELU_GRADIENT, p.a + 4), "matrix is misaligned"),
+            (|p| (p.epilogue, p.auxiliary.0) = (GELU_GRADIENT, p.d), "D lies in the auxiliary matrix"),
             (|p| p.a += 16, "cuBLASLt's A: 5120 bytes"),
             (|p| p.b += 4, "matrix B is not at a multiple of 16 bytes"),
             (|p| p.sizes[2].2 = 9, "cuBLASLt's D: 212 bytes"),
@@ -230,6 +249,19 @@ fn planted_wrong_arguments_are_found_and_explained() {
         p.stream = elsewhere.cu_stream().cast();
         assert!(multiply(&library, &p).is_err());
         assert!(standin.last_message().contains("on the stream of another"));
+
+        // What the gradients are where nothing is wrong: of rows of ones, of columns of halves, and at a half.
+        for (epilogue, sum, count) in [(SUMS[0], 160f32, 8), (SUMS[1], 80.0, 6)] {
+            let mut p = make();
+            p.epilogue = epilogue;
+            assert_eq!(multiply(&library, &p), Ok(()));
+            assert_eq!(stream.clone_dtoh(&bias).unwrap()[..count], vec![sum; count]);
+        }
+        let mut p = make();
+        p.epilogue = GELU_GRADIENT;
+        assert_eq!(multiply(&library, &p), Ok(()));
+        let found = stream.clone_dtoh(&d).unwrap();
+        assert!(found.iter().all(|v| (v / 80.0 - 0.867370).abs() < 1e-5), "{found:?}");
 
         // Memory that is freed before the stream comes to the call.
         let mut p = make();

@@ -7,9 +7,9 @@ use standin::{Standin, devices};
 use std::ptr::null_mut;
 use ttk_runtime::cuda::release_devices;
 
-type Tensor = unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32, i32, i32, i32) -> i32;
-type Filter = unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32) -> i32;
-type Describe = unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32, i32, i32) -> i32;
+type Tensor = unsafe extern "C" fn(Pointer, i32, i32, *const i32, *const i32) -> i32;
+type Filter = unsafe extern "C" fn(Pointer, i32, i32, i32, *const i32) -> i32;
+type Describe = unsafe extern "C" fn(Pointer, i32, *const i32, *const i32, *const i32, i32, i32) -> i32;
 type Run = unsafe extern "C" fn(
     Pointer,
     *const f32,
@@ -38,6 +38,8 @@ struct Convolution {
     /// Padding, stride, dilation; one axis each.
     how: [i32; 3],
     types: [i32; 2],
+    /// Spatial axes of the convolution.
+    along: i32,
     algorithm: i32,
     workspace: u64,
     workspace_bytes: usize,
@@ -51,22 +53,23 @@ fn convolve(library: &Library, c: &Convolution) -> Result<(), i32> {
     let filter = library.make("cudnnCreateFilterDescriptor");
     let how = library.make("cudnnCreateConvolutionDescriptor");
     let mut statuses = Vec::new();
-    let mut tensor = |t, of, [n, c, h, w]: [i32; 4], [sn, sc, sh, sw]: [i32; 4]| {
+    let mut tensor = |t, of, sizes: [i32; 4], strides: [i32; 4]| {
         // SAFETY: the library checks every argument, which is what this is about.
         statuses.push(unsafe {
-            library.get::<Tensor>("cudnnSetTensor4dDescriptorEx")(t, of, n, c, h, w, sn, sc, sh, sw)
+            library.get::<Tensor>("cudnnSetTensorNdDescriptor")(t, of, 4, sizes.as_ptr(), strides.as_ptr())
         });
     };
     let [_, channels, h, w] = c.y_sizes;
     tensor(x, c.types[0], c.x_sizes, c.x_strides);
     tensor(y, 0, c.y_sizes, [channels * h * w, h * w, w, 1]);
-    let ([k, ch, r, s], [padding, stride, dilation]) = (c.filter, c.how);
+    let [padding, stride, dilation] = c.how.map(|n| [n; 3]);
     // SAFETY: as above.
     unsafe {
-        let set = library.get::<Filter>("cudnnSetFilter4dDescriptor");
-        statuses.push(set(filter, 0, 0, k, ch, r, s));
-        let set = library.get::<Describe>("cudnnSetConvolution2dDescriptor");
-        statuses.push(set(how, padding, padding, stride, stride, dilation, dilation, 1, c.types[1]));
+        let set = library.get::<Filter>("cudnnSetFilterNdDescriptor");
+        statuses.push(set(filter, 0, 0, 4, c.filter.as_ptr()));
+        let set = library.get::<Describe>("cudnnSetConvolutionNdDescriptor");
+        let (padding, stride, dilation) = (padding.as_ptr(), stride.as_ptr(), dilation.as_ptr());
+        statuses.push(set(how, c.along, padding, stride, dilation, 1, c.types[1]));
         let set = library.get::<unsafe extern "C" fn(Pointer, Pointer) -> i32>("cudnnSetStream");
         statuses.push(set(handle, c.stream));
     }
@@ -138,6 +141,7 @@ fn planted_wrong_arguments_are_found_and_explained() {
             filter: [4, 3, 3, 3],
             how: [0, 1, 1],
             types: [0, 0],
+            along: 2,
             algorithm: 1,
             workspace: workspace.device_ptr(&stream).0,
             workspace_bytes: 4096,
@@ -156,10 +160,12 @@ fn planted_wrong_arguments_are_found_and_explained() {
             (|c| c.x_strides[1] = 24, "lies in the others"),
             (|c| c.x_sizes[0] = 1, "1 images become 2"),
             (|c| c.filter[1] = 2, "a filter of 4 x 2 channels between images of 4 and 3"),
-            (|c| c.filter[2] = 0, "a filter of 4 x 3 x 0 x 3"),
-            (|c| c.y_sizes[3] = 4, "axis 1 of 5 elements gives 3, not 4"),
+            (|c| c.filter[2] = 0, "a filter whose axis 2 has 0 elements"),
+            (|c| c.y_sizes[3] = 4, "spatial axis 1 of 5 elements gives 3, not 4"),
             (|c| c.how[0] = 1, "axis 0 of 5 elements gives 5, not 3"),
-            (|c| c.how[1] = 0, "stride 0 x 0"),
+            (|c| c.how[1] = 0, "stride 0"),
+            (|c| c.along = 3, "a filter of 4, a convolution along 3"),
+            (|c| c.along = 4, "4 axes, mode 1"),
             (|c| c.how[2] = 2, "axis 0 of 5 elements gives 1, not 3"),
             (|c| c.types[0] = 1, "are of several types"),
             (|c| c.types[1] = 2, "sums of type 2"),

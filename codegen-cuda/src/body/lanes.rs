@@ -7,7 +7,7 @@ use crate::hazard::{Touch, Who};
 use crate::index::{BASE, divisible};
 use crate::names;
 use crate::scalar;
-use crate::vector::at_begin;
+use crate::vector::{at_begin, has_long_functions};
 use std::collections::HashSet;
 use ttk_ir::expr::simplify::simplify;
 use ttk_ir::kernel::{BufferRef, Inst, Stmt};
@@ -73,7 +73,8 @@ impl Body<'_> {
             None => {
                 let at = start(&first, times(width, lane));
                 let more = if whole { format!("{i} < {last}") } else { format!("{i} <= {last} - {width}") };
-                self.code.pragma("unroll 4");
+                // Four long functions side by side take more registers than they save time.
+                self.code.pragma(if has_long_functions(body) { "unroll 1" } else { "unroll 4" });
                 self.code.open(format!("for ({c} {i} = {at}; {more}; {i} += {})", lanes * width));
                 self.lane_body(&l, width, None)?;
                 self.code.close();

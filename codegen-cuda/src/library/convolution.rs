@@ -96,12 +96,13 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
     if channels.len() > 1 || inner.iter().chain(&outer).any(|a| a.strides[x] <= 0) {
         return None;
     }
-    // The filter's axes from the innermost on: columns, rows, channels of `x`.
+    // The filter's axes from the innermost on: columns, rows, planes, channels of `x`.
     inner.sort_by_key(|a| a.strides[filter].abs());
     outer.sort_by_key(|a| a.strides[x]);
     let columns = spatial(&mut inner, &mut outer, x);
     columns.tap.as_ref()?;
     let rows = spatial(&mut inner, &mut outer, x);
+    let planes = spatial(&mut inner, &mut outer, x);
     if inner.len() > 1 || outer.len() > 1 {
         return None;
     }
@@ -110,18 +111,23 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
     // The filter is dense, taps innermost, forwards or backwards.
     let one = || Expr::constant(1);
     let size = |a: &Option<Axis>| a.as_ref().map_or_else(one, |a| a.size.clone());
-    let (s, r) = (size(&columns.tap).as_const()?, size(&rows.tap).as_const()?);
+    let taps = |along: &Spatial| size(&along.tap).as_const();
+    let (s, r, t) = (taps(&columns)?, taps(&rows)?, taps(&planes)?);
     let step = |a: &Option<Axis>| a.as_ref().map(|a| a.strides[filter]);
-    let (step_s, step_r) = (step(&columns.tap).unwrap_or(1), step(&rows.tap));
+    let (step_s, step_r, step_t) = (step(&columns.tap).unwrap_or(1), step(&rows.tap), step(&planes.tap));
     let flipped = step_s < 0;
-    if step_s.abs() != 1 || step_r.is_some_and(|e| e != s * step_s) {
+    let all = s * r * t;
+    if step_s.abs() != 1
+        || step_r.is_some_and(|e| e != s * step_s)
+        || step_t.is_some_and(|e| e != r * s * step_s)
+    {
         return None;
     }
     let place = |inside: &Option<Axis>, around: &Option<Axis>| {
-        let near = step(inside).is_none_or(|e| e == r * s);
+        let near = step(inside).is_none_or(|e| e == all);
         let far = match (step(around), size(inside).as_const()) {
             (None, _) => true,
-            (Some(e), Some(len)) => e == len * r * s,
+            (Some(e), Some(len)) => e == len * all,
             (Some(_), None) => false,
         };
         near && far
@@ -139,7 +145,7 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
             Some(c) => c.size.as_const().is_some_and(|n| g.strides[t] == n * c.strides[t]),
             None => true,
         };
-        let of_one = size(&channel).as_const()? * size(&out_channel).as_const()? * r * s;
+        let of_one = size(&channel).as_const()? * size(&out_channel).as_const()? * all;
         if g.strides[filter] != of_one || !around(x, &channel) || !around(y, &out_channel) {
             apart = Some(g);
         }
@@ -154,48 +160,48 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
         B => p.b,
         _ => p.c,
     };
-    let begin = if flipped { r * s - 1 } else { 0 };
+    let begin = if flipped { all - 1 } else { 0 };
     let offset = view(filter).1.offset.offset(-begin);
 
-    let images = |t: usize, channel: &Option<Axis>, windows: bool| {
+    let images = |tensor: usize, channel: &Option<Axis>, windows: bool| {
         let along = |s: &Spatial| {
             let positions = size(&s.position);
             if windows {
                 (positions.offset(-1).scale(s.stride).offset(reach(s) + 1), s.unit)
             } else {
-                (positions, s.position.as_ref().map_or(1, |a| a.strides[t]))
+                (positions, s.position.as_ref().map_or(1, |a| a.strides[tensor]))
             }
         };
-        let ((h, row), (w, col)) = (along(&rows), along(&columns));
-        let stride = |a: &Option<Axis>| a.as_ref().map_or(1, |a| a.strides[t]);
-        let of_channels = channel.as_ref().or(group).map_or(1, |a| a.strides[t]);
+        let ((d, plane), (h, row), (w, col)) = (along(&planes), along(&rows), along(&columns));
+        let stride = |a: &Option<Axis>| a.as_ref().map_or(1, |a| a.strides[tensor]);
+        let of_channels = channel.as_ref().or(group).map_or(1, |a| a.strides[tensor]);
         Images {
-            memory: view(t).0.clone(),
-            offset: view(t).1.offset.clone(),
-            sizes: [size(&item), size(channel).scale(groups), h, w],
-            strides: [stride(&item), of_channels, row, col],
+            memory: view(tensor).0.clone(),
+            offset: view(tensor).1.offset.clone(),
+            sizes: [size(&item), size(channel).scale(groups), d, h, w],
+            strides: [stride(&item), of_channels, plane, row, col],
         }
     };
     let (from, to) = (images(x, &channel, true), images(y, &out_channel, false));
     let (k, c) = (size(&out_channel), size(&channel));
-    let (r, s) = (Expr::constant(r), Expr::constant(s));
+    let [t, r, s] = [t, r, s].map(Expr::constant);
     let mut steps = apart.map_or([0; 3], |g| [g.strides[x], g.strides[filter], g.strides[y]]);
     let (direction, sizes, padding, x, y, flipped) = if straight {
         let direction = if filter == C { Direction::Filter } else { Direction::Forward };
-        (direction, [k.scale(groups), c, r, s], [0; 2], from, to, flipped)
+        (direction, [k.scale(groups), c, t, r, s], [0; 3], from, to, flipped)
     } else {
         // Windows of `x` against a filter whose axes of channels are exchanged: the gradient with respect to the data
         // of a convolution by that filter, `x` being what comes from behind. There the chain rule reads the
         // filter backwards, so that one which is read forwards here is flipped.
-        let padding = [reach(&rows), reach(&columns)];
+        let padding = [reach(&planes), reach(&rows), reach(&columns)];
         steps.swap(0, 2);
-        (Direction::Data, [c.scale(groups), k, r, s], padding, to, from, !flipped)
+        (Direction::Data, [c.scale(groups), k, t, r, s], padding, to, from, !flipped)
     };
     // Steps of windows of what comes from behind, or a filter that is computed backwards, no library has.
-    let stride = [rows.stride, columns.stride];
+    let stride = [planes.stride, rows.stride, columns.stride];
     match direction {
         Direction::Forward => {}
-        Direction::Data if filter == C || stride != [1, 1] => return None,
+        Direction::Data if filter == C || stride != [1; 3] => return None,
         Direction::Filter if flipped => return None,
         Direction::Data | Direction::Filter => {}
     }
@@ -207,7 +213,7 @@ fn read(p: &Printed<'_>, axes: &[Axis], roles: Roles) -> Option<Convolution> {
         filter: Filter { memory: view(filter).0.clone(), offset, sizes },
         stride,
         padding,
-        dilation: [rows.dilation, columns.dilation],
+        dilation: [planes.dilation, rows.dilation, columns.dilation],
         groups,
         times,
         steps,

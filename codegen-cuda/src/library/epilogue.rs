@@ -1,11 +1,13 @@
 //! Which epilogues a library has: those that add a bias to each row, or another matrix, and apply an activation.
 //!
 //! The kernel of an epilogue is read back as arithmetic. Its argument, the sum of the product with what is
-//! added to it, is some value of the kernel; of that value the result is computed as a number of the ring
-//! `p + q * tanh(r)`, `p`, `q` and `r` polynomials, whichever way the passes have written it.
+//! added to it, is some value of the kernel; of that value the result is computed as a polynomial of it and of the hyperbolic
+//! tangent of another polynomial, whichever way the passes have written it. The gradient of gelu is one of what gelu was
+//! applied to, times the product.
 
-use std::collections::HashMap;
-use ttk_ir::kernel::{BufferRef, Inst, Kernel, LoopKind, Stmt, Val};
+use super::sums::Columns;
+use std::collections::{BTreeMap, HashMap};
+use ttk_ir::kernel::{BufferRef, Inst, Kernel, Stmt, Val};
 use ttk_ir::library::Activation;
 use ttk_ir::program::{BufferId, Gemm, Program};
 use ttk_ir::{Binary, DType, Expr, Unary};
@@ -36,21 +38,31 @@ pub(super) fn form(program: &Program, gemm: &Gemm) -> Option<Form> {
     // The argument of the activation is the last sum that the result can be told in.
     let mut sums: Vec<(Val, Sum)> = row.values.keys().filter_map(|&v| Some((v, row.sum(v)?))).collect();
     sums.sort_by_key(|(v, _)| std::cmp::Reverse(*v));
+    let typed = |p: u32| buffer(p).filter(|id| program.buffers[id.0 as usize].dtype == gemm.dtype);
     for (argument, sum) in sums {
         if let Some(activation) = row.activation(row.stored.1, argument) {
-            let bias = sum.bias.map(buffer);
-            let addend = sum.addend.map(buffer);
-            let typed = |b: &Option<Option<BufferId>>| match b {
-                None => true,
-                Some(id) => id.is_some_and(|id| program.buffers[id.0 as usize].dtype == gemm.dtype),
-            };
-            if !typed(&bias) || !typed(&addend) {
+            let (bias, addend) = (sum.bias.map(typed), sum.addend.map(typed));
+            if bias == Some(None) || addend == Some(None) {
                 return None;
             }
-            return Some(Form { result, bias: bias.flatten(), addend: addend.flatten(), activation });
+            let (bias, addend) = (bias.flatten(), addend.flatten());
+            return Some(Form { result, bias, addend, activation });
         }
     }
     None
+}
+
+/// What a kernel that goes through all elements of a product makes of them.
+pub(super) struct Gradient {
+    /// The parameters that hold what gelu was applied to, and that the result goes to.
+    pub(super) before: u32,
+    pub(super) result: u32,
+}
+
+/// Whether a kernel multiplies the elements of a product, a parameter, by the derivative of gelu.
+pub(super) fn gradient(kernel: &Kernel, product: u32, dtype: DType) -> Option<Gradient> {
+    let row = Row::read_all(kernel, product, dtype)?;
+    Some(Gradient { before: row.gelu_gradient()?, result: row.stored.0 })
 }
 
 /// What is summed: the product, and parameters of the kernel.
@@ -81,35 +93,59 @@ struct Row<'a> {
     values: HashMap<Val, (DType, &'a Inst)>,
     /// The parameter that is written, and what is written there.
     stored: (u32, Val),
-    /// The place of an element, and its column.
+    /// The parameter that holds the product.
+    product: u32,
+    /// The place of an element, and its column where there are rows.
     element: Expr,
-    column: Expr,
+    column: Option<Expr>,
     dtype: DType,
 }
 
 impl<'a> Row<'a> {
+    /// A kernel that goes through the product row by row.
     fn read(kernel: &'a Kernel, gemm: &Gemm) -> Option<Row<'a>> {
         let (row, _, _, body) = kernel.parallel_loop()?;
-        let mut values = HashMap::new();
         let (last, head) = body.split_last()?;
-        for stmt in head {
-            let Stmt::Let { dst, dtype, inst } = stmt else { return None };
-            values.insert(*dst, (*dtype, inst));
-        }
-        let Stmt::For { var, begin, end, kind: LoopKind::Vector, body } = last else { return None };
-        if !begin.is_zero() || *end != gemm.n {
+        let columns = Columns::of(last)?;
+        if !columns.begin.is_zero() || *columns.end != gemm.n {
             return None;
         }
-        let mut stored = None;
-        let column = Expr::var(var.0);
+        let column = Expr::var(columns.var);
         let element = Expr::var(row.0).mul(&gemm.n).add(&column);
+        Row::read_loop(head, columns.body, Row::empty(0, element, Some(column), gemm.dtype))
+    }
+
+    /// A kernel that goes through the product as if it were one row.
+    fn read_all(kernel: &'a Kernel, product: u32, dtype: DType) -> Option<Row<'a>> {
+        let (item, begin, items, body) = kernel.parallel_loop()?;
+        let (last, head) = body.split_last()?;
+        let columns = Columns::of(last)?;
+        let len = &kernel.params.get(product as usize)?.len;
+        if !begin.is_zero() || !columns.cover(item.0, items, len) {
+            return None;
+        }
+        let element = Expr::var(columns.var);
+        Row::read_loop(head, columns.body, Row::empty(product, element, None, dtype))
+    }
+
+    fn empty(product: u32, element: Expr, column: Option<Expr>, dtype: DType) -> Row<'a> {
+        Row { values: HashMap::new(), stored: (0, Val(0)), product, element, column, dtype }
+    }
+
+    /// The row with the values that statements before the loop and in it define, and what it stores.
+    fn read_loop(head: &'a [Stmt], body: &'a [Stmt], mut row: Row<'a>) -> Option<Row<'a>> {
+        for stmt in head {
+            let Stmt::Let { dst, dtype, inst } = stmt else { return None };
+            row.values.insert(*dst, (*dtype, inst));
+        }
+        let mut stored = None;
         for stmt in body {
             match stmt {
                 Stmt::Let { dst, dtype, inst } => {
-                    values.insert(*dst, (*dtype, inst));
+                    row.values.insert(*dst, (*dtype, inst));
                 }
                 Stmt::Store { buffer: BufferRef::Param(p), index, value } => {
-                    if stored.is_some() || *index != element {
+                    if stored.is_some() || *index != row.element {
                         return None;
                     }
                     stored = Some((*p, *value));
@@ -118,7 +154,8 @@ impl<'a> Row<'a> {
                 Stmt::Accumulate { .. } | Stmt::Update { .. } | Stmt::If { .. } => return None,
             }
         }
-        Some(Row { values, stored: stored?, element, column, dtype: gemm.dtype })
+        row.stored = stored?;
+        Some(row)
     }
 
     /// A value without the conversions between the product's type and that of its sums: a library converts
@@ -139,13 +176,15 @@ impl<'a> Row<'a> {
 
     fn part(&self, v: Val) -> Option<Sum> {
         match self.converted(v)?.1 {
-            Inst::Load { buffer: BufferRef::Param(0), index } if *index == self.element => {
+            Inst::Load { buffer: BufferRef::Param(p), index }
+                if *p == self.product && *index == self.element =>
+            {
                 Some(Sum { product: true, ..Sum::default() })
             }
             Inst::Load { buffer: BufferRef::Param(p), index } if *index == self.element => {
                 Some(Sum { addend: Some(*p), ..Sum::default() })
             }
-            Inst::Load { buffer: BufferRef::Param(p), index } if *index == self.column => {
+            Inst::Load { buffer: BufferRef::Param(p), index } if Some(index) == self.column.as_ref() => {
                 Some(Sum { bias: Some(*p), ..Sum::default() })
             }
             Inst::Binary(Binary::Add, a, b) => self.part(*a)?.join(self.part(*b)?),
@@ -169,28 +208,65 @@ impl<'a> Row<'a> {
         if let Inst::Binary(Binary::Max, a, b) = inst {
             let is = |x: Val, y: Val| {
                 let same = self.converted(x).is_some_and(|(x, _)| x == argument);
-                same && self.ring(y, argument).is_some_and(|r| r.is(&[], &[], &[]))
+                let zero = |r: Ring| r.terms.values().all(|c| *c == 0.0);
+                same && self.ring(y, &Names { of: argument, product: None }).is_some_and(zero)
             };
             return (is(*a, *b) || is(*b, *a)).then_some(Activation::Relu);
         }
-        let slope = (2.0 / std::f64::consts::PI).sqrt();
-        let gelu = self.ring(v, argument)?.is(&[0.0, 0.5], &[0.0, 0.5], &[0.0, slope, 0.0, 0.044715 * slope]);
-        gelu.then_some(Activation::Gelu)
+        let gelu = [([1, 0, 0], 0.5), ([1, 1, 0], 0.5)];
+        let ring = self.ring(v, &Names { of: argument, product: None })?;
+        ring.is(&gelu).then_some(Activation::Gelu)
     }
 
-    fn ring(&self, v: Val, argument: Val) -> Option<Ring> {
+    /// The parameter `x`, if what is stored is the product times the derivative of gelu at its element:
+    /// `(1 + t) / 2 + x (1 - t^2) (s + 3 * 0.044715 s x^2) / 2`, where `t` is the tangent and `s` the slope within it.
+    fn gelu_gradient(&self) -> Option<u32> {
+        let at = |v: &Val, which: &dyn Fn(u32) -> bool| match self.values.get(v)?.1 {
+            Inst::Load { buffer: BufferRef::Param(p), index } if *index == self.element && which(*p) => {
+                Some(*p)
+            }
+            Inst::Load { .. } | Inst::Const(_) | Inst::Read(_) | Inst::Index(_) => None,
+            Inst::CheckedIndex { .. } | Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) => None,
+            Inst::Cmp(..) | Inst::Select(..) | Inst::Cast(_) | Inst::Bitcast(_) => None,
+        };
+        let mut loads: Vec<Val> =
+            self.values.keys().copied().filter(|v| at(v, &|_| true).is_some()).collect();
+        loads.sort();
+        let product = loads.iter().copied().find(|v| at(v, &|p| p == self.product).is_some())?;
+        let (half, cubic) = (0.5 * SLOPE, 1.5 * CUBIC * SLOPE);
+        let gradient = [
+            ([0, 0, 1], 0.5),
+            ([0, 1, 1], 0.5),
+            ([1, 0, 1], half),
+            ([1, 2, 1], -half),
+            ([3, 0, 1], cubic),
+            ([3, 2, 1], -cubic),
+        ];
+        loads.iter().find_map(|of| {
+            let parameter = at(of, &|p| p != self.product)?;
+            let ring = self.ring(self.stored.1, &Names { of: *of, product: Some(product) })?;
+            ring.is(&gradient).then_some(parameter)
+        })
+    }
+
+    /// A value as a polynomial.
+    fn ring(&self, v: Val, names: &Names) -> Option<Ring> {
         let (v, inst) = self.converted(v)?;
-        if v == argument {
-            return Some(Ring { plain: vec![0.0, 1.0], ..Ring::default() });
+        if v == names.of {
+            return Some(Ring::of([1, 0, 0], 1.0));
         }
-        let of = |v: Val| self.ring(v, argument);
+        if Some(v) == names.product {
+            return Some(Ring::of([0, 0, 1], 1.0));
+        }
+        let of = |v: Val| self.ring(v, names);
         match inst {
-            Inst::Const(s) => Some(Ring { plain: vec![s.as_f64()], ..Ring::default() }),
-            Inst::Unary(Unary::Neg, a) => of(*a)?.times(&Ring { plain: vec![-1.0], ..Ring::default() }),
+            Inst::Const(s) => Some(Ring::of([0; 3], s.as_f64())),
+            Inst::Unary(Unary::Neg, a) => of(*a)?.times(&Ring::of([0; 3], -1.0)),
             Inst::Unary(Unary::Tanh, a) => {
                 let a = of(*a)?;
-                let tanh = Ring { plain: Vec::new(), factor: vec![1.0], inner: a.plain };
-                a.factor.is_empty().then_some(tanh)
+                let mut tanh = Ring::of([0, 1, 0], 1.0);
+                tanh.inner = a.terms;
+                a.inner.is_empty().then_some(tanh)
             }
             Inst::Binary(Binary::Add, a, b) => of(*a)?.plus(&of(*b)?, 1.0),
             Inst::Binary(Binary::Sub, a, b) => of(*a)?.plus(&of(*b)?, -1.0),
@@ -203,70 +279,79 @@ impl<'a> Row<'a> {
     }
 }
 
-/// `plain + factor * tanh(inner)`, each a polynomial, its coefficients from the constant on.
-#[derive(Clone, Default)]
-struct Ring {
-    plain: Vec<f64>,
-    factor: Vec<f64>,
-    inner: Vec<f64>,
+/// Which values of a kernel are the variables of its polynomials.
+struct Names {
+    of: Val,
+    product: Option<Val>,
 }
 
-/// Higher powers are none of an activation's.
-const DEGREE: usize = 4;
+/// The slope of the argument of gelu's tangent at 0, the square root of 2 / pi, and the part of the cube in it.
+const SLOPE: f64 = 0.797_884_560_802_865_4;
+const CUBIC: f64 = 0.044715;
+
+/// Powers of the variable, of the tangent and of the product.
+type Powers = [u8; 3];
+
+/// Higher powers are none of an activation's, nor of its gradient's.
+const HIGHEST: Powers = [6, 2, 1];
+
+/// The sum of coefficients times powers; the tangent is that of `inner`, if there is one.
+#[derive(Clone, Default)]
+struct Ring {
+    terms: BTreeMap<Powers, f64>,
+    inner: BTreeMap<Powers, f64>,
+}
 
 impl Ring {
+    fn of(powers: Powers, coefficient: f64) -> Ring {
+        let terms =
+            if coefficient == 0.0 { BTreeMap::new() } else { BTreeMap::from([(powers, coefficient)]) };
+        Ring { terms, inner: BTreeMap::new() }
+    }
+
     fn plus(&self, other: &Ring, sign: f64) -> Option<Ring> {
-        Some(Ring {
-            plain: sum(&self.plain, &other.plain, sign),
-            factor: sum(&self.factor, &other.factor, sign),
-            inner: self.common_inner(other)?,
-        })
+        let mut terms = self.terms.clone();
+        for (powers, c) in &other.terms {
+            *terms.entry(*powers).or_default() += sign * c;
+        }
+        Some(Ring { terms, inner: self.common_inner(other)? })
     }
 
     fn times(&self, other: &Ring) -> Option<Ring> {
-        if !self.factor.is_empty() && !other.factor.is_empty() {
-            return None;
+        let mut terms: BTreeMap<Powers, f64> = BTreeMap::new();
+        for (a, x) in &self.terms {
+            for (b, y) in &other.terms {
+                let powers: Powers = std::array::from_fn(|i| a[i] + b[i]);
+                if powers.iter().zip(HIGHEST).any(|(&p, most)| p > most) {
+                    return None;
+                }
+                *terms.entry(powers).or_default() += x * y;
+            }
         }
-        let across = sum(&product(&self.plain, &other.factor)?, &product(&self.factor, &other.plain)?, 1.0);
-        Some(Ring {
-            plain: product(&self.plain, &other.plain)?,
-            factor: across,
-            inner: self.common_inner(other)?,
-        })
+        Some(Ring { terms, inner: self.common_inner(other)? })
     }
 
-    fn common_inner(&self, other: &Ring) -> Option<Vec<f64>> {
-        match (self.factor.is_empty(), other.factor.is_empty()) {
+    fn common_inner(&self, other: &Ring) -> Option<BTreeMap<Powers, f64>> {
+        match (self.inner.is_empty(), other.inner.is_empty()) {
             (true, _) => Some(other.inner.clone()),
             (false, true) => Some(self.inner.clone()),
             (false, false) => near(&self.inner, &other.inner).then(|| self.inner.clone()),
         }
     }
 
-    fn is(&self, plain: &[f64], factor: &[f64], inner: &[f64]) -> bool {
-        near(&self.plain, plain) && near(&self.factor, factor) && near(&self.inner, inner)
+    /// Whether these are the terms, and the tangent is gelu's.
+    fn is(&self, terms: &[(Powers, f64)]) -> bool {
+        let inner = BTreeMap::from([([1, 0, 0], SLOPE), ([3, 0, 0], CUBIC * SLOPE)]);
+        near(&self.terms, &terms.iter().copied().collect()) && near(&self.inner, &inner)
     }
 }
 
-fn sum(a: &[f64], b: &[f64], sign: f64) -> Vec<f64> {
-    let at = |p: &[f64], i: usize| p.get(i).copied().unwrap_or(0.0);
-    (0..a.len().max(b.len())).map(|i| at(a, i) + sign * at(b, i)).collect()
-}
-
-fn product(a: &[f64], b: &[f64]) -> Option<Vec<f64>> {
-    if a.is_empty() || b.is_empty() {
-        return Some(Vec::new());
-    }
-    let mut out = vec![0.0; a.len() + b.len() - 1];
-    for (i, x) in a.iter().enumerate() {
-        for (j, y) in b.iter().enumerate() {
-            out[i + j] += x * y;
-        }
-    }
-    (out.len() <= DEGREE + 1).then_some(out)
-}
-
-/// Equal but for the rounding of constants to single precision.
-fn near(a: &[f64], b: &[f64]) -> bool {
-    sum(a, b, -1.0).iter().enumerate().all(|(i, d)| d.abs() <= 1e-6 * b.get(i).copied().unwrap_or(0.0).abs())
+/// Equal but for the rounding of constants to single precision, and of terms that cancel each other.
+fn near(a: &BTreeMap<Powers, f64>, b: &BTreeMap<Powers, f64>) -> bool {
+    let at = |p: &BTreeMap<Powers, f64>, powers: &Powers| p.get(powers).copied().unwrap_or(0.0);
+    let close = |powers: &Powers| {
+        let (x, y) = (at(a, powers), at(b, powers));
+        (x - y).abs() <= if y == 0.0 { 1e-7 } else { 1e-6 * y.abs() }
+    };
+    a.keys().chain(b.keys()).all(close)
 }

@@ -53,6 +53,9 @@ const DESC_TRANSPOSE_A: i32 = 3;
 const DESC_TRANSPOSE_B: i32 = 4;
 const DESC_EPILOGUE: i32 = 7;
 const DESC_BIAS_POINTER: i32 = 8;
+const DESC_AUXILIARY_POINTER: i32 = 11;
+const DESC_AUXILIARY_STRIDE: i32 = 12;
+const DESC_AUXILIARY_BATCH_STRIDE: i32 = 13;
 const LAYOUT_BATCH_COUNT: i32 = 5;
 const LAYOUT_BATCH_STRIDE: i32 = 6;
 const PREFERENCE_WORKSPACE: i32 = 1;
@@ -70,6 +73,12 @@ impl Epilogue {
     pub(super) const DEFAULT: Epilogue = Epilogue(1);
     pub(super) const RELU: Epilogue = Epilogue(2);
     pub(super) const GELU: Epilogue = Epilogue(32);
+    /// Times the derivative of `GELU` at the element of an auxiliary matrix.
+    pub(super) const GELU_GRADIENT: Epilogue = Epilogue(64 | 128);
+    /// With the sums of the rows of `op(A)`, which go to where a bias would be.
+    pub(super) const SUM_A: Epilogue = Epilogue(256);
+    /// With the sums of the columns of `op(B)`.
+    pub(super) const SUM_B: Epilogue = Epilogue(512);
     const BIAS: u32 = 4;
 
     /// With a vector that is added to each column before the activation.
@@ -215,13 +224,16 @@ pub(super) struct Shape {
     /// Whether `beta` is 1 and not 0.
     pub(super) adds: bool,
     pub(super) epilogue: Epilogue,
-    pub(super) bias: bool,
+    /// Whether the epilogue has a vector, to be read or written.
+    pub(super) vector: bool,
+    /// Whether it reads a matrix, laid out as `D`.
+    pub(super) auxiliary: bool,
 }
 
 /// The library's objects for a shape.
 pub(super) struct Matmul {
     blas: Arc<Blas>,
-    /// One run at a time says where its bias lies.
+    /// One run at a time says where its vector and its auxiliary matrix lie.
     desc: Mutex<Desc>,
     a: Matrix,
     b: Matrix,
@@ -230,7 +242,8 @@ pub(super) struct Matmul {
     workspace: (Address, usize),
     double: bool,
     adds: bool,
-    bias: bool,
+    vector: bool,
+    auxiliary: bool,
 }
 
 // SAFETY: the library's objects may be used from any thread; the one that changes is behind a lock.
@@ -295,9 +308,16 @@ impl Matmul {
             }
         }
         desc.set(DESC_EPILOGUE, shape.epilogue.0)?;
-        if shape.bias {
-            // The heuristic wants one; it looks at its alignment alone, which is that of every run's.
+        // The heuristic wants addresses; it looks at their alignment alone, which is that of every run's.
+        if shape.vector {
             desc.set(DESC_BIAS_POINTER, ALIGNMENT)?;
+        }
+        if shape.auxiliary {
+            desc.set(DESC_AUXILIARY_POINTER, ALIGNMENT)?;
+            desc.set(DESC_AUXILIARY_STRIDE, shape.d.ld)?;
+            if shape.batch > 1 {
+                desc.set(DESC_AUXILIARY_BATCH_STRIDE, shape.d.stride)?;
+            }
         }
         let layout = |l: &Layout| -> Result<Matrix, CudaError> {
             let mut handle = null_mut();
@@ -324,11 +344,13 @@ impl Matmul {
             workspace: (at, found.workspace),
             double: shape.dtype == DType::F64,
             adds: shape.adds,
-            bias: shape.bias,
+            vector: shape.vector,
+            auxiliary: shape.auxiliary,
         }))
     }
 
-    /// Gives the product to a stream. `c` is what is added, and not looked at where nothing is.
+    /// Gives the product to a stream. What is added, `c`, the vector and the auxiliary matrix of the epilogue are not
+    /// looked at where there is none.
     ///
     /// # Safety
     /// Memory must be allocated at the addresses as far as the shape says.
@@ -336,12 +358,15 @@ impl Matmul {
         &self,
         stream: &Stream,
         [a, b, c, d]: [Address; 4],
-        bias: Address,
+        [vector, auxiliary]: [Address; 2],
     ) -> Result<(), CudaError> {
         self.blas.context.enter("multiplying")?;
         let desc = self.desc.lock();
-        if self.bias {
-            desc.set(DESC_BIAS_POINTER, bias)?;
+        if self.vector {
+            desc.set(DESC_BIAS_POINTER, vector)?;
+        }
+        if self.auxiliary {
+            desc.set(DESC_AUXILIARY_POINTER, auxiliary)?;
         }
         let beta = if self.adds { 1.0 } else { 0.0 };
         let single = [1f32, beta as f32];

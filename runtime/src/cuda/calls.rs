@@ -32,6 +32,16 @@ pub(super) fn choose(device: &Device, p: &Program, d: &DeviceProgram, bound: &mu
         if done[step] || launches.is_empty() || launches.end > operations.len() {
             continue;
         }
+        // A step of launches that the call makes unnecessary.
+        let second = match call {
+            Call::Product(product) => product.second.map(|s| s as usize),
+            Call::Convolution(_) => None,
+        };
+        let is_free =
+            |s: usize| matches!(bound.steps.get(s), Some(StepWork::Launch(_))) && !done[s] && s != step;
+        if second.is_some_and(|s| !is_free(s)) {
+            continue;
+        }
         let prepared = match call {
             Call::Product(product) => ProductCall::new(device, p, bound, product).map(Prepared::Product),
             Call::Convolution(c) => ConvolutionCall::new(device, p, bound, c).map(Prepared::Convolution),
@@ -41,6 +51,10 @@ pub(super) fn choose(device: &Device, p: &Program, d: &DeviceProgram, bound: &mu
             let work = CallWork { call: prepared, library: call.library() };
             operations.splice(launches.clone(), [Operation::Call(Box::new(work))]);
             done[step] = true;
+        }
+        if let Some(second) = second {
+            bound.steps[second] = StepWork::Launch(Vec::new());
+            done[second] = true;
         }
     }
 }

@@ -37,13 +37,13 @@ pub(super) const FUNCTIONS: &[&CStr] = &[
     c"cudnnSetStream",
     c"cudnnCreateTensorDescriptor",
     c"cudnnDestroyTensorDescriptor",
-    c"cudnnSetTensor4dDescriptorEx",
+    c"cudnnSetTensorNdDescriptor",
     c"cudnnCreateFilterDescriptor",
     c"cudnnDestroyFilterDescriptor",
-    c"cudnnSetFilter4dDescriptor",
+    c"cudnnSetFilterNdDescriptor",
     c"cudnnCreateConvolutionDescriptor",
     c"cudnnDestroyConvolutionDescriptor",
-    c"cudnnSetConvolution2dDescriptor",
+    c"cudnnSetConvolutionNdDescriptor",
     c"cudnnSetConvolutionMathType",
     c"cudnnSetConvolutionGroupCount",
     c"cudnnGetConvolutionForwardAlgorithm_v7",
@@ -92,11 +92,12 @@ struct Api {
     destroy: Destroy,
     set_stream: unsafe extern "C" fn(Pointer, Pointer) -> Status,
     tensor: (Make, Destroy),
-    set_tensor: unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32, i32, i32, i32) -> Status,
+    set_tensor: unsafe extern "C" fn(Pointer, i32, i32, *const i32, *const i32) -> Status,
     filter: (Make, Destroy),
-    set_filter: unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32) -> Status,
+    set_filter: unsafe extern "C" fn(Pointer, i32, i32, i32, *const i32) -> Status,
     convolution: (Make, Destroy),
-    set_convolution: unsafe extern "C" fn(Pointer, i32, i32, i32, i32, i32, i32, i32, i32) -> Status,
+    set_convolution:
+        unsafe extern "C" fn(Pointer, i32, *const i32, *const i32, *const i32, i32, i32) -> Status,
     set_math: unsafe extern "C" fn(Pointer, i32) -> Status,
     set_groups: unsafe extern "C" fn(Pointer, i32) -> Status,
     /// By direction.
@@ -117,17 +118,17 @@ impl Api {
                     library.function(c"cudnnCreateTensorDescriptor"),
                     library.function(c"cudnnDestroyTensorDescriptor"),
                 ),
-                set_tensor: library.function(c"cudnnSetTensor4dDescriptorEx"),
+                set_tensor: library.function(c"cudnnSetTensorNdDescriptor"),
                 filter: (
                     library.function(c"cudnnCreateFilterDescriptor"),
                     library.function(c"cudnnDestroyFilterDescriptor"),
                 ),
-                set_filter: library.function(c"cudnnSetFilter4dDescriptor"),
+                set_filter: library.function(c"cudnnSetFilterNdDescriptor"),
                 convolution: (
                     library.function(c"cudnnCreateConvolutionDescriptor"),
                     library.function(c"cudnnDestroyConvolutionDescriptor"),
                 ),
-                set_convolution: library.function(c"cudnnSetConvolution2dDescriptor"),
+                set_convolution: library.function(c"cudnnSetConvolutionNdDescriptor"),
                 set_math: library.function(c"cudnnSetConvolutionMathType"),
                 set_groups: library.function(c"cudnnSetConvolutionGroupCount"),
                 search: [
@@ -189,11 +190,11 @@ impl Drop for Dnn {
     }
 }
 
-/// Sizes and strides of images: items, channels, rows, columns.
+/// Sizes and strides of images: items, channels, planes, rows, columns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Images {
-    pub(super) sizes: [i32; 4],
-    pub(super) strides: [i32; 4],
+    pub(super) sizes: [i32; 5],
+    pub(super) strides: [i32; 5],
 }
 
 /// See [`ttk_ir::library::Convolution`].
@@ -203,11 +204,11 @@ pub(super) struct Shape {
     pub(super) direction: Direction,
     pub(super) x: Images,
     pub(super) y: Images,
-    /// Channels of `y` and, of one group, of `x`; rows, columns.
-    pub(super) filter: [i32; 4],
-    pub(super) stride: [i32; 2],
-    pub(super) padding: [i32; 2],
-    pub(super) dilation: [i32; 2],
+    /// Channels of `y` and, of one group, of `x`; planes, rows, columns.
+    pub(super) filter: [i32; 5],
+    pub(super) stride: [i32; 3],
+    pub(super) padding: [i32; 3],
+    pub(super) dilation: [i32; 3],
     pub(super) groups: i32,
     pub(super) flipped: bool,
     pub(super) tf32: bool,
@@ -281,25 +282,33 @@ impl Convolution {
         let Some((of, sums)) = types(shape.dtype) else { return Ok(None) };
         dnn.context.enter("preparing a convolution")?;
         let api = &dnn.api;
+        // Images of one plane have four axes: more algorithms know those.
+        let flat = [shape.x.sizes[2], shape.y.sizes[2], shape.filter[2]] == [1; 3];
+        let axes = if flat { 4 } else { 5 };
+        let without = |[n, c, d, h, w]: [i32; 5]| if flat { [n, c, h, w, 0] } else { [n, c, d, h, w] };
         let images = |i: &Images| -> Result<Object, CudaError> {
             let object = Object::new(api.tensor)?;
-            let ([n, c, h, w], [sn, sc, sh, sw]) = (i.sizes, i.strides);
-            // SAFETY: the descriptor lives.
-            let set = unsafe { (api.set_tensor)(object.handle, of, n, c, h, w, sn, sc, sh, sw) };
+            let (axes, sizes, strides) = (axes as i32, without(i.sizes), without(i.strides));
+            // SAFETY: the descriptor lives, and there are so many sizes and strides.
+            let set = unsafe { (api.set_tensor)(object.handle, of, axes, sizes.as_ptr(), strides.as_ptr()) };
             checked(set, "describing images")?;
             Ok(object)
         };
         let (x, y) = (images(&shape.x)?, images(&shape.y)?);
         let filter = Object::new(api.filter)?;
-        let [k, c, r, s] = shape.filter;
-        // SAFETY: the descriptor lives.
-        let set = unsafe { (api.set_filter)(filter.handle, of, FORMAT_NCHW, k, c, r, s) };
+        let sizes = without(shape.filter);
+        // SAFETY: the descriptor lives, and there are so many sizes.
+        let set = unsafe { (api.set_filter)(filter.handle, of, FORMAT_NCHW, axes as i32, sizes.as_ptr()) };
         checked(set, "describing a filter")?;
         let convolution = Object::new(api.convolution)?;
-        let ([ph, pw], [sh, sw], [dh, dw]) = (shape.padding, shape.stride, shape.dilation);
+        let of_axes = |numbers: &[i32; 3]| numbers[5 - axes..].as_ptr();
+        let [padding, stride, dilation] = [&shape.padding, &shape.stride, &shape.dilation].map(of_axes);
         let mode = if shape.flipped { MODE_CONVOLUTION } else { MODE_CROSS_CORRELATION };
-        // SAFETY: the descriptor lives.
-        let set = unsafe { (api.set_convolution)(convolution.handle, ph, pw, sh, sw, dh, dw, mode, sums) };
+        // SAFETY: the descriptor lives, and of each kind there is a number for every spatial axis.
+        let set = unsafe {
+            let axes = axes as i32 - 2;
+            (api.set_convolution)(convolution.handle, axes, padding, stride, dilation, mode, sums)
+        };
         checked(set, "describing a convolution")?;
         // SAFETY: the descriptor lives.
         let set = unsafe { (api.set_groups)(convolution.handle, shape.groups) };

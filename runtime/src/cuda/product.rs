@@ -11,15 +11,15 @@ use super::driver::{Address, Stream};
 use super::error::CudaError;
 use super::plan::Places;
 use ttk_ir::device::Argument;
-use ttk_ir::library::{Activation, Matrix, Product};
+use ttk_ir::library::{Activation, Matrix, Product, Side};
 use ttk_ir::program::Program;
 
 /// A product that the library has an algorithm for.
 pub(super) struct ProductCall {
     matmul: Matmul,
-    /// A, B, C and D, as the library names them, and the bias.
-    operands: [Value; 5],
-    /// For each call, where A, B and D begin: bytes. C lies as D does.
+    /// A, B, C and D, as the library names them, and the vector and the auxiliary matrix of the epilogue.
+    operands: [Value; 6],
+    /// For each call, where A, B and D begin: bytes. C and the auxiliary matrix lie as D does.
     offsets: Vec<[Address; 3]>,
 }
 
@@ -42,16 +42,18 @@ impl ProductCall {
         let (a, b) = if swapped { (&p.b, &p.a) } else { (&p.a, &p.b) };
         let d = value(&p.c.memory)?;
         let c = p.addend.map_or(d, Value::Buffer);
-        let bias = p.bias.map_or(Value::Number(0), Value::Buffer);
-        Some(ProductCall { matmul, operands: [value(&a.memory)?, value(&b.memory)?, c, d, bias], offsets })
+        let vector = p.bias.or(p.sum.map(|s| s.result)).map_or(Value::Number(0), Value::Buffer);
+        let auxiliary = p.before.map_or(Value::Number(0), Value::Buffer);
+        let operands = [value(&a.memory)?, value(&b.memory)?, c, d, vector, auxiliary];
+        Some(ProductCall { matmul, operands, offsets })
     }
 
     pub(super) fn run(&self, places: &Places, stream: &Stream) -> Result<(), CudaError> {
-        let [a, b, c, d, bias] = self.operands.map(|v| places.value(v));
+        let [a, b, c, d, vector, auxiliary] = self.operands.map(|v| places.value(v));
         for &[at_a, at_b, at_d] in &self.offsets {
             let addresses = [a + at_a, b + at_b, c + at_d, d + at_d];
             // SAFETY: the extents of all operands were checked against their memory when the call was prepared.
-            unsafe { self.matmul.run(stream, addresses, bias) }?;
+            unsafe { self.matmul.run(stream, addresses, [vector, auxiliary + at_d]) }?;
         }
         Ok(())
     }
@@ -129,8 +131,14 @@ impl<'a> Concrete<'a> {
         };
         let elements = |id| memory.elements(&Argument::Buffer(id), p.dtype);
         let (a, b, c) = (matrix(&p.a, m, k)?, matrix(&p.b, k, n)?, matrix(&p.c, m, n)?);
-        if p.bias.is_some_and(|id| elements(id).is_none_or(|len| len < n))
-            || p.addend.is_some_and(|id| elements(id).is_none_or(|len| !c.lies_in(&batch, len)))
+        let too_short = |id, len: i64| elements(id).is_none_or(|there| there < len);
+        let summed = |of| if of == Side::A { m } else { n };
+        if p.bias.is_some_and(|id| too_short(id, n))
+            || p.sum.is_some_and(|s| too_short(s.result, summed(s.of)))
+            || [p.addend, p.before]
+                .into_iter()
+                .flatten()
+                .any(|id| elements(id).is_none_or(|len| !c.lies_in(&batch, len)))
         {
             return None;
         }
@@ -186,11 +194,25 @@ impl<'a> Concrete<'a> {
         let (first, second) = if swapped { (b, a) } else { (a, b) };
         let ((la, ta), (lb, tb)) = (operand(first)?, operand(second)?);
         let sizes = if swapped { (c.cols, c.rows) } else { (c.rows, c.cols) };
-        let epilogue = match p.activation {
-            Activation::None => Epilogue::DEFAULT,
-            Activation::Relu => Epilogue::RELU,
-            Activation::Gelu => Epilogue::GELU,
+        let epilogue = match (p.activation, p.sum) {
+            (Activation::None, None) => Epilogue::DEFAULT,
+            (Activation::Relu, None) => Epilogue::RELU,
+            (Activation::Gelu, None) => Epilogue::GELU,
+            (Activation::GeluGradient, None) if p.bias.is_none() && p.before.is_some() => {
+                Epilogue::GELU_GRADIENT
+            }
+            (Activation::None, Some(sum)) if p.bias.is_none() && batch.is_empty() => {
+                if (sum.of == Side::A) == swapped { Epilogue::SUM_B } else { Epilogue::SUM_A }
+            }
+            (Activation::None | Activation::Relu | Activation::Gelu | Activation::GeluGradient, _) => {
+                return None;
+            }
         };
+        // The library reads an auxiliary matrix whose columns are a multiple of eight elements apart, and whose address is
+        // a multiple of 16 bytes.
+        if p.before.is_some() && (ld % 8 != 0 || Address::from(alignment(c, ld)) < ALIGNMENT) {
+            return None;
+        }
         let shape = Shape {
             dtype: p.dtype,
             tf32: p.tf32,
@@ -201,7 +223,8 @@ impl<'a> Concrete<'a> {
             batch: inner.map_or(Some(1), |i| i32::try_from(batch[i]).ok())?,
             adds: p.addend.is_some(),
             epilogue: if p.bias.is_some() { epilogue.with_bias() } else { epilogue },
-            bias: p.bias.is_some(),
+            vector: p.bias.is_some() || p.sum.is_some(),
+            auxiliary: p.before.is_some(),
         };
         let mut offsets = Vec::with_capacity(calls);
         for call in 0..calls as i64 {

@@ -3,10 +3,12 @@
 use super::{Reader, Result, Writer};
 use ttk_ir::Expr;
 use ttk_ir::library::{
-    Activation, Alternative, Call, Convolution, Direction, Filter, Images, Matrix, Product,
+    Activation, Alternative, Call, Convolution, Direction, Filter, Images, Matrix, OperandSum, Product, Side,
 };
 
-const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Gelu];
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::None, Activation::Relu, Activation::Gelu, Activation::GeluGradient];
+const SIDES: [Side; 2] = [Side::A, Side::B];
 const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::Data, Direction::Filter];
 
 impl Writer {
@@ -37,13 +39,22 @@ impl Writer {
             self.expr(&m.row_stride);
             self.expr(&m.col_stride);
         }
-        for id in [p.bias, p.addend] {
+        for id in [p.bias, p.addend, p.before] {
             self.byte(id.is_some().into());
             if let Some(id) = id {
                 self.id(id);
             }
         }
         self.byte(p.activation as u8);
+        self.byte(p.sum.is_some().into());
+        if let Some(OperandSum { of, result }) = p.sum {
+            self.byte(of as u8);
+            self.id(result);
+        }
+        self.byte(p.second.is_some().into());
+        if let Some(step) = p.second {
+            self.number(step.into());
+        }
         self.byte(p.tf32.into());
     }
 
@@ -94,26 +105,35 @@ impl Reader<'_> {
         };
         let (a, b, c) = (matrix(self)?, matrix(self)?, matrix(self)?);
         let buffer = |r: &mut Self| if r.bool()? { r.id().map(Some) } else { Ok(None) };
-        let (bias, addend) = (buffer(self)?, buffer(self)?);
+        let (bias, addend, before) = (buffer(self)?, buffer(self)?, buffer(self)?);
         let activation = self.one_of("an activation", &ACTIVATIONS)?;
-        Ok(Product { dtype, m, n, k, batch, a, b, c, bias, addend, activation, tf32: self.bool()? })
+        let mut sum = None;
+        if self.bool()? {
+            let of = self.one_of("an operand", &SIDES)?;
+            sum = Some(OperandSum { of, result: self.id()? });
+        }
+        let second = if self.bool()? { Some(self.u32("a step")?) } else { None };
+        let tf32 = self.bool()?;
+        Ok(Product { dtype, m, n, k, batch, a, b, c, bias, addend, activation, before, sum, second, tf32 })
     }
 
     fn convolution(&mut self) -> Result<Convolution> {
         let dtype = self.dtype()?;
         let direction = self.one_of("a direction", &DIRECTIONS)?;
-        let sizes = |r: &mut Self| -> Result<[Expr; 4]> { Ok([r.expr()?, r.expr()?, r.expr()?, r.expr()?]) };
+        let sizes = |r: &mut Self| -> Result<[Expr; 5]> {
+            Ok([r.expr()?, r.expr()?, r.expr()?, r.expr()?, r.expr()?])
+        };
         let images = |r: &mut Self| {
             let (memory, offset, sizes) = (r.argument()?, r.expr()?, sizes(r)?);
-            let strides = [r.signed()?, r.signed()?, r.signed()?, r.signed()?];
+            let strides = [r.signed()?, r.signed()?, r.signed()?, r.signed()?, r.signed()?];
             Ok(Images { memory, offset, sizes, strides })
         };
         let (x, y) = (images(self)?, images(self)?);
         let filter = Filter { memory: self.argument()?, offset: self.expr()?, sizes: sizes(self)? };
-        let pair = |r: &mut Self| -> Result<[i64; 2]> { Ok([r.signed()?, r.signed()?]) };
-        let (stride, padding, dilation) = (pair(self)?, pair(self)?, pair(self)?);
+        let three = |r: &mut Self| -> Result<[i64; 3]> { Ok([r.signed()?, r.signed()?, r.signed()?]) };
+        let (stride, padding, dilation) = (three(self)?, three(self)?, three(self)?);
         let (groups, times) = (self.signed()?, self.signed()?);
-        let steps = [self.signed()?, self.signed()?, self.signed()?];
+        let steps = three(self)?;
         let (flipped, tf32) = (self.bool()?, self.bool()?);
         Ok(Convolution {
             dtype,

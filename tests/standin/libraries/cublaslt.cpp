@@ -6,7 +6,7 @@ namespace {
 
 // By the numbers that the library's interface fixes.
 enum Status { SUCCESS = 0, NOT_INITIALIZED = 1, INVALID_VALUE = 7, ARCH_MISMATCH = 8, EXECUTION_FAILED = 13, NOT_SUPPORTED = 15 };
-enum Epilogue : uint32_t { DEFAULT = 1, RELU = 2, BIAS = 4, GELU = 32 };
+enum Epilogue : uint32_t { DEFAULT = 1, RELU = 2, BIAS = 4, GELU = 32, GELU_GRADIENT = 64 | 128, SUM_A = 256, SUM_B = 512 };
 
 struct Handle {
     int device;
@@ -24,7 +24,13 @@ struct Desc {
     int compute, scale;
     int32_t transpose_a = 0, transpose_b = 0;
     uint32_t epilogue = DEFAULT;
-    Address bias = 0;
+    Address bias = 0, auxiliary = 0;
+    int64_t auxiliary_ld = 0, auxiliary_stride = 0;
+
+    // Whether the epilogue reads or writes a vector.
+    bool has_vector() const { return epilogue & (BIAS | SUM_A | SUM_B); }
+    // Whether it reads the matrix that gelu was applied to.
+    bool has_auxiliary() const { return epilogue == GELU_GRADIENT; }
 };
 
 struct Preference {
@@ -77,8 +83,13 @@ struct Problem {
             for (uint64_t v : {uint64_t(l->type), l->rows, l->cols, uint64_t(l->ld), uint64_t(l->batch), uint64_t(l->stride)})
                 add(v);
         for (int v : {desc.compute, desc.scale, desc.transpose_a, desc.transpose_b, int(desc.epilogue)}) add(uint64_t(v));
+        for (int64_t v : {desc.auxiliary_ld, desc.auxiliary_stride}) add(uint64_t(v));
         return hash;
     }
+    // Elements of the epilogue's vector: a bias has one for each row.
+    int64_t vector() const { return desc.epilogue & SUM_B ? n : m; }
+    // The auxiliary matrix, of the size of D.
+    Layout auxiliary() const { return {d.type, d.rows, d.cols, desc.auxiliary_ld, d.batch, desc.auxiliary_stride}; }
 };
 
 // Bytes from the first element to the last.
@@ -124,10 +135,19 @@ int understand(void* desc_handle, void* const (&layout_handles)[4], Problem* p) 
     if (p->d.batch > 1 && p->d.stride == 0) return refuse(INVALID_VALUE, "cuBLASLt: all items of D are in one place");
     p->m = int64_t(m), p->n = int64_t(n), p->k = int64_t(k);
     switch (desc->epilogue) {
-    case DEFAULT: case RELU: case BIAS: case RELU | BIAS: case GELU: case GELU | BIAS: break;
+    case DEFAULT: case RELU: case BIAS: case RELU | BIAS: case GELU: case GELU | BIAS: case GELU_GRADIENT: break;
+    case SUM_A: case SUM_B:
+        if (p->d.batch > 1) return refuse(NOT_SUPPORTED, "cuBLASLt: a sum of the operand of %d products", p->d.batch);
+        break;
     default: return refuse(NOT_SUPPORTED, "cuBLASLt: epilogue %u", desc->epilogue);
     }
-    if (desc->epilogue & BIAS && desc->bias == 0) return refuse(INVALID_VALUE, "cuBLASLt: a bias nowhere");
+    if (desc->has_vector() && desc->bias == 0) return refuse(INVALID_VALUE, "cuBLASLt: a bias nowhere");
+    if (desc->has_auxiliary()) {
+        if (desc->auxiliary == 0) return refuse(INVALID_VALUE, "cuBLASLt: an auxiliary matrix nowhere");
+        if (desc->auxiliary_ld % 8 != 0 || desc->auxiliary_ld < int64_t(m) || desc->auxiliary_stride < 0)
+            return refuse(INVALID_VALUE, "cuBLASLt: an auxiliary matrix of %lld rows has columns %lld apart", (long long)m,
+                          (long long)desc->auxiliary_ld);
+    }
     return SUCCESS;
 }
 
@@ -145,7 +165,9 @@ bool memory_is_there(const Call& call) {
     return is(call.a, extent(p.a, p.type), "cuBLASLt's A") && is(call.b, extent(p.b, p.type), "cuBLASLt's B") &&
            (call.beta == 0 || is(call.c, extent(p.c, p.type), "cuBLASLt's C")) &&
            is(call.d, extent(p.d, p.type), "cuBLASLt's D") &&
-           (!(p.desc.epilogue & BIAS) || is(p.desc.bias, size_t(p.m) * size_of(p.type), "cuBLASLt's bias")) &&
+           (!p.desc.has_vector() || is(p.desc.bias, size_t(p.vector()) * size_of(p.type), "cuBLASLt's bias")) &&
+           (!p.desc.has_auxiliary() ||
+            is(p.desc.auxiliary, extent(p.auxiliary(), p.type), "cuBLASLt's auxiliary matrix")) &&
            (call.workspace_bytes == 0 || is(call.workspace, call.workspace_bytes, "cuBLASLt's workspace"));
 }
 
@@ -153,6 +175,11 @@ double activate(uint32_t epilogue, double v) {
     if (epilogue & RELU) return v > 0 || v != v ? v : 0;
     if (epilogue & GELU) return 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
     return v;
+}
+
+double gelu_slope(double x) {
+    double t = tanh(0.7978845608028654 * (x + 0.044715 * x * x * x));
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
 }
 
 int run(const Call& call) {
@@ -177,8 +204,21 @@ int run(const Call& call) {
                 double v = rounded(type, call.alpha * sum);
                 if (call.beta != 0) v = rounded(type, v + call.beta * load(type, call.c, at(p.c, i, j)));
                 if (p.desc.epilogue & BIAS) v = rounded(type, v + load(type, p.desc.bias, i));
+                if (p.desc.has_auxiliary())
+                    v = rounded(type, v * gelu_slope(load(type, p.desc.auxiliary, at(p.auxiliary(), i, j))));
                 store(type, call.d, at(p.d, i, j), rounded(type, activate(p.desc.epilogue, v)));
             }
+        // Sums along k, of the operand as it lies in memory.
+        if (p.desc.epilogue & (SUM_A | SUM_B)) {
+            bool first = p.desc.epilogue & SUM_A, transposed = first ? p.desc.transpose_a : p.desc.transpose_b;
+            for (int64_t i = 0; i < p.vector(); i++) {
+                double sum = 0;
+                for (int64_t l = 0; l < p.k; l++)
+                    sum += first ? load(type, call.a, transposed ? at(p.a, l, i) : at(p.a, i, l))
+                                 : load(type, call.b, transposed ? at(p.b, i, l) : at(p.b, l, i));
+                store(type, p.desc.bias, i, rounded(type, sum));
+            }
+        }
     }
     return 0;
 }
@@ -248,6 +288,9 @@ API int cublasLtMatmulDescSetAttribute(void* handle, int attribute, const void* 
                  : attribute == 4 ? read(&desc->transpose_b, value, bytes)
                  : attribute == 7 ? read(&desc->epilogue, value, bytes)
                  : attribute == 8 ? read(&desc->bias, value, bytes)
+                 : attribute == 11 ? read(&desc->auxiliary, value, bytes)
+                 : attribute == 12 ? read(&desc->auxiliary_ld, value, bytes)
+                 : attribute == 13 ? read(&desc->auxiliary_stride, value, bytes)
                                   : false;
     return known ? SUCCESS : refuse(INVALID_VALUE, "cuBLASLt: attribute %d of a product, of %zu bytes", attribute, bytes);
 }
@@ -317,8 +360,10 @@ API int cublasLtMatmul(void* handle, void* desc, const void* alpha, Address a, v
         if (at[i] % algorithm->alignment[i] != 0)
             return refuse(INVALID_VALUE, "cublasLtMatmul: matrix %c is not at a multiple of %llu bytes, as was said",
                           "ABCD"[i], (unsigned long long)algorithm->alignment[i]);
-    if (p.desc.epilogue & BIAS && p.desc.bias % size_of(p.type) != 0)
+    if (p.desc.has_vector() && p.desc.bias % size_of(p.type) != 0)
         return refuse(INVALID_VALUE, "cublasLtMatmul: the bias is misaligned");
+    if (p.desc.has_auxiliary() && p.desc.auxiliary % 16 != 0)
+        return refuse(INVALID_VALUE, "cublasLtMatmul: the auxiliary matrix is misaligned");
     if (algorithm->workspace > workspace_bytes || (workspace_bytes && workspace % 16 != 0))
         return refuse(INVALID_VALUE, "cublasLtMatmul: a workspace of %zu bytes where %llu are wanted", workspace_bytes,
                       (unsigned long long)algorithm->workspace);
@@ -329,6 +374,15 @@ API int cublasLtMatmul(void* handle, void* desc, const void* alpha, Address a, v
         return refuse(INVALID_VALUE, "cublasLtMatmul: D lies in A or B");
     if (call.beta != 0 && c != d && overlap(d, d_bytes, c, extent(p.c, p.type)))
         return refuse(INVALID_VALUE, "cublasLtMatmul: D lies in C, and not in its place");
+    // What the epilogue writes beside D, and what it reads.
+    if (p.desc.epilogue & (SUM_A | SUM_B)) {
+        size_t bytes = size_t(p.vector()) * size_of(p.type);
+        if (overlap(p.desc.bias, bytes, d, d_bytes) || overlap(p.desc.bias, bytes, a, extent(p.a, p.type)) ||
+            overlap(p.desc.bias, bytes, b, extent(p.b, p.type)))
+            return refuse(INVALID_VALUE, "cublasLtMatmul: the sums lie in A, B or D");
+    }
+    if (p.desc.has_auxiliary() && overlap(d, d_bytes, p.desc.auxiliary, extent(p.auxiliary(), p.type)))
+        return refuse(INVALID_VALUE, "cublasLtMatmul: D lies in the auxiliary matrix");
     auto shared = std::make_shared<Call>(call);
     return standin_enqueue(stream, [shared] { return run(*shared); }) == 0 ? SUCCESS : EXECUTION_FAILED;
 }

@@ -15,18 +15,21 @@ struct Handle {
     bool has_stream = false;
 };
 
+// Items, channels, planes, rows and columns; what is described without planes has one.
 struct Tensor {
-    int type = -1;
-    int sizes[4] = {}, strides[4] = {};
+    int type = -1, axes = 0;
+    int sizes[5] = {}, strides[5] = {};
 };
 
 struct Filter {
-    int type = -1, format = 0;
-    int sizes[4] = {};
+    int type = -1, format = 0, axes = 0;
+    int sizes[5] = {};
 };
 
+// Along planes, rows and columns.
 struct Convolution {
-    int padding[2] = {}, stride[2] = {}, dilation[2] = {};
+    int axes = 0;
+    int padding[3] = {}, stride[3] = {}, dilation[3] = {};
     int mode = -1, sums = 0, math = 0, groups = 1;
 };
 
@@ -61,15 +64,16 @@ struct Problem {
     Convolution how;
 
     size_t filter_bytes() const {
-        return size_t(w.sizes[0]) * size_t(w.sizes[1]) * size_t(w.sizes[2]) * size_t(w.sizes[3]) * size_of(type);
+        return size_t(w.sizes[0]) * size_t(w.sizes[1]) * taps() * size_of(type);
     }
+    size_t taps() const { return size_t(w.sizes[2]) * size_t(w.sizes[3]) * size_t(w.sizes[4]); }
     // What the second algorithm wants to work in.
-    size_t room() const { return size_t(x.sizes[1]) * size_t(w.sizes[2]) * size_t(w.sizes[3]) * 4 * 16; }
+    size_t room() const { return size_t(x.sizes[1]) * taps() * 4 * 16; }
 };
 
 size_t extent(const Tensor& t, Type type) {
     int64_t last = 0;
-    for (int i = 0; i < 4; i++) last += int64_t(t.sizes[i] - 1) * t.strides[i];
+    for (int i = 0; i < 5; i++) last += int64_t(t.sizes[i] - 1) * t.strides[i];
     return size_t(last + 1) * size_of(type);
 }
 
@@ -82,6 +86,9 @@ int understand(Kind kind, void* x, void* w, void* y, void* how, Problem* p) {
     if (!c) return refuse(BAD_PARAM, "cuDNN: what is no convolution descriptor");
     if (tx->type < 0 || ty->type < 0 || f->type < 0 || c->mode < 0) return refuse(BAD_PARAM, "cuDNN: a descriptor of nothing");
     *p = {kind, {}, *tx, *ty, *f, *c};
+    if (ty->axes != tx->axes || f->axes != tx->axes || c->axes != tx->axes - 2)
+        return refuse(BAD_PARAM, "cuDNN: images of %d and %d axes, a filter of %d, a convolution along %d", tx->axes, ty->axes,
+                      f->axes, c->axes);
     if (tx->type != ty->type || tx->type != f->type) return refuse(BAD_PARAM, "cuDNN: images and filter are of several types");
     if (!type_of(tx->type, &p->type)) return NOT_SUPPORTED;
     if (c->sums != (p->type == Type::F64 ? 1 : 0)) return refuse(NOT_SUPPORTED, "cuDNN: sums of type %d", c->sums);
@@ -90,11 +97,12 @@ int understand(Kind kind, void* x, void* w, void* y, void* how, Problem* p) {
     if (f->sizes[1] * c->groups != tx->sizes[1] || f->sizes[0] != ty->sizes[1] || f->sizes[0] % c->groups != 0)
         return refuse(BAD_PARAM, "cuDNN: a filter of %d x %d channels between images of %d and %d in %d groups", f->sizes[0],
                       f->sizes[1], ty->sizes[1], tx->sizes[1], c->groups);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         int covered = (f->sizes[2 + i] - 1) * c->dilation[i] + 1, there = tx->sizes[2 + i] + 2 * c->padding[i];
         int out = there < covered ? 0 : (there - covered) / c->stride[i] + 1;
         if (out != ty->sizes[2 + i])
-            return refuse(BAD_PARAM, "cuDNN: axis %d of %d elements gives %d, not %d", i, tx->sizes[2 + i], out, ty->sizes[2 + i]);
+            return refuse(BAD_PARAM, "cuDNN: spatial axis %d of %d elements gives %d, not %d", i - (5 - tx->axes), tx->sizes[2 + i], out,
+                          ty->sizes[2 + i]);
     }
     return SUCCESS;
 }
@@ -119,47 +127,54 @@ int run(const Call& call) {
     const Problem& p = call.problem;
     if (!memory_is_there(call)) return 700;
     spoil(call.workspace, call.workspace_bytes);
-    auto [n, c, h, w] = p.x.sizes;
+    auto [n, c, depth, h, w] = p.x.sizes;
     // Channels of one group are next to each other.
-    auto [k, cg, r, s] = p.w.sizes;
+    auto [k, cg, t, r, s] = p.w.sizes;
     int kg = k / p.how.groups;
-    int oh = p.y.sizes[2], ow = p.y.sizes[3];
+    int od = p.y.sizes[2], oh = p.y.sizes[3], ow = p.y.sizes[4];
     bool rounds = p.type == Type::F32 && p.how.math == 2;
     auto number = [&](Address from, int64_t at) {
         double v = load(p.type, from, at);
         return rounds ? to_tf32(v) : v;
     };
-    auto at = [](const Tensor& t, int i0, int i1, int i2, int i3) {
-        return int64_t(i0) * t.strides[0] + int64_t(i1) * t.strides[1] + int64_t(i2) * t.strides[2] + int64_t(i3) * t.strides[3];
+    auto at = [](const Tensor& t, const int (&i)[5]) {
+        int64_t place = 0;
+        for (int axis = 0; axis < 5; axis++) place += int64_t(i[axis]) * t.strides[axis];
+        return place;
     };
-    auto at_filter = [&, c = cg, r = r, s = s](int ki, int ci, int ri, int si) {
+    auto at_filter = [&, c = cg, t = t, r = r, s = s](int ki, int ci, int ti, int ri, int si) {
         // Mode 0 is a convolution as mathematics has it: taps from their ends.
-        if (p.how.mode == 0) ri = r - 1 - ri, si = s - 1 - si;
-        return ((int64_t(ki) * c + ci) * r + ri) * s + si;
+        if (p.how.mode == 0) ti = t - 1 - ti, ri = r - 1 - ri, si = s - 1 - si;
+        return (((int64_t(ki) * c + ci) * t + ti) * r + ri) * s + si;
     };
     // Sums of what is computed, dense.
-    size_t count = p.kind == FORWARD ? size_t(n) * k * oh * ow : p.kind == DATA ? size_t(n) * c * h * w : size_t(k) * cg * r * s;
+    size_t count = p.kind == FORWARD ? size_t(n) * k * od * oh * ow
+                   : p.kind == DATA  ? size_t(n) * c * depth * h * w
+                                     : size_t(k) * cg * t * r * s;
     std::vector<double> sums(count, 0.0);
+    // Where window `o` reads at tap `i`, along an axis; less than 0 or beyond the end for an element that is 0.
+    auto place = [&](int axis, int o, int i) { return o * p.how.stride[axis] - p.how.padding[axis] + i * p.how.dilation[axis]; };
+    auto add = [&, c = c, depth = depth, h = h, w = w](int ni, int ki, int zi, int yi, int xi, int cj, int ti, int ri, int si) {
+        int ci = ki / kg * cg + cj, plane = place(0, zi, ti), row = place(1, yi, ri), col = place(2, xi, si);
+        if (plane < 0 || plane >= depth || row < 0 || row >= h || col < 0 || col >= w) return;
+        int64_t to_y = at(p.y, {ni, ki, zi, yi, xi}), to_x = at(p.x, {ni, ci, plane, row, col});
+        int64_t to_w = at_filter(ki, cj, ti, ri, si);
+        if (p.kind == FORWARD)
+            sums[(((size_t(ni) * k + ki) * od + zi) * oh + yi) * ow + xi] += number(call.x, to_x) * number(call.w, to_w);
+        else if (p.kind == DATA)
+            sums[(((size_t(ni) * c + ci) * depth + plane) * h + row) * w + col] += number(call.y, to_y) * number(call.w, to_w);
+        else
+            sums[size_t(to_w)] += number(call.x, to_x) * number(call.y, to_y);
+    };
     for (int ni = 0; ni < n; ni++)
         for (int ki = 0; ki < k; ki++)
-            for (int yi = 0; yi < oh; yi++)
-                for (int xi = 0; xi < ow; xi++)
-                    for (int cj = 0; cj < cg; cj++)
-                        for (int ri = 0; ri < r; ri++)
-                            for (int si = 0; si < s; si++) {
-                                int ci = ki / kg * cg + cj;
-                                int row = yi * p.how.stride[0] - p.how.padding[0] + ri * p.how.dilation[0];
-                                int col = xi * p.how.stride[1] - p.how.padding[1] + si * p.how.dilation[1];
-                                if (row < 0 || row >= h || col < 0 || col >= w) continue;
-                                int64_t to_y = at(p.y, ni, ki, yi, xi), to_x = at(p.x, ni, ci, row, col);
-                                int64_t to_w = at_filter(ki, cj, ri, si);
-                                if (p.kind == FORWARD)
-                                    sums[((size_t(ni) * k + ki) * oh + yi) * ow + xi] += number(call.x, to_x) * number(call.w, to_w);
-                                else if (p.kind == DATA)
-                                    sums[((size_t(ni) * c + ci) * h + row) * w + col] += number(call.y, to_y) * number(call.w, to_w);
-                                else
-                                    sums[size_t(to_w)] += number(call.x, to_x) * number(call.y, to_y);
-                            }
+            for (int zi = 0; zi < od; zi++)
+                for (int yi = 0; yi < oh; yi++)
+                    for (int xi = 0; xi < ow; xi++)
+                        for (int cj = 0; cj < cg; cj++)
+                            for (int ti = 0; ti < t; ti++)
+                                for (int ri = 0; ri < r; ri++)
+                                    for (int si = 0; si < s; si++) add(ni, ki, zi, yi, xi, cj, ti, ri, si);
     auto put = [&](Address to, int64_t place, double sum) {
         double v = rounded(p.type, call.alpha * sum);
         if (call.beta != 0) v = rounded(p.type, v + call.beta * load(p.type, to, place));
@@ -169,12 +184,13 @@ int run(const Call& call) {
         for (size_t i = 0; i < count; i++) put(call.w, int64_t(i), sums[i]);
         return 0;
     }
-    const Tensor& t = p.kind == FORWARD ? p.y : p.x;
+    const Tensor& to = p.kind == FORWARD ? p.y : p.x;
     size_t i = 0;
-    for (int a = 0; a < t.sizes[0]; a++)
-        for (int b = 0; b < t.sizes[1]; b++)
-            for (int d = 0; d < t.sizes[2]; d++)
-                for (int e = 0; e < t.sizes[3]; e++) put(p.kind == FORWARD ? call.y : call.x, at(t, a, b, d, e), sums[i++]);
+    for (int a = 0; a < to.sizes[0]; a++)
+        for (int b = 0; b < to.sizes[1]; b++)
+            for (int d = 0; d < to.sizes[2]; d++)
+                for (int e = 0; e < to.sizes[3]; e++)
+                    for (int f = 0; f < to.sizes[4]; f++) put(p.kind == FORWARD ? call.y : call.x, at(to, {a, b, d, e, f}), sums[i++]);
     return 0;
 }
 
@@ -267,42 +283,64 @@ DESCRIPTOR(Tensor, tensors)
 DESCRIPTOR(Filter, filters)
 DESCRIPTOR(Convolution, convolutions)
 
-API int cudnnSetTensor4dDescriptorEx(void* descriptor, int type, int n, int c, int h, int w, int sn, int sc, int sh, int sw) {
+// Sizes as lists, of four axes or of five.
+void spread(int axes, const int* from, int (&to)[5]) {
+    int out = 0;
+    for (int i = 0; i < axes; i++) {
+        if (axes == 4 && i == 2) to[out++] = 1;
+        to[out++] = from[i];
+    }
+}
+
+API int cudnnSetTensorNdDescriptor(void* descriptor, int type, int axes, const int* sizes, const int* strides) {
     LOCKED;
     Tensor* t = tensors.find(descriptor);
-    if (!t) return refuse(BAD_PARAM, "cudnnSetTensor4dDescriptorEx: what is no descriptor");
-    *t = {type, {n, c, h, w}, {sn, sc, sh, sw}};
-    for (int i = 0; i < 4; i++)
-        if (t->sizes[i] < 1 || t->strides[i] < 1)
-            return refuse(BAD_PARAM, "cuDNN: axis %d has %d elements, %d apart", i, t->sizes[i], t->strides[i]);
+    if (!t) return refuse(BAD_PARAM, "cudnnSetTensorNdDescriptor: what is no descriptor");
+    if (axes < 4 || axes > 5 || !sizes || !strides) return refuse(BAD_PARAM, "cudnnSetTensorNdDescriptor: %d axes", axes);
+    for (int i = 0; i < axes; i++)
+        if (sizes[i] < 1 || strides[i] < 1)
+            return refuse(BAD_PARAM, "cuDNN: axis %d has %d elements, %d apart", i, sizes[i], strides[i]);
+    *t = {type, axes, {}, {}};
+    spread(axes, sizes, t->sizes);
+    spread(axes, strides, t->strides);
     // From the innermost axis on, each must begin where those inside it end.
-    int order[4] = {0, 1, 2, 3};
-    std::sort(order, order + 4, [&](int a, int b) { return t->strides[a] < t->strides[b]; });
+    std::vector<int> order(static_cast<size_t>(axes));
+    for (int i = 0; i < axes; i++) order[size_t(i)] = i;
+    std::sort(order.begin(), order.end(), [&](int a, int b) { return strides[a] < strides[b]; });
     int64_t end = 0;
     for (int i : order) {
-        if (t->sizes[i] > 1 && t->strides[i] <= end) return refuse(BAD_PARAM, "cuDNN: axis %d lies in the others", i);
-        end += int64_t(t->sizes[i] - 1) * t->strides[i];
+        if (sizes[i] > 1 && strides[i] <= end) return refuse(BAD_PARAM, "cuDNN: axis %d lies in the others", i);
+        end += int64_t(sizes[i] - 1) * strides[i];
     }
     return SUCCESS;
 }
 
-API int cudnnSetFilter4dDescriptor(void* descriptor, int type, int format, int k, int c, int h, int w) {
+API int cudnnSetFilterNdDescriptor(void* descriptor, int type, int format, int axes, const int* sizes) {
     LOCKED;
     Filter* f = filters.find(descriptor);
-    if (!f) return refuse(BAD_PARAM, "cudnnSetFilter4dDescriptor: what is no descriptor");
-    *f = {type, format, {k, c, h, w}};
-    for (int size : f->sizes)
-        if (size < 1) return refuse(BAD_PARAM, "cuDNN: a filter of %d x %d x %d x %d", k, c, h, w);
+    if (!f) return refuse(BAD_PARAM, "cudnnSetFilterNdDescriptor: what is no descriptor");
+    if (axes < 4 || axes > 5 || !sizes) return refuse(BAD_PARAM, "cudnnSetFilterNdDescriptor: %d axes", axes);
+    *f = {type, format, axes, {}};
+    spread(axes, sizes, f->sizes);
+    for (int i = 0; i < axes; i++)
+        if (sizes[i] < 1) return refuse(BAD_PARAM, "cuDNN: a filter whose axis %d has %d elements", i, sizes[i]);
     return SUCCESS;
 }
 
-API int cudnnSetConvolution2dDescriptor(void* descriptor, int ph, int pw, int sh, int sw, int dh, int dw, int mode, int sums) {
+API int cudnnSetConvolutionNdDescriptor(void* descriptor, int axes, const int* padding, const int* stride, const int* dilation,
+                                        int mode, int sums) {
     LOCKED;
     Convolution* c = convolutions.find(descriptor);
-    if (!c) return refuse(BAD_PARAM, "cudnnSetConvolution2dDescriptor: what is no descriptor");
-    if (ph < 0 || pw < 0 || sh < 1 || sw < 1 || dh < 1 || dw < 1 || mode < 0 || mode > 1)
-        return refuse(BAD_PARAM, "cuDNN: padding %d x %d, stride %d x %d, dilation %d x %d, mode %d", ph, pw, sh, sw, dh, dw, mode);
-    *c = {{ph, pw}, {sh, sw}, {dh, dw}, mode, sums, c->math, c->groups};
+    if (!c) return refuse(BAD_PARAM, "cudnnSetConvolutionNdDescriptor: what is no descriptor");
+    if (axes < 2 || axes > 3 || !padding || !stride || !dilation || mode < 0 || mode > 1)
+        return refuse(BAD_PARAM, "cudnnSetConvolutionNdDescriptor: %d axes, mode %d", axes, mode);
+    *c = {axes, {0, 0, 0}, {1, 1, 1}, {1, 1, 1}, mode, sums, c->math, c->groups};
+    for (int i = 0; i < axes; i++) {
+        if (padding[i] < 0 || stride[i] < 1 || dilation[i] < 1)
+            return refuse(BAD_PARAM, "cuDNN: padding %d, stride %d, dilation %d along axis %d", padding[i], stride[i], dilation[i], i);
+        int to = 3 - axes + i;
+        c->padding[to] = padding[i], c->stride[to] = stride[i], c->dilation[to] = dilation[i];
+    }
     return SUCCESS;
 }
 
