@@ -61,7 +61,7 @@ const RESULTS_EACH: usize = 180;
 const FEW_TILES: usize = 64;
 const PANELS: usize = 8;
 
-/// Tiles that count as a whole one, in percent of all: the others are results that nobody asked for.
+/// Of the results that tiles have, those that are wanted, in percent at least.
 const USED_PERCENT: usize = 60;
 
 /// Numbers of a task's transformed tiles and their products: they should stay in the second cache.
