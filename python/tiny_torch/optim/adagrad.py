@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tiny_torch as torch
-from tiny_torch import _C
 
-from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _number
+from .optimizer import Optimizer, _check_lr, _check_option, _closure_loss, _compute, _number
 
 __all__ = ["Adagrad"]
 
@@ -37,7 +36,7 @@ class Adagrad(Optimizer):
                 state = self._state[p]
                 state["step"] = self._scalar(0)
                 state["sum"] = torch.full_like(p, initial_accumulator_value, memory_format=torch.preserve_format)
-        _C._sync_all([state["sum"] for state in self._state.values()])
+        _compute([state["sum"] for state in self._state.values()])
 
     def __setstate__(self, state):
         super().__setstate__(state)

@@ -50,6 +50,12 @@ def _number(x) -> float:
     return float(x) if isinstance(x, torch.Tensor) else x
 
 
+def _compute(tensors: list) -> None:
+    """Computes tensors now; nothing while a GPU's work is captured, when nothing can be."""
+    if not _C._cuda_is_capturing():
+        _C._sync_all(tensors)
+
+
 def _zeros(like):
     """Zeros of the sizes of `like`, for a parameter's state. They are in memory from the first, so that the first step is
     the same program as the next."""
@@ -152,8 +158,7 @@ class Optimizer:
             self.add_param_group(group)
         self._patch_step_function()
         # The first step then reads parameters that are in memory, as the next will, and is the same program.
-        if not _C._cuda_is_capturing():
-            _C._sync_all([p for group in self.param_groups for p in group["params"]])
+        _compute([p for group in self.param_groups for p in group["params"]])
 
     def _make_hooks(self):
         for when in ("step", "state_dict", "load_state_dict"):

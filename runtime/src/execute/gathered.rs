@@ -4,7 +4,6 @@ use super::Context;
 use super::product::gathered::{self, GatheredProduct, Lanes, RowPlaces, Strided};
 use super::product::{Number, Tiles};
 use crate::plan::{GatheredWork, Place, Sums};
-use crate::threads;
 use std::ops::{Add, Range};
 use ttk_ir::DType;
 
@@ -21,7 +20,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
     let panels = w.panels.count();
     match w.sums {
         Sums::Columns => {
-            each(cx, w, w.items * panels, &|slot, task| {
+            cx.each(w.shared_out, w.items * panels, &|slot, task| {
                 let (item, panel) = (task / panels, task % panels);
                 let scratch = cx.scratch(slot).cast::<T>();
                 let start = gathered::panel_start(&w.panels, panel, w.terms);
@@ -36,7 +35,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             });
         }
         Sums::Whole => {
-            each(cx, w, w.items * panels, &|_, task| {
+            cx.each(w.shared_out, w.items * panels, &|_, task| {
                 let (item, panel) = (task / panels, task % panels);
                 let to =
                     packed::<T>(cx, w, item).wrapping_add(gathered::panel_start(&w.panels, panel, w.terms));
@@ -45,7 +44,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
                 unsafe { gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), to) };
             });
             let (blocks, across) = (w.rows.div_ceil(w.rows_each), panels.div_ceil(w.panels_each));
-            each(cx, w, w.items * blocks * across, &|_, task| {
+            cx.each(w.shared_out, w.items * blocks * across, &|_, task| {
                 let (rest, block) = (task / across, task % across);
                 let (item, row) = (rest / blocks, rest % blocks * w.rows_each);
                 let own = block * w.panels_each..((block + 1) * w.panels_each).min(panels);
@@ -65,7 +64,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             let sum = |item: usize, group: usize| unsafe {
                 cx.shared.cast::<T>().add((item * groups + group) * w.rows * width)
             };
-            each(cx, w, w.items * groups, &|slot, task| {
+            cx.each(w.shared_out, w.items * groups, &|slot, task| {
                 let (item, group) = (task / groups, task % groups);
                 let product = GatheredProduct {
                     x: Lanes::Strided { x: lanes(cx, w, item), scratch: cx.scratch(slot).cast() },
@@ -80,7 +79,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             });
             let some = (16_384 / width).clamp(1, w.rows);
             let blocks = w.rows.div_ceil(some);
-            each(cx, w, w.items * blocks, &|_, task| {
+            cx.each(w.shared_out, w.items * blocks, &|_, task| {
                 let (item, row) = (task / blocks, task % blocks * some);
                 // SAFETY: these rows of the sums and of the result are this task's.
                 unsafe {
@@ -157,19 +156,11 @@ fn packed<T>(cx: &Context<'_>, w: &GatheredWork, item: usize) -> *mut T {
 }
 
 fn start_of<T>(cx: &Context<'_>, w: &GatheredWork, place: &Place, item: usize) -> *mut T {
-    let mut at = place.offset;
+    let mut at = 0;
     let mut rest = item;
     for (&size, &stride) in w.batch.iter().zip(&place.batch_strides).rev() {
         at += (rest % size) as i64 * stride;
         rest /= size;
     }
-    cx.pointer(place.buffer).cast::<T>().wrapping_offset(at as isize)
-}
-
-fn each(cx: &Context<'_>, w: &GatheredWork, tasks: usize, task: &threads::Work<'_>) {
-    if w.shared_out {
-        cx.parallel(tasks, task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
+    cx.start::<T>(place).wrapping_offset(at as isize)
 }

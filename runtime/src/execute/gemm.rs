@@ -4,7 +4,6 @@ use super::Context;
 use super::multiply::{Matrix, convert_block, multiply, prepack, sum_into, zero};
 use super::product::Product;
 use crate::plan::{Block, Call, GemmWork, Route, Side, Source};
-use crate::threads;
 use std::ops::Range;
 
 /// Computes all products, sums and the epilogue of one step.
@@ -17,7 +16,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
         Route::Direct => {
             // The epilogue joins the task that finishes what it runs on.
             let joined = blocks == 1 || matches!(w.epilogue, Some((_, true))) && w.whole_rows();
-            each(cx, w, w.items.div_ceil(w.group) * blocks, &|slot, task| {
+            cx.each(w.shared_out, w.items.div_ceil(w.group) * blocks, &|slot, task| {
                 let (group, block) = (task / blocks, w.block(task % blocks));
                 for item in group * w.group..((group + 1) * w.group).min(w.items) {
                     direct(cx, w, slot, item, &block);
@@ -32,7 +31,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
         }
         Route::Partial { groups, at } => {
             let sums = Sums { at, groups, w };
-            each(cx, w, w.items * groups * blocks, &|slot, task| {
+            cx.each(w.shared_out, w.items * groups * blocks, &|slot, task| {
                 let (rest, block) = (task / blocks, w.block(task % blocks));
                 let (item, group) = (rest / groups, rest % groups);
                 let terms = w.terms() * group / groups..w.terms() * (group + 1) / groups;
@@ -44,7 +43,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
             let (lines, width) = if w.style.on_rows() { (w.n, w.m) } else { (w.m, w.n) };
             let some = (16_384 / width).clamp(1, lines);
             let joined = some == lines || matches!(w.epilogue, Some((_, true))) && !w.style.on_rows();
-            each(cx, w, w.items * lines.div_ceil(some), &|slot, task| {
+            cx.each(w.shared_out, w.items * lines.div_ceil(some), &|slot, task| {
                 let (item, at) = (task / lines.div_ceil(some), task % lines.div_ceil(some) * some);
                 let range = at..(at + some).min(lines);
                 join(cx, w, &sums, item, range.clone());
@@ -63,7 +62,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
 fn pack_lanes(cx: &Context<'_>, w: &GemmWork) {
     let Some((at, bytes)) = w.lanes_packed else { return };
     let panels = w.panels.count();
-    each(cx, w, w.items * panels, &|slot, task| {
+    cx.each(w.shared_out, w.items * panels, &|slot, task| {
         let (item, panel) = (task / panels, task % panels);
         let side = if w.style.on_rows() { &w.a } else { &w.b };
         let x = operand(cx, w, side, slot, item, 0, &mut None);
@@ -73,14 +72,6 @@ fn pack_lanes(cx: &Context<'_>, w: &GemmWork) {
 }
 
 /// Runs tasks on the team, if together they are worth it.
-fn each(cx: &Context<'_>, w: &GemmWork, tasks: usize, task: &threads::Work<'_>) {
-    if w.shared_out {
-        cx.parallel(tasks, task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
-}
-
 /// Runs the pack kernel of an operand for all its items.
 fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
     let Source::Prepacked { call, items, at, stride } = side.source else { return };
@@ -225,7 +216,7 @@ fn epilogues(cx: &Context<'_>, w: &GemmWork) {
     // About 16 Ki elements to a chunk.
     let each_size = if *by_rows { w.n } else { w.m * w.n };
     let chunk = (16_384 / each_size).clamp(1, total);
-    each(cx, w, total.div_ceil(chunk), &|slot, i| {
+    cx.each(w.shared_out, total.div_ceil(chunk), &|slot, i| {
         let range = i * chunk..((i + 1) * chunk).min(total);
         // SAFETY: the arguments were checked, and iterations of the epilogue are independent.
         unsafe { cx.call(call, cx.call_arguments(call), range.start as i64, range.end as i64, slot) };

@@ -10,7 +10,7 @@ mod winograd;
 use crate::custom::{CustomInput, CustomOutput};
 use crate::error::RunError;
 use crate::memory::{ALIGNMENT, Buffer};
-use crate::plan::{Bound, Call, Launch, Placed, Plan, TensorRef, Work};
+use crate::plan::{Bound, Call, Launch, Place, Placed, Plan, TensorRef, Work};
 use crate::{random, threads};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -213,6 +213,20 @@ impl Context<'_> {
 
     fn parallel(&self, chunks: usize, work: &threads::Work<'_>) {
         threads::parallel_on(self.slots, chunks, work);
+    }
+
+    /// [`Context::parallel`], or one task after another where they are not worth more than one thread.
+    fn each(&self, shared_out: bool, tasks: usize, task: &threads::Work<'_>) {
+        if shared_out {
+            self.parallel(tasks, task);
+        } else {
+            (0..tasks).for_each(|i| task(0, i));
+        }
+    }
+
+    /// Where the first item of a batch begins.
+    fn start<T>(&self, place: &Place) -> *mut T {
+        self.pointer(place.buffer).cast::<T>().wrapping_offset(place.offset as isize)
     }
 
     fn pointer(&self, id: ttk_ir::program::BufferId) -> *mut u8 {

@@ -4,7 +4,6 @@ use super::super::Context;
 use super::super::product::winograd::{self, POINTS, RESULTS, SPAN, Square, TAPS};
 use super::super::product::{self, Number, Panels, Tiles};
 use crate::plan::{FilterSums, FiltersWork, Place, TileAt};
-use crate::threads;
 use ttk_ir::DType;
 
 /// Computes one step.
@@ -35,7 +34,7 @@ fn by_points<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>, togethe
         let tiles = &w.tiles[first..(first + together).min(w.tiles.len())];
         let squares = || Squares::new(w, tiles.len(), sums().wrapping_add(POINTS * point_sums));
         transform(cx, w, t, tiles, &squares);
-        each(cx, w, POINTS, &|_, point| {
+        cx.each(w.shared_out, POINTS, &|_, point| {
             let m = sums().wrapping_add(point * point_sums);
             let [v, u] = squares().at(point);
             // SAFETY: the tiles were transformed before; the sums of this point are the task's.
@@ -52,7 +51,7 @@ fn by_points<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>, togethe
         });
     }
     let vector = product::vector(size_of::<T>());
-    each(cx, w, w.lanes / vector, &|slot, task| {
+    cx.each(w.shared_out, w.lanes / vector, &|slot, task| {
         let m = sums().wrapping_add(task * vector).cast_const();
         // SAFETY: the sums are there; scratch has room for a vector of each tap, and the taps of these lanes are the task's.
         unsafe { store(cx, w, t, task * vector, m, width, cx.scratch(slot).cast()) };
@@ -64,7 +63,7 @@ fn by_lanes<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>) {
     let squares = || Squares::new(w, tiles, cx.shared.cast::<T>());
     transform(cx, w, t, &w.tiles, &squares);
     let vector = product::vector(size_of::<T>());
-    each(cx, w, w.panels.count(), &|slot, panel| {
+    cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
         let lanes = w.panels.start(panel)..w.panels.start(panel + 1);
         let own = Panels::new(lanes.len(), size_of::<T>());
         let taps = cx.scratch(slot).cast::<T>();
@@ -85,10 +84,6 @@ fn by_lanes<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>) {
             }
         }
     });
-}
-
-fn start<T>(cx: &Context<'_>, place: &Place) -> *mut T {
-    cx.pointer(place.buffer).cast::<T>().wrapping_offset(place.offset as isize)
 }
 
 /// Where some tiles are, transformed: those of the image, then those of the results' gradient.
@@ -122,13 +117,13 @@ fn transform<T: Number>(
     tiles: &[TileAt],
     squares: &(dyn Fn() -> Squares<T> + Sync),
 ) {
-    each(cx, w, tiles.len().div_ceil(TILES_EACH), &|_, task| {
+    cx.each(w.shared_out, tiles.len().div_ceil(TILES_EACH), &|_, task| {
         let width = w.panels.padded();
         let [v, u] = squares().at(0);
         for i in (task * TILES_EACH..(task + 1) * TILES_EACH).take_while(|&i| i < tiles.len()) {
             let [lines, columns] = tiles[i].size.map(usize::from);
             let square = |place: &Place, at: i32, [line, column]: [isize; 2], more: usize| Square {
-                start: start::<T>(cx, place).wrapping_offset(at as isize),
+                start: cx.start::<T>(place).wrapping_offset(at as isize),
                 line,
                 column,
                 lines: lines + more,
@@ -161,15 +156,7 @@ unsafe fn store<T: Number>(
     width: usize,
     scratch: *mut T,
 ) {
-    let to = start::<T>(cx, &w.c).wrapping_offset(lane as isize * w.c.lane as isize);
+    let to = cx.start::<T>(&w.c).wrapping_offset(lane as isize * w.c.lane as isize);
     // SAFETY: passed on from the caller.
     unsafe { winograd::taps(t, [w.channels, width], m, scratch, to, w.c.lane as usize) };
-}
-
-fn each(cx: &Context<'_>, w: &FiltersWork, tasks: usize, task: &threads::Work<'_>) {
-    if w.shared_out {
-        cx.parallel(tasks, task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
 }

@@ -6,8 +6,7 @@ use super::Context;
 use super::product::gathered::{self, Strided};
 use super::product::winograd::{self, POINTS, RESULTS, SPAN, Square, TAPS};
 use super::product::{Number, Panels, Tiles};
-use crate::plan::{Cut, Place, TileAt, WinogradWork};
-use crate::threads;
+use crate::plan::{Cut, TileAt, WinogradWork};
 use std::ops::Range;
 use ttk_ir::DType;
 
@@ -30,13 +29,13 @@ fn typed<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>) {
 fn by_tiles<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>, tiles_each: usize) {
     let filters = || cx.shared.cast::<T>();
     let width = w.panels.padded();
-    each(cx, w, w.panels.count(), &|slot, panel| {
+    cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
         let to = filters().wrapping_add(gathered::panel_start(&w.panels, panel, w.channels));
         // SAFETY: scratch has room for a panel, and the shared scratch for all panels at each point, of which this one is the
         // task's.
         unsafe { transform_filters(cx, w, t, panel, cx.scratch(slot).cast(), to, width * w.channels) };
     });
-    each(cx, w, w.tiles.len().div_ceil(tiles_each), &|slot, task| {
+    cx.each(w.shared_out, w.tiles.len().div_ceil(tiles_each), &|slot, task| {
         let first = task * tiles_each;
         let tiles = &w.tiles[first..(first + tiles_each).min(w.tiles.len())];
         let v = cx.scratch(slot).cast::<T>();
@@ -60,14 +59,14 @@ const TILES_EACH: usize = 4;
 fn by_lanes<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>) {
     let v = || cx.shared.cast::<T>();
     let count = w.tiles.len();
-    each(cx, w, count.div_ceil(TILES_EACH), &|_, task| {
+    cx.each(w.shared_out, count.div_ceil(TILES_EACH), &|_, task| {
         for i in (task * TILES_EACH..(task + 1) * TILES_EACH).take_while(|&i| i < count) {
             let to = v().wrapping_add(i * w.channels);
             // SAFETY: the shared scratch has room for all tiles at each point; this one is the task's.
             unsafe { transform_tile(cx, w, t, &w.tiles[i], to, count * w.channels) };
         }
     });
-    each(cx, w, w.panels.count(), &|slot, panel| {
+    cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
         let lanes = w.panels.start(panel)..w.panels.start(panel + 1);
         let own = Panels::new(lanes.len(), size_of::<T>());
         let packed = cx.scratch(slot).cast::<T>();
@@ -86,10 +85,6 @@ fn by_lanes<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>) {
     });
 }
 
-fn start<T>(cx: &Context<'_>, place: &Place) -> *mut T {
-    cx.pointer(place.buffer).cast::<T>().wrapping_offset(place.offset as isize)
-}
-
 /// Transforms the filters of a panel, which are packed first. Operands were checked when the sizes were bound.
 ///
 /// # Safety
@@ -105,7 +100,7 @@ unsafe fn transform_filters<T: Number>(
 ) {
     let width = w.panels.start(panel + 1) - w.panels.start(panel);
     let from = Strided {
-        start: start::<T>(cx, &w.x).cast_const(),
+        start: cx.start::<T>(&w.x).cast_const(),
         lane: w.x.lane as isize,
         terms: &w.x_terms,
         by_place: &w.x_by_place,
@@ -131,7 +126,7 @@ unsafe fn transform_tile<T: Number>(
 ) {
     let [line, column] = w.y_steps;
     let [lines, columns] = tile.size.map(|n| usize::from(n) + SPAN - RESULTS);
-    let start = start::<T>(cx, &w.y).wrapping_offset(tile.image as isize);
+    let start = cx.start::<T>(&w.y).wrapping_offset(tile.image as isize);
     // SAFETY: passed on from the caller.
     unsafe { (t.winograd.image)(w.channels, &Square { start, line, column, lines, columns }, to, apart) };
 }
@@ -151,15 +146,7 @@ unsafe fn store<T: Number>(
 ) {
     let [line, column] = w.c_steps;
     let [lines, columns] = tile.size.map(usize::from);
-    let start = start::<T>(cx, &w.c).wrapping_offset(tile.result as isize).wrapping_add(lanes.start);
+    let start = cx.start::<T>(&w.c).wrapping_offset(tile.result as isize).wrapping_add(lanes.start);
     // SAFETY: passed on from the caller.
     unsafe { (t.winograd.results)(lanes.len(), m, apart, &Square { start, line, column, lines, columns }) };
-}
-
-fn each(cx: &Context<'_>, w: &WinogradWork, tasks: usize, task: &threads::Work<'_>) {
-    if w.shared_out {
-        cx.parallel(tasks, task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
 }
