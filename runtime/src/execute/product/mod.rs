@@ -493,6 +493,9 @@ unsafe fn copy_lanes<T: Number>(from: *const T, to: *mut T, width: usize) {
     }
 }
 
+/// Four rows of one operand at a time meet a row of the other. They are taken far from each other: memory is read
+/// fastest as a few long streams.
+///
 /// # Safety
 /// As of [`multiply`]; both operands are contiguous along `k`.
 unsafe fn dots<T: Number>(
@@ -501,19 +504,29 @@ unsafe fn dots<T: Number>(
     [x, y, c]: [Side<T>; 3],
     add: bool,
 ) {
-    for row in 0..rows {
-        let mut lane = 0;
-        while lane < lanes {
-            let n = if lanes - lane < 4 { 1 } else { 4 };
-            let stride = if n == 4 { x.lane } else { 0 };
-            // SAFETY: a row of one operand and four of the other, or one four times.
-            let sums = unsafe { (tiles.dots)(k, y.at(row, 0), x.at(lane, 0), stride) };
-            for (i, sum) in sums.into_iter().enumerate().take(n) {
-                let to = c.at(lane + i, row);
-                // SAFETY: an element of `c`.
-                unsafe { *to = if add { *to + sum } else { sum } };
-            }
-            lane += n;
+    let (many, few, x, y, c) = if lanes < 4 {
+        (rows, lanes, y, x, Side { lane: c.step, step: c.lane, ..c })
+    } else {
+        (lanes, rows, x, y, c)
+    };
+    let store = |lane, row, sum| {
+        let to = c.at(lane, row);
+        // SAFETY: an element of `c`.
+        unsafe { *to = if add { *to + sum } else { sum } };
+    };
+    let apart = many / 4;
+    for lane in 0..apart {
+        for row in 0..few {
+            // SAFETY: a row of one operand and four of the other.
+            let sums = unsafe { (tiles.dots)(k, y.at(row, 0), x.at(lane, 0), x.lane * apart as isize) };
+            (0..4).for_each(|i| store(lane + i * apart, row, sums[i]));
+        }
+    }
+    for lane in 4 * apart..many {
+        for row in 0..few {
+            // SAFETY: a row of one operand and one of the other, four times.
+            let [sum, ..] = unsafe { (tiles.dots)(k, y.at(row, 0), x.at(lane, 0), 0) };
+            store(lane, row, sum);
         }
     }
 }
