@@ -8,7 +8,8 @@ use ttk_ir::Expr;
 use ttk_ir::kernel::{Access, BufferRef, Inst, Kernel, Stmt};
 use ttk_ir::program::{Action, BufferId, Placement, Program};
 
-/// Lets buffers reuse those that a launch reads for the last time, where the kernel allows it.
+/// Lets buffers reuse those that a launch reads for the last time, where the kernel allows it, or a copy, which is then
+/// left out.
 pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
     let may: Vec<Vec<(u32, u32)>> = program.kernels.iter().map(in_place_pairs).collect();
     // The last step that touches each buffer, or memory that lies in it.
@@ -21,36 +22,64 @@ pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
         last[output.buffer.0 as usize] = usize::MAX;
     }
     for i in 0..program.steps.len() {
-        let Action::Launch { kernel, buffers, .. } = &program.steps[i].action else { continue };
-        let (kernel, buffers) = (*kernel as usize, buffers.clone());
-        for &(read, written) in &may[kernel] {
-            let (from, to) = (buffers[read as usize], buffers[written as usize]);
-            let root = program.root(from);
-            let given = match (&program.buffers[root.0 as usize].placement, placement(program, to)) {
-                (Placement::Input(n), Placement::Output) => {
-                    options.donate.get(*n as usize).copied().unwrap_or(false)
+        match &program.steps[i].action {
+            Action::Launch { kernel, buffers, .. } => {
+                let (kernel, buffers) = (*kernel as usize, buffers.clone());
+                for &(read, written) in &may[kernel] {
+                    let (from, to) = (buffers[read as usize], buffers[written as usize]);
+                    let root = program.root(from);
+                    let alone = buffers.iter().filter(|&&b| program.root(b) == root).count() == 1;
+                    if alone && last[root.0 as usize] == i && given(program, options, root, to, false) {
+                        reuse(program, &mut last, root, to);
+                        let aliases = &mut program.kernels[kernel].aliases;
+                        if !aliases.contains(&(read, written)) {
+                            aliases.push((read, written));
+                        }
+                    }
                 }
-                (Placement::Arena { .. }, Placement::Arena { .. }) => true,
-                _ => false,
-            };
-            let alone = buffers.iter().filter(|&&b| program.root(b) == root).count() == 1;
-            let (a, b) = (&program.buffers[root.0 as usize], &program.buffers[to.0 as usize]);
-            let fits = a.dtype == b.dtype && a.len == b.len && root < to;
-            if !given || !alone || !fits || last[root.0 as usize] != i {
-                continue;
             }
-            last[root.0 as usize] = last[to.0 as usize];
-            program.buffers[to.0 as usize].placement = Placement::Reuse(root);
-            let aliases = &mut program.kernels[kernel].aliases;
-            if !aliases.contains(&(read, written)) {
-                aliases.push((read, written));
+            Action::Copy { input, output } => {
+                let (root, to) = (program.root(*input), *output);
+                // What is copied is updated next, perhaps again, and in the end a result: an input serves for all of it.
+                if last[root.0 as usize] == i && given(program, options, root, to, true) {
+                    reuse(program, &mut last, root, to);
+                }
             }
+            Action::Gemm(_) | Action::Argsort(_) | Action::RandomBits { .. } | Action::Custom { .. } => {}
         }
     }
+    let mut steps = std::mem::take(&mut program.steps);
+    steps.retain(|step| {
+        let Action::Copy { input, output } = &step.action else { return true };
+        program.root(*input) != program.root(*output)
+    });
+    program.steps = steps;
 }
 
-fn placement(program: &Program, id: BufferId) -> &Placement {
-    &program.buffers[id.0 as usize].placement
+/// Whether a buffer may lie where another is that nobody reads after it is written; an input's place is for results, and
+/// for others if `inputs_too`.
+fn given(
+    program: &Program,
+    options: &LowerOptions,
+    root: BufferId,
+    to: BufferId,
+    inputs_too: bool,
+) -> bool {
+    let (a, b) = (&program.buffers[root.0 as usize], &program.buffers[to.0 as usize]);
+    let given = match (&a.placement, &b.placement) {
+        (Placement::Input(n), Placement::Output | Placement::Arena { .. }) => {
+            let wanted = inputs_too || matches!(b.placement, Placement::Output);
+            wanted && options.donate.get(*n as usize).copied().unwrap_or(false)
+        }
+        (Placement::Arena { .. }, Placement::Arena { .. }) => true,
+        _ => false,
+    };
+    given && a.dtype == b.dtype && a.len == b.len && root < to
+}
+
+fn reuse(program: &mut Program, last: &mut [usize], root: BufferId, to: BufferId) {
+    last[root.0 as usize] = last[to.0 as usize];
+    program.buffers[to.0 as usize].placement = Placement::Reuse(root);
 }
 
 /// An access: the loops and conditions around it, its index, and its place among the statements.
