@@ -23,6 +23,7 @@ pub mod options;
 pub mod pipeline;
 pub mod products;
 pub mod reciprocal;
+pub mod rematerialize;
 
 pub use error::PassError;
 pub use lower::{LowerOptions, lower};

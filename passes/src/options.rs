@@ -10,4 +10,6 @@ pub struct Options {
     /// The inputs are weights that change rarely, so that work moved from activations to weights is
     /// taken as cheap, and per-channel affine maps fold into the weights of a product before them.
     pub inference: bool,
+    /// Computes values again after the peak of memory however low that is; otherwise where it is high.
+    pub save_memory: bool,
 }

@@ -9,6 +9,7 @@ use crate::layout::layout;
 use crate::options::Options;
 use crate::products::products;
 use crate::reciprocal::reciprocal;
+use crate::rematerialize::rematerialize;
 use ttk_ir::Graph;
 
 /// A step of the optimiser: a pure function from a graph to an equal graph.
@@ -48,6 +49,8 @@ pub const PIPELINE: &[Pass] = &[
     // A chosen graph holds views of views where the rule that made one did not know of the other.
     Pass { name: "cleanup", doc: "canonicalize again what the rewrites made", run: canonicalize },
     Pass { name: "prune", doc: "drop what the second canonicalization replaced", run: dce },
+    // Last: all that could be merged has been, and nothing after it may merge what it has taken apart.
+    Pass { name: "rematerialize", doc: "compute again what is dear to keep", run: rematerialize },
 ];
 
 /// The pass of that name, of the pipeline.

@@ -64,6 +64,6 @@ fn convolutions_lie_channels_last() {
     );
     let windows = after.nodes().iter().filter(|n| matches!(n.op, Op::Window(_)));
     let last: Vec<i64> = windows.filter_map(|n| n.ty.shape[3].fixed()).collect();
-    // All but the windows of the image, which has one channel.
-    assert_eq!(last, [28, 32, 32, 64, 64]);
+    // All but the windows of the image, which has one channel; the last are of an activation that is computed again.
+    assert_eq!(last, [28, 32, 32, 64, 64, 32]);
 }

@@ -241,6 +241,9 @@ pub(super) fn pad(r: &mut Rewriter<'_>, dims: &[PadDim], value: Scalar, x: Value
         let ty = ttk_ir::infer(&Op::Pad { dims: dims.into(), value }, &[r.type_of(x)]).ok()?;
         return Some(r.emit(&Op::Const { value, shape: ty.shape }, &[]));
     }
+    if matches!(r.op_of(x), Op::Reshape(_)) {
+        return pad_of_reshape(r, dims, value, x);
+    }
     let Op::Pad { dims: first, value: inner } = r.op_of(x) else { return None };
     if *inner != value {
         return None;
@@ -255,6 +258,30 @@ pub(super) fn pad(r: &mut Rewriter<'_>, dims: &[PadDim], value: Scalar, x: Value
     let combined = combined.collect();
     let x = r.input(x, 0);
     Some(r.emit(&Op::Pad { dims: combined, value }, &[x]))
+}
+
+/// An axis that is several axes joined, padded by whole steps of the first of them, is padded there: then loops over the
+/// joined axis are loops over its parts, and no position has to be divided.
+fn pad_of_reshape(r: &mut Rewriter<'_>, dims: &[PadDim], value: Scalar, x: ValueId) -> Option<ValueId> {
+    let mut padded = dims.iter().enumerate().filter(|(_, d)| !d.is_none());
+    let ((at, pad), None) = (padded.next()?, padded.next()) else { return None };
+    let source = r.input(x, 0);
+    let sizes =
+        |v: ValueId| r.type_of(v).shape.iter().map(Dim::fixed).collect::<Option<SmallVec<[i64; 6]>>>();
+    let (from, mut to) = (sizes(source)?, sizes(x)?);
+    let before: i64 = to[..at].iter().product();
+    let first = (0..from.len()).find(|&i| from[..i].iter().product::<i64>() == before && from[i] != 1)?;
+    let end = (first + 2..=from.len()).find(|&j| from[first..j].iter().product::<i64>() == to[at])?;
+    let step: i64 = from[first + 1..end].iter().product();
+    let (low, high) = (pad.low.fixed()?, pad.high.fixed()?);
+    if pad.interior != 0 || low % step != 0 || high % step != 0 {
+        return None;
+    }
+    let mut inner = vec![PadDim::none(); from.len()];
+    inner[first] = PadDim { low: (low / step).into(), high: (high / step).into(), interior: 0 };
+    let padded = r.emit(&Op::Pad { dims: inner.into(), value }, &[source]);
+    to[at] += low + high;
+    Some(r.reshape(&padded, to.iter().map(|&n| Dim::Fixed(n)).collect()))
 }
 
 pub(super) fn concat(r: &mut Rewriter<'_>, axis: u8, parts: &[ValueId]) -> Option<ValueId> {

@@ -13,7 +13,7 @@ const CHEAP_LEAVES: usize = 6;
 const SMALL: i64 = 8;
 
 /// Work of one element of an operation, in additions.
-pub(super) fn weight(graph: &Graph, v: ValueId) -> u32 {
+pub(crate) fn weight(graph: &Graph, v: ValueId) -> u32 {
     let node = graph.node(v);
     match &node.op {
         Op::Unary(u) => u.weight(),

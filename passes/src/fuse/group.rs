@@ -36,6 +36,8 @@ pub(super) struct GroupMember {
 struct Read {
     value: ValueId,
     map: ValueMap,
+    /// Through a barrier: to compute again what a reader before it has computed.
+    fenced: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -115,7 +117,7 @@ impl<'a> Grouper<'a> {
             } else {
                 self.axes.operand_map(&node.op, i, &from, &node.ty.shape, &map)
             };
-            self.walk(x, below, &mut seen, &mut reads);
+            self.walk(x, below, false, &mut seen, &mut reads);
         }
         let id = self.groups.len() as u32;
         for r in &reads {
@@ -134,6 +136,7 @@ impl<'a> Grouper<'a> {
         &mut self,
         x: ValueId,
         map: ValueMap,
+        fenced: bool,
         seen: &mut FxHashSet<(ValueId, u64)>,
         reads: &mut Vec<Read>,
     ) {
@@ -153,14 +156,14 @@ impl<'a> Grouper<'a> {
             return;
         }
         if !self.transparent[x.index()] {
-            reads.push(Read { value: x, map });
+            reads.push(Read { value: x, map, fenced });
             return;
         }
         let node = self.graph.node(x);
         for (i, &y) in node.inputs.iter().enumerate() {
             let from = &self.graph.ty(y).shape;
             let below = self.axes.operand_map(&node.op, i, from, &node.ty.shape, &map);
-            self.walk(y, below, seen, reads);
+            self.walk(y, below, fenced || matches!(node.op, Op::Barrier), seen, reads);
         }
     }
 
@@ -188,10 +191,11 @@ impl<'a> Grouper<'a> {
         self.fuse_siblings();
     }
 
-    /// The groups that a group reads from, those with reductions first.
+    /// The groups that a group reads from, those with reductions first. What is read for a recomputation is a value that is
+    /// kept: there the two halves stay apart.
     fn producers(&self, group: u32) -> SmallVec<[u32; 8]> {
         let mut out: SmallVec<[u32; 8]> = SmallVec::new();
-        for r in &self.groups[group as usize].reads {
+        for r in self.groups[group as usize].reads.iter().filter(|r| !r.fenced) {
             let p = self.group_of[r.value.index()];
             if p != u32::MAX && p != group && !out.contains(&p) && !self.groups[p as usize].single {
                 out.push(p);
@@ -543,17 +547,19 @@ impl<'a> Grouper<'a> {
 
     /// Groups over one space that read the same memory read it once.
     fn fuse_siblings(&mut self) {
-        let mut readers: Vec<SmallVec<[u32; 4]>> = vec![SmallVec::new(); self.graph.len()];
+        // A recomputation that joined the first computation would be for nothing.
+        let mut readers: [Vec<SmallVec<[u32; 4]>>; 2] =
+            std::array::from_fn(|_| vec![SmallVec::new(); self.graph.len()]);
         for (i, g) in self.groups.iter().enumerate().filter(|(_, g)| !g.dead && !g.single) {
             for r in &g.reads {
-                let list = &mut readers[r.value.index()];
+                let list = &mut readers[usize::from(r.fenced)][r.value.index()];
                 if !list.contains(&(i as u32)) {
                     list.push(i as u32);
                 }
             }
         }
-        for v in self.graph.ids() {
-            let list = std::mem::take(&mut readers[v.index()]);
+        for (v, fenced) in self.graph.ids().flat_map(|v| [(v, 0), (v, 1)]) {
+            let list = std::mem::take(&mut readers[fenced][v.index()]);
             for i in 1..list.len().min(8) {
                 for j in 0..i {
                     let (a, b) = (list[j], list[i]);

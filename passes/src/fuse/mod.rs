@@ -4,7 +4,7 @@
 //! [`Unit`], which becomes one kernel or one library call and stores what others need.
 
 mod axes;
-mod cost;
+pub(crate) mod cost;
 mod group;
 mod reach;
 pub(crate) mod split;

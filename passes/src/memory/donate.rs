@@ -58,13 +58,7 @@ pub(super) fn donate(program: &mut Program, options: &LowerOptions) {
 
 /// Whether a buffer may lie where another is that nobody reads after it is written; an input's place is for results, and
 /// for others if `inputs_too`.
-fn given(
-    program: &Program,
-    options: &LowerOptions,
-    root: BufferId,
-    to: BufferId,
-    inputs_too: bool,
-) -> bool {
+fn given(program: &Program, options: &LowerOptions, root: BufferId, to: BufferId, inputs_too: bool) -> bool {
     let (a, b) = (&program.buffers[root.0 as usize], &program.buffers[to.0 as usize]);
     let given = match (&a.placement, &b.placement) {
         (Placement::Input(n), Placement::Output | Placement::Arena { .. }) => {

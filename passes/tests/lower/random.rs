@@ -4,7 +4,8 @@ use ttk_ir::eval::eval;
 use ttk_ir::testing::{GraphOptions, Values, input_types, random_graph, random_inputs};
 use ttk_ir::text::print;
 use ttk_ir::{DType, Dim, Graph};
-use ttk_passes::{LowerOptions, lower};
+use ttk_passes::rematerialize::rematerialize;
+use ttk_passes::{LowerOptions, Options, lower};
 
 const SYMBOLS: [i64; 4] = [3, 5, 2, 4];
 
@@ -24,6 +25,9 @@ fn run(seed: u64, options: &GraphOptions) {
     let symbols = &SYMBOLS[..graph.symbols.len()];
     let inputs = random_inputs(&input_types(&graph), symbols, seed, Values::Tame);
     let Ok(want) = eval(&graph, &inputs, symbols) else { return };
+    // Values that are computed twice, for every other graph.
+    let save_memory = Options { save_memory: true, ..Options::default() };
+    let graph = if seed % 2 == 0 { graph } else { rematerialize(&graph, &save_memory).expect("a pass") };
     let program = lower(&graph, &LowerOptions::default())
         .unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", print(&graph)));
     for k in &program.kernels {

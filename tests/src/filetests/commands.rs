@@ -23,13 +23,13 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "pass",
-        doc: "NAME.. [fast_math] [inference]: the graph after these passes. Both graphs are evaluated and compared: \
+        doc: "NAME.. [fast_math] [inference] [save_memory]: the graph after these passes. Both graphs are evaluated and compared: \
               bit for bit where all passes are exact, unless the file says `; values: tame`",
         run: pass,
     },
     Command {
         name: "trace",
-        doc: "[fast_math] [inference]: the graph after each pass that changes it; each is evaluated and compared",
+        doc: "[fast_math] [inference] [save_memory]: the graph after each pass that changes it; each is evaluated and compared",
         run: trace,
     },
     Command {
@@ -38,7 +38,11 @@ pub const COMMANDS: &[Command] = &[
               evaluated and compared",
         run: rule,
     },
-    Command { name: "optimize", doc: "[fast_math] [inference]: the graph after all passes", run: optimized },
+    Command {
+        name: "optimize",
+        doc: "[fast_math] [inference] [save_memory]: the graph after all passes",
+        run: optimized,
+    },
     Command {
         name: "grad",
         doc: "the gradients of all float inputs, from all float outputs; compared with differences if all are f64",
@@ -137,17 +141,24 @@ fn has(test: &FileTest, name: &str) -> bool {
     test.args.iter().any(|a| a == name)
 }
 
+/// The words that are options.
+const FLAGS: [&str; 3] = ["fast_math", "inference", "save_memory"];
+
 fn options(test: &FileTest) -> Options {
-    Options { fast_math: has(test, "fast_math"), inference: has(test, "inference") }
+    Options {
+        fast_math: has(test, "fast_math"),
+        inference: has(test, "inference"),
+        save_memory: has(test, "save_memory"),
+    }
 }
 
 /// Passes that change no bit of a result.
-const EXACT: &[&str] = &["cse", "canonicalize", "dce", "cleanup", "prune"];
+const EXACT: &[&str] = &["cse", "canonicalize", "dce", "cleanup", "prune", "rematerialize"];
 
 fn pass(test: &FileTest) -> Result<String, String> {
     let named = |a: &String| PIPELINE.iter().find(|p| p.name == *a);
     let passes: Vec<&Pass> = test.args.iter().filter_map(named).collect();
-    let unknown = |a: &&String| named(a).is_none() && !["fast_math", "inference"].contains(&a.as_str());
+    let unknown = |a: &&String| named(a).is_none() && !FLAGS.contains(&a.as_str());
     if passes.is_empty() || test.args.iter().any(|a| unknown(&a)) {
         let known: Vec<&str> = PIPELINE.iter().map(|p| p.name).collect();
         return Err(format!("`; test: pass` needs names of passes; there are {}", known.join(", ")));
