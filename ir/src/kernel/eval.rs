@@ -28,7 +28,7 @@ pub struct Arg {
 pub enum KernelError {
     #[error("kernel {kernel}: expected {expected} arguments, got {got}")]
     ArgCount { kernel: String, expected: usize, got: usize },
-    #[error("kernel {kernel}: argument {name} has {got} elements, expected {expected}")]
+    #[error("kernel {kernel}: argument {name} has {got} elements, expected {expected} or more")]
     ArgLen { kernel: String, name: String, expected: i64, got: usize },
     #[error("kernel {kernel}: argument {name} leaves its block of memory")]
     ArgMemory { kernel: String, name: String },
@@ -154,7 +154,7 @@ impl<'a> Machine<'a> {
         };
         for (param, arg) in kernel.params.iter().zip(args) {
             let expected = machine.expr(&param.len)?;
-            if expected != arg.len as i64 {
+            if expected > arg.len as i64 {
                 let (name, got) = (param.name.clone(), arg.len);
                 return Err(KernelError::ArgLen { kernel: kernel.name.clone(), name, expected, got });
             }

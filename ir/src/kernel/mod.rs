@@ -61,7 +61,7 @@ pub enum Access {
 pub struct BufferParam {
     pub name: String,
     pub dtype: DType,
-    /// Elements, over symbols.
+    /// How many elements there are at least, over symbols.
     pub len: Expr,
     pub access: Access,
 }

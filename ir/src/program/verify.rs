@@ -200,7 +200,8 @@ impl Verifier<'_> {
                 Atom::Var(_) | Atom::Value(_) => None,
                 Atom::FloorDiv(..) | Atom::Mod(..) | Atom::Clamp(..) => None,
             });
-            if param.dtype != dtype || wanted != len {
+            let room = wanted == len || len.sub(&wanted).as_const().is_some_and(|more| more > 0);
+            if param.dtype != dtype || !room {
                 return Err(ProgramFault::Argument {
                     place: place(),
                     kernel: kernel.name.clone(),

@@ -33,7 +33,7 @@ pub(crate) enum Role {
 pub(crate) type AxisList = SmallVec<[u8; 2]>;
 
 /// One axis of an iteration space.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct UnitAxis {
     pub(crate) extent: Dim,
     /// Inside a row: the reductions of the unit reduce it, or it belongs to what uses them.
@@ -41,9 +41,9 @@ pub(crate) struct UnitAxis {
 }
 
 /// A node that a loop unit computes and the place of its elements in the iteration space.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) value: ValueId,
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Member<V = ValueId> {
+    pub(crate) value: V,
     /// For each axis of the value; of the operand, if this is a reduction. `None` for a value that has
     /// no place of its own and is computed where it is wanted.
     pub(crate) dims: Option<Vec<AxisList>>,

@@ -9,10 +9,11 @@ use super::views::{Indices, linear, view_indices};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::rc::Rc;
+use ttk_ir::expr::Term;
 use ttk_ir::kernel::{Access, BufferRef, Inst, LoopKind, Val};
 use ttk_ir::op::WindowDim;
 use ttk_ir::program::BufferId;
-use ttk_ir::{Binary, Cmp, DType, Dim, Expr, Graph, Op, ReduceOp, Scalar, Unary, ValueId};
+use ttk_ir::{Atom, Binary, Cmp, DType, Dim, Expr, Graph, Op, ReduceOp, Scalar, Unary, ValueId};
 
 /// A fold or reduction over at most this many elements is written out; a larger one is a loop.
 pub(crate) const UNROLL: i64 = 32;
@@ -388,11 +389,29 @@ impl<'a> Emitter<'a> {
 
     /// Whether `e >= 0`, if that can be told.
     fn decide(&self, e: &Expr) -> Option<bool> {
-        if self.b.ranges.is_nonneg(e) || self.assumed.contains(e) {
+        // Numbers are quick, and enough in a piece of a loop that was cut where conditions change.
+        let interval = self.b.ranges.interval(e);
+        match interval {
+            Some((least, _)) if least >= 0 => return Some(true),
+            Some((_, most)) if most < 0 => return Some(false),
+            Some(_) | None => {}
+        }
+        if self.assumed.contains(e) {
             return Some(true);
         }
         if self.denied.iter().any(|d| matches!(d.as_slice(), [one] if one == e)) {
             return Some(false);
+        }
+        // Of one variable between numbers there is no more to know.
+        let mut variables = e.terms().iter().filter(|t| !t.factors.is_empty());
+        if let (Some(Term { factors, .. }), None) = (variables.next(), variables.next())
+            && matches!(factors.as_slice(), [Atom::Var(_)])
+            && interval.is_some()
+        {
+            return None;
+        }
+        if self.b.ranges.is_nonneg(e) {
+            return Some(true);
         }
         self.b.ranges.is_nonneg(&e.scale(-1).offset(-1)).then_some(false)
     }

@@ -1,9 +1,10 @@
 //! The units of a plan as the steps of a program.
 
 use super::emit::{Sources, Stored};
+use super::form::{Form, form};
 use super::half::widen_products;
 use super::loops::{Built, dense};
-use super::{LowerError, LowerOptions, dot, epilogue, loops, single};
+use super::{LowerError, LowerOptions, dot, epilogue, loops, offsets, single};
 use crate::error::PassError;
 use crate::expand;
 use crate::fuse::{self, Plan, Role, Unit};
@@ -31,6 +32,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError
     let mut program = lowerer.finish()?;
     epilogue::join(&mut program, options);
     if !options.native_math {
+        offsets::join(&mut program);
         program.kernels.iter_mut().for_each(expand::expand);
     }
     memory::assign(&mut program, options);
@@ -43,6 +45,15 @@ struct Lowerer<'a> {
     stored: Vec<Option<Stored>>,
     program: Program,
     kernel_ids: FxHashMap<u64, Vec<u32>>,
+    forms: FxHashMap<Form, Known>,
+}
+
+/// The launch of the first unit of a form.
+struct Known {
+    kernel: u32,
+    /// Positions among the form's buffers.
+    buffers: Vec<usize>,
+    work: Expr,
 }
 
 /// What one unit computes itself and finds in memory.
@@ -84,6 +95,7 @@ impl<'a> Lowerer<'a> {
                 steps: Vec::new(),
             },
             kernel_ids: FxHashMap::default(),
+            forms: FxHashMap::default(),
         };
         for (i, &p) in graph.params().iter().enumerate() {
             let buffer = lowerer.buffer(p, Placement::Input(i as u32));
@@ -130,8 +142,23 @@ impl<'a> Lowerer<'a> {
                 }
                 let sources = UnitSources { plan: self.plan, stored: &self.stored, unit: number };
                 let stored = |v: ValueId| self.stored[v.index()].clone();
+                let form = form(self.graph, unit, &sources, &stored);
+                if let Some((form, buffers)) = &form
+                    && let Some(known) = self.forms.get(form)
+                {
+                    let buffers = known.buffers.iter().map(|&b| buffers[b]).collect();
+                    self.launch_kernel(first, known.kernel, buffers, known.work.clone());
+                    return Ok(());
+                }
                 let built = loops::build(self.graph, unit, &sources, &stored)?;
-                self.launch(first, built);
+                let (buffers, work) = (built.buffers.clone(), built.work.clone());
+                let kernel = self.launch(first, built);
+                if let Some((form, met)) = form {
+                    let place = |b: &BufferId| met.iter().position(|m| m == b);
+                    if let Some(buffers) = buffers.iter().map(place).collect() {
+                        self.forms.insert(form, Known { kernel, buffers, work });
+                    }
+                }
                 Ok(())
             }
             Unit::Single(v) => self.single(number, *v),
@@ -255,16 +282,17 @@ impl<'a> Lowerer<'a> {
         wanted.unwrap_or(all)
     }
 
-    fn launch(&mut self, v: ValueId, mut built: Built) {
+    /// A step that launches a kernel just written, and the kernel's number.
+    fn launch(&mut self, v: ValueId, mut built: Built) -> u32 {
         built.kernel.n_symbols = self.program.symbols.len() as u32;
         let kernel = self.kernel(v, built.kernel);
-        let action = Action::Launch {
-            kernel,
-            buffers: built.buffers,
-            symbols: (0..self.program.symbols.len() as u32).map(Expr::symbol).collect(),
-            work: built.work,
-        };
-        self.push(v, action);
+        self.launch_kernel(v, kernel, built.buffers, built.work);
+        kernel
+    }
+
+    fn launch_kernel(&mut self, v: ValueId, kernel: u32, buffers: Vec<BufferId>, work: Expr) {
+        let symbols = (0..self.program.symbols.len() as u32).map(Expr::symbol).collect();
+        self.push(v, Action::Launch { kernel, buffers, symbols, work });
     }
 
     /// The number of a kernel, which is that of an equal one if there is one.
