@@ -7,9 +7,9 @@ use crate::names::Code;
 /// lanes of a warp read at once lie in different banks.
 const ROW_WORDS: i64 = 20;
 
-/// Products of a thread that stand one after the other without a branch. More of them would hardly be faster, and take
-/// longer to compile.
-const PRODUCTS: i64 = 128;
+/// Products of a thread that stand one after the other without a branch. More of them would hardly be faster, take
+/// longer to compile, and at the largest tile more registers than two blocks on a multiprocessor leave each thread.
+const PRODUCTS: i64 = 64;
 
 /// Declares the tiles, and which part of the result is this thread's.
 pub(super) fn declare(code: &mut Code, tile: &Tile, kind: Kind, sum: &str) {
