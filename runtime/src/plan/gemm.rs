@@ -1,13 +1,14 @@
 //! How a batch of matrix products is cut into tasks.
 //!
-//! The cut depends on sizes alone, never on the number of threads, because the order in which products
-//! are summed shows in the result.
+//! Where sums are split, the cut depends on sizes alone and not on the number of threads, because the order in which
+//! products are summed shows in the result. Where they are not, it shows nowhere.
 
 use super::bind::{Binder, Call, WORTH_SHARING, Work, checked};
 use super::gathered;
 use crate::error::Defect;
 use crate::execute::multiply;
 use crate::execute::product::{self, Panels, Style};
+use crate::threads;
 use std::ops::Range;
 use ttk_ir::DType;
 use ttk_ir::program::{BufferId, Epilogue, Gemm, Matrix, Operand};
@@ -35,7 +36,7 @@ pub(crate) struct GemmWork {
     pub(crate) style: Style,
     pub(crate) route: Route,
     /// A task computes a block of `C`, for `group` items of the batch: so many panels of lanes, and
-    /// `across` of the rows or columns that are not lanes.
+    /// one of `across` parts of the rows or columns that are not lanes.
     pub(crate) panels: Panels,
     pub(crate) panels_each: usize,
     pub(crate) across: usize,
@@ -119,14 +120,14 @@ impl GemmWork {
 
     /// How many blocks an item's `C` is cut into.
     pub(crate) fn blocks(&self) -> usize {
-        self.panels.count().div_ceil(self.panels_each) * self.blocks_across()
+        self.panels.count().div_ceil(self.panels_each) * self.across
     }
 
     pub(crate) fn block(&self, index: usize) -> Block {
-        let (along, across) = (index / self.blocks_across(), index % self.blocks_across());
+        let (along, across) = (index / self.across, index % self.across);
         let panel = along * self.panels_each;
         let lanes = self.panels.start(panel)..self.panels.start(panel + self.panels_each);
-        let others = across * self.across..((across + 1) * self.across).min(self.others());
+        let others = self.start_across(across)..self.start_across(across + 1);
         if self.style.on_rows() {
             Block { rows: lanes, cols: others, panel }
         } else {
@@ -139,37 +140,56 @@ impl GemmWork {
         if self.style.on_rows() { self.n } else { self.m }
     }
 
-    /// Whether each block has whole rows of `C`.
-    pub(crate) fn whole_rows(&self) -> bool {
-        if self.style.on_rows() { self.blocks_across() == 1 } else { self.panels_each >= self.panels.count() }
+    /// The distance between terms of the operand that is not on the lanes.
+    fn broadcast_step(&self) -> i64 {
+        if self.style.on_rows() { self.b.rs } else { self.a.cs }
     }
 
-    fn blocks_across(&self) -> usize {
-        self.others().div_ceil(self.across)
+    /// Whether each block has whole rows of `C`.
+    pub(crate) fn whole_rows(&self) -> bool {
+        if self.style.on_rows() { self.across == 1 } else { self.panels_each >= self.panels.count() }
+    }
+
+    /// The first row (or column) that is not a lane of a part, and the end of the last: whole tiles, dealt out evenly.
+    fn start_across(&self, part: usize) -> usize {
+        let height = product::rows(self.sum_type().size());
+        (part * self.others().div_ceil(height) / self.across * height).min(self.others())
+    }
+
+    /// The most of them in a part.
+    fn most_across(&self) -> usize {
+        let height = product::rows(self.sum_type().size());
+        (self.others().div_ceil(height).div_ceil(self.across) * height).min(self.others())
     }
 
     /// The most rows and columns of a block.
     fn largest(&self) -> (usize, usize) {
         let lanes = self.panels.start(self.panels_each).max(self.panels.start(1));
-        if self.style.on_rows() { (lanes, self.across) } else { (self.across, lanes) }
+        let others = self.most_across();
+        if self.style.on_rows() { (lanes, others) } else { (others, lanes) }
     }
 }
 
-/// Floating-point operations of a task worth handing out, about 10 microseconds of them.
-const TASK_FLOPS: f64 = 1e6;
+/// Floating-point operations of a task worth handing out, about 5 microseconds of them.
+const TASK_FLOPS: f64 = 5e5;
 
 /// How many tasks the larger jobs are cut into, about.
 const TASKS: f64 = 64.0;
 
-/// With so many tasks, threads are done at about the same time.
-const EVEN_TASKS: usize = 32;
+/// With so many tasks a thread, threads are done at about the same time.
+const EVEN_TASKS: usize = 8;
 
 /// Lanes, and rows (or columns) that are not lanes, that a task has at least where there are enough tasks.
 const LANES_TOGETHER: usize = 256;
 const ROWS_TOGETHER: usize = 48;
+/// Rows whose terms are not next to each other: what a task has at least, and what it has where there are enough tasks.
+const ROWS_APART: (usize, usize) = (24, 72);
 
 /// With fewer tasks than this, sums are split too.
 const FEW_TASKS: usize = 8;
+
+/// Whether they are does not depend on the number of threads: the cut for so many tells.
+const THREADS: usize = 4;
 
 /// Into how many groups a sum is split at most, and the memory for their results.
 const GROUPS: usize = 16;
@@ -320,7 +340,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         route: Route::Direct,
         panels: Panels::new(n, g.dtype.compute().size()),
         panels_each: 1,
-        across: m,
+        across: 1,
         group: 1,
         lanes_packed: None,
         rows_copied: false,
@@ -332,8 +352,12 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
     prepack(&mut work.a, a_items, a_bytes, items * summed, &mut shared);
     prepack(&mut work.b, b_items, b_bytes, items * summed, &mut shared);
     style(&mut work);
-    cut(&mut work);
+    cut(&mut work, THREADS);
     split_sums(&mut work, &mut shared);
+    if work.terms() == 1 {
+        // Each element is the same sum, however it is cut.
+        cut(&mut work, threads::num_threads());
+    }
     pack_lanes(&mut work, &mut shared);
     scratch(b, &mut work, a_bytes, b_bytes, shared);
     Ok(Work::Gemm(Box::new(work)))
@@ -378,7 +402,7 @@ fn style(w: &mut GemmWork) {
     w.style = product::choose([w.m, w.n, w.piece], a, b, c, product::vector(size));
     w.panels = Panels::new(if w.style.on_rows() { w.m } else { w.n }, size);
     w.panels_each = w.panels.count();
-    w.across = w.others();
+    w.across = 1;
 }
 
 /// Operations of an item's product, and units of [`WORTH_SHARING`] that all products take.
@@ -396,8 +420,8 @@ fn work(w: &GemmWork) -> (f64, f64, f64) {
     (per_item, (total / TASKS).max(TASK_FLOPS * narrow / slow), total / 10.0 / narrow * slow)
 }
 
-/// Decides how the products are cut into tasks.
-fn cut(w: &mut GemmWork) {
+/// Decides how the products are cut into tasks for so many threads.
+fn cut(w: &mut GemmWork, threads: usize) {
     let (per_item, per_task, units) = work(w);
     w.shared_out = units >= WORTH_SHARING;
     if per_item <= 1.5 * per_task || w.packs_in_tasks() {
@@ -418,30 +442,36 @@ fn cut(w: &mut GemmWork) {
         } else if rows_together && !w.style.on_rows() && enough(most_across / 2) {
             (1, wanted.min(most_across / 2))
         } else if w.style.packs() {
-            // Rows that a task copies should serve many lanes, and lanes that are read again many rows.
             let lanes = w.panels.start(w.panels.count());
-            let along = wanted.min(lanes / LANES_TOGETHER).max(1);
-            let across = wanted.div_ceil(along).min(w.others().div_ceil(ROWS_TOGETHER));
-            let along = if along * across * w.items >= EVEN_TASKS {
-                along
+            let rows = |each: usize| w.others().div_ceil(each);
+            if w.broadcast_step() == 1 {
+                // Rows that a task copies should serve many lanes, and lanes that are read again many rows.
+                let along = wanted.min(lanes / LANES_TOGETHER).max(1);
+                let across = wanted.div_ceil(along).min(rows(ROWS_TOGETHER));
+                let enough = wanted.min(EVEN_TASKS * THREADS).div_ceil(across * w.items);
+                (along.max(enough.min(most_along)), across)
             } else {
-                wanted.min(EVEN_TASKS).div_ceil(across * w.items).min(most_along)
-            };
-            (along, across)
+                // To copy rows whose terms are apart is dear: rather fewer of them than fewer lanes.
+                let enough = wanted.min((EVEN_TASKS * threads).max(FEW_TASKS)).div_ceil(w.items);
+                let across = enough.min(rows(ROWS_APART.1));
+                let along = enough.div_ceil(across).min(lanes / LANES_TOGETHER).max(1);
+                let across = across.max(enough.div_ceil(along).min(w.others() / ROWS_APART.0));
+                (along.max(enough.div_ceil(across).min(most_along)), across)
+            }
         } else {
             let along = wanted.min(most_along);
             (along, wanted.div_ceil(along).min(most_across))
         };
         w.panels_each = w.panels.count().div_ceil(along);
-        w.across = w.others().div_ceil(across).next_multiple_of(8).min(w.others());
+        w.across = across.min(w.others().div_ceil(product::rows(w.sum_type().size()))).max(1);
     }
     if w.dtype != w.sum_type() {
-        w.across = w.across.min(CONVERTED);
+        w.across = w.across.max(w.others().div_ceil(CONVERTED));
         let most = CONVERTED / w.panels.start(1).max(1);
         w.panels_each = w.panels_each.min(most.max(1));
     } else if w.style.packs() && product::has_tiles() {
-        let step = if w.style.on_rows() { w.b.rs } else { w.a.cs };
-        w.rows_copied = product::worth_copying(step, w.panels.start(w.panels_each.min(w.panels.count())));
+        w.rows_copied =
+            product::worth_copying(w.broadcast_step(), w.panels.start(w.panels_each.min(w.panels.count())));
     }
 }
 
@@ -471,7 +501,7 @@ fn pack_lanes(w: &mut GemmWork, shared: &mut usize) {
     let side = if w.style.on_rows() { &w.a } else { &w.b };
     let plain = matches!(side.source, Source::Buffer { .. } | Source::Prepacked { .. });
     let bytes = product::packed_bytes(&w.panels, w.dtype.size(), w.k).next_multiple_of(ALIGN);
-    let repeated = w.blocks_across() > 1 && w.style.packs() && w.terms() == 1 && product::has_tiles();
+    let repeated = w.across > 1 && w.style.packs() && w.terms() == 1 && product::has_tiles();
     let float = matches!(w.dtype, DType::F32 | DType::F64);
     if repeated && float && plain && w.items * bytes <= PREPACKED_BYTES {
         w.lanes_packed = Some((*shared, bytes));
@@ -495,7 +525,7 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
     }
     let (rows, cols) = w.largest();
     w.product_at = at;
-    at += multiply::scratch(w.dtype, rows, cols, w.piece, if w.rows_copied { w.across } else { 0 })
+    at += multiply::scratch(w.dtype, rows, cols, w.piece, if w.rows_copied { w.most_across() } else { 0 })
         .next_multiple_of(ALIGN);
     w.sum_at = at;
     if w.dtype != w.sum_type() {

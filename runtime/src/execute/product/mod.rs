@@ -35,7 +35,7 @@ use super::multiply::Matrix;
 use std::ops::Add;
 
 /// The longest stretch of `k` that a tile sums in registers; longer ones are cut evenly.
-const STRETCH: usize = 384;
+const STRETCH: usize = 256;
 
 /// With so few broadcast rows, contiguous lanes are used in place and not packed.
 const NOT_PACKED: usize = 16;
@@ -157,7 +157,7 @@ pub(crate) fn choose([m, n, k]: [usize; 3], a: [i64; 2], b: [i64; 2], c: [i64; 2
             if lane == 1 && rows <= NOT_PACKED { 0.0 } else { l * k * if lane == 1 { 0.1 } else { 0.25 } };
         arithmetic
             + pack
-            + if apart { r * k * 0.1 } else { 0.0 }
+            + if apart { r * k * 0.25 } else { 0.0 }
             + l * r * if c_lane == 1 { 0.05 } else { 0.4 }
     };
     if cost(n, m, b[1], c[1], a[1] != 1) <= cost(m, n, a[0], c[0], b[0] != 1) {
@@ -214,6 +214,14 @@ fn shape<T: Number>() -> (usize, usize) {
 /// Numbers in a vector of this machine, for a type of so many bytes.
 pub(crate) fn vector(bytes: usize) -> usize {
     Panels::new(1, bytes).vector
+}
+
+/// Broadcast rows of a whole tile of this machine, for a type of so many bytes.
+pub(crate) fn rows(bytes: usize) -> usize {
+    fn of<T: Number>() -> usize {
+        T::tiles().map_or(MOST_ROWS, |t| t.kernels[0].len())
+    }
+    if bytes == 8 { of::<f64>() } else { of::<f32>() }
 }
 
 /// Whether the broadcast operand, whose stride along `k` is given, is copied for so many lanes.
@@ -381,6 +389,20 @@ unsafe fn blocked<T: Number>(
     }
 }
 
+/// How many terms ahead memory is asked for.
+const AHEAD: usize = 12;
+
+/// Asks for a line of memory, which need not be there.
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it touches nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Copies `depth` terms of rows so that those of each tile, `height` rows, follow each other.
 ///
 /// # Safety
@@ -412,6 +434,9 @@ unsafe fn copy_rows<T: Number>(
     }
     for p in 0..depth {
         let source = y.at(0, from + p);
+        // Terms lie too far apart for the machine to see what comes next.
+        let ahead = y.at(0, from + p + AHEAD);
+        (0..rows * size_of::<T>()).step_by(64).for_each(|at| prefetch(ahead.wrapping_byte_add(at)));
         for row in (0..rows).step_by(height) {
             // SAFETY: passed on from the caller.
             unsafe {
