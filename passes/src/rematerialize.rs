@@ -36,8 +36,14 @@ const SMALL: i64 = 16;
 /// None but [`PassError::Type`], which means a defect.
 pub fn rematerialize(graph: &Graph, options: &Options) -> Result<Graph, PassError> {
     let Some(chosen) = Choice::of(graph, options) else { return Ok(graph.clone()) };
+    // What is recomputed, and views of it.
+    let mut replaced = chosen.again.clone();
+    for v in graph.ids() {
+        let node = graph.node(v);
+        replaced[v.index()] |= is_view(&node.op) && node.inputs.iter().any(|x| replaced[x.index()]);
+    }
     let (out, map, made) = (Graph::like(graph), Vec::new(), FxHashMap::default());
-    let done = Again { graph, chosen: &chosen, out, map, made }.run();
+    let done = Again { graph, chosen: &chosen, replaced, out, map, made }.run();
     // What only the second half needs is no longer computed in the first.
     dce(&done.map_err(|error| PassError::Type { pass: "rematerialize", error })?, options)
 }
@@ -177,6 +183,7 @@ impl<'a> Choice<'a> {
 struct Again<'a> {
     graph: &'a Graph,
     chosen: &'a Choice<'a>,
+    replaced: Vec<bool>,
     out: Graph,
     map: Vec<ValueId>,
     /// What stands for values of the first half in the second.
@@ -199,17 +206,11 @@ impl Again<'_> {
 
     /// What a use after the peak reads for a value.
     fn late(&mut self, x: ValueId) -> Result<ValueId, ttk_ir::InferError> {
-        if x.index() > self.chosen.peak || !self.is_again(x) {
+        if x.index() > self.chosen.peak || !self.replaced[x.index()] {
             Ok(self.map[x.index()])
         } else {
             self.again(x)
         }
-    }
-
-    /// Whether a value, or what it is a view of, is recomputed.
-    fn is_again(&self, x: ValueId) -> bool {
-        let node = self.graph.node(x);
-        self.chosen.again[x.index()] || is_view(&node.op) && node.inputs.iter().any(|y| self.is_again(*y))
     }
 
     /// The recomputation of a value of the first half.
