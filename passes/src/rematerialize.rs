@@ -14,7 +14,7 @@ use crate::options::Options;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use ttk_ir::op::Family;
-use ttk_ir::{Dim, Graph, Node, Op, ValueId};
+use ttk_ir::{Graph, Node, Op, ValueId};
 
 /// Graphs that need less memory than this at their peak stay as they are: it is there.
 const SCARCE: i64 = 32 << 20;
@@ -61,11 +61,7 @@ fn is_free(op: &Op) -> bool {
 /// Bytes of a value; none if its sizes are not numbers.
 fn bytes(graph: &Graph, v: ValueId) -> Option<i64> {
     let ty = graph.ty(v);
-    let numel = ty.shape.iter().try_fold(1i64, |n, d| match d {
-        Dim::Fixed(d) => n.checked_mul(*d),
-        Dim::Symbolic(_) => None,
-    });
-    numel?.checked_mul(ty.dtype.size() as i64)
+    ty.numel().fixed()?.checked_mul(ty.dtype.size() as i64)
 }
 
 /// Which values are recomputed, and what of.
