@@ -265,6 +265,7 @@ pub fn share_memory(storage: &Storage) -> Result<Option<Buffer>> {
     let mut value = storage.value.lock();
     let Some(buffer) = value.buffer() else { return Ok(None) };
     let own = buffer.duplicate()?;
+    own.lend();
     if value.requires_grad {
         return Ok(Some(own));
     }

@@ -626,7 +626,7 @@ impl PyTensor {
 
     fn data_ptr(&self, py: Python<'_>) -> PyResult<usize> {
         let (buffer, view) = guard_unlocked(py, || host::computed(&self.0))?;
-        Ok(buffer.as_ptr() as usize + view.offset as usize * self.0.dtype().size())
+        Ok(buffer.lend() as usize + view.offset as usize * self.0.dtype().size())
     }
 
     fn retain_grad(&self) -> PyResult<()> {

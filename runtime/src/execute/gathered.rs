@@ -18,40 +18,41 @@ pub(super) fn run(cx: &Context<'_>, w: &GatheredWork) {
 
 fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles: &Tiles<T>) {
     let panels = w.panels.count();
+    let kept = cx.kept(&w.kept, |form| pack(cx, w, tiles, &|| form.as_ptr().cast()));
+    let kept = || kept.as_ref().map(|form| form.as_ptr().cast::<T>());
     match w.sums {
         Sums::Columns => {
             cx.each(w.shared_out, w.items * panels, &|slot, task| {
                 let (item, panel) = (task / panels, task % panels);
                 let scratch = cx.scratch(slot).cast::<T>();
                 let start = gathered::panel_start(&w.panels, panel, w.terms);
-                let product =
-                    GatheredProduct { x: Lanes::Packed(scratch.wrapping_sub(start)), ..product(cx, w, item) };
-                // SAFETY: all places were checked when the sizes were bound; scratch has room for a panel, and
-                // these lanes of the result are this task's.
+                let x = match kept() {
+                    Some(all) => packed(w, all, item),
+                    None => {
+                        // SAFETY: the operand was checked when the sizes were bound; scratch has room for a panel.
+                        unsafe { gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), scratch) };
+                        scratch.wrapping_sub(start)
+                    }
+                };
+                let product = GatheredProduct { x: Lanes::Packed(x), ..product(cx, w, item) };
+                // SAFETY: all places were checked when the sizes were bound; these lanes of the result are this task's.
                 unsafe {
-                    gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), scratch);
                     gathered::multiply(tiles, &product, panel..panel + 1, 0..w.rows, 0..w.terms);
                 }
             });
         }
         Sums::Whole => {
-            cx.each(w.shared_out, w.items * panels, &|_, task| {
-                let (item, panel) = (task / panels, task % panels);
-                let to =
-                    packed::<T>(cx, w, item).wrapping_add(gathered::panel_start(&w.panels, panel, w.terms));
-                // SAFETY: the operand was checked when the sizes were bound; room for all panels of all items
-                // was reserved, and each is packed by one task.
-                unsafe { gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), to) };
-            });
+            let x = || kept().unwrap_or(cx.shared.cast());
+            if kept().is_none() {
+                pack(cx, w, tiles, &x);
+            }
             let (blocks, across) = (w.rows.div_ceil(w.rows_each), panels.div_ceil(w.panels_each));
             cx.each(w.shared_out, w.items * blocks * across, &|_, task| {
                 let (rest, block) = (task / across, task % across);
                 let (item, row) = (rest / blocks, rest % blocks * w.rows_each);
                 let own = block * w.panels_each..((block + 1) * w.panels_each).min(panels);
-                let product = GatheredProduct {
-                    x: Lanes::Packed(packed::<T>(cx, w, item).cast_const()),
-                    ..product(cx, w, item)
-                };
+                let x = Lanes::Packed(packed(w, x(), item).cast_const());
+                let product = GatheredProduct { x, ..product(cx, w, item) };
                 let rows = row..(row + w.rows_each).min(w.rows);
                 // SAFETY: all places were checked when the sizes were bound; these rows and lanes of the
                 // result are this task's.
@@ -66,8 +67,12 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             };
             cx.each(w.shared_out, w.items * groups, &|slot, task| {
                 let (item, group) = (task / groups, task % groups);
+                let scratch = cx.scratch(slot).cast();
                 let product = GatheredProduct {
-                    x: Lanes::Strided { x: lanes(cx, w, item), scratch: cx.scratch(slot).cast() },
+                    x: match kept() {
+                        Some(all) => Lanes::Packed(packed(w, all, item).cast_const()),
+                        None => Lanes::Strided { x: lanes(cx, w, item), scratch },
+                    },
                     c: sum(item, group),
                     c_rows: RowPlaces::Every(width),
                     c_lane: 1,
@@ -150,9 +155,20 @@ fn lanes<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> Strided<'
     Strided { start, lane: w.x.lane as isize, terms: &w.x_terms, by_place: &w.x_by_place }
 }
 
-/// The packed lanes of an item.
-fn packed<T>(cx: &Context<'_>, w: &GatheredWork, item: usize) -> *mut T {
-    cx.shared.cast::<T>().wrapping_add(item * gathered::packed_numbers(&w.panels, w.terms))
+/// Packs all panels of all items, for which there is room from `to` on.
+fn pack<T: Number>(cx: &Context<'_>, w: &GatheredWork, tiles: &Tiles<T>, to: &(dyn Fn() -> *mut T + Sync)) {
+    let panels = w.panels.count();
+    cx.each(w.shared_out, w.items * panels, &|_, task| {
+        let (item, panel) = (task / panels, task % panels);
+        let to = packed(w, to(), item).wrapping_add(gathered::panel_start(&w.panels, panel, w.terms));
+        // SAFETY: the operand was checked when the sizes were bound; each panel is packed by one task.
+        unsafe { gathered::pack(tiles, &w.panels, panel, lanes(cx, w, item), to) };
+    });
+}
+
+/// The packed lanes of an item, of all items'.
+fn packed<T>(w: &GatheredWork, all: *mut T, item: usize) -> *mut T {
+    all.wrapping_add(item * gathered::packed_numbers(&w.panels, w.terms))
 }
 
 fn start_of<T>(cx: &Context<'_>, w: &GatheredWork, place: &Place, item: usize) -> *mut T {

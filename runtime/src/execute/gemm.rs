@@ -3,6 +3,7 @@
 use super::Context;
 use super::multiply::{Matrix, convert_block, multiply, prepack, sum_into, zero};
 use super::product::Product;
+use crate::memory::Buffer;
 use crate::plan::{Block, Call, GemmWork, Route, Side, Source};
 use std::ops::Range;
 
@@ -10,7 +11,11 @@ use std::ops::Range;
 pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
     pack_operand(cx, &w.a, w.shared_out);
     pack_operand(cx, &w.b, w.shared_out);
-    pack_lanes(cx, w);
+    let kept = cx.kept(&w.lanes_kept, |form| pack_lanes(cx, w, &|| form.as_ptr()));
+    if let (None, Some(at)) = (&kept, w.lanes_packed) {
+        // SAFETY: room for all panels of all items was reserved there.
+        pack_lanes(cx, w, &|| unsafe { cx.shared.add(at) });
+    }
     let blocks = w.blocks();
     match w.route {
         Route::Direct => {
@@ -19,7 +24,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
             cx.each(w.shared_out, w.items.div_ceil(w.group) * blocks, &|slot, task| {
                 let (group, block) = (task / blocks, w.block(task % blocks));
                 for item in group * w.group..((group + 1) * w.group).min(w.items) {
-                    direct(cx, w, slot, item, &block);
+                    direct(cx, w, &kept, slot, item, &block);
                     if joined {
                         epilogue(cx, w, slot, item, block.rows.clone());
                     }
@@ -36,7 +41,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
                 let (item, group) = (rest / groups, rest % groups);
                 let terms = w.terms() * group / groups..w.terms() * (group + 1) / groups;
                 let sum = sums.matrix(cx, item, group).at(block.rows.start, block.cols.start);
-                terms_into(cx, w, slot, item, terms, &block, sum);
+                terms_into(cx, w, &kept, slot, item, terms, &block, sum);
             });
             // A few rows (or columns) at a time, so that a block of sums is still in cache for the
             // epilogue.
@@ -58,20 +63,18 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
     }
 }
 
-/// Packs the panels of the operand on the lanes that tasks share.
-fn pack_lanes(cx: &Context<'_>, w: &GemmWork) {
-    let Some((at, bytes)) = w.lanes_packed else { return };
+/// Packs all panels of the operand on the lanes, of all items, for which there is room from `to` on.
+fn pack_lanes(cx: &Context<'_>, w: &GemmWork, to: &(dyn Fn() -> *mut u8 + Sync)) {
     let panels = w.panels.count();
     cx.each(w.shared_out, w.items * panels, &|slot, task| {
         let (item, panel) = (task / panels, task % panels);
         let side = if w.style.on_rows() { &w.a } else { &w.b };
         let x = operand(cx, w, side, slot, item, 0, &mut None);
-        // SAFETY: room for all panels of all items was reserved from `at`; each is packed by one task.
-        unsafe { prepack(w.style, w.k, x, &w.panels, panel, cx.shared.add(at + item * bytes)) };
+        // SAFETY: each panel is packed by one task.
+        unsafe { prepack(w.style, w.k, x, &w.panels, panel, to().add(item * w.lanes_bytes())) };
     });
 }
 
-/// Runs tasks on the team, if together they are worth it.
 /// Runs the pack kernel of an operand for all its items.
 fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
     let Source::Prepacked { call, items, at, stride } = side.source else { return };
@@ -107,25 +110,27 @@ fn pack_item(cx: &Context<'_>, call: &Call, slot: usize, item: usize, to: *mut u
 }
 
 /// The whole sum of a block, into `C`.
-fn direct(cx: &Context<'_>, w: &GemmWork, slot: usize, item: usize, block: &Block) {
+fn direct(cx: &Context<'_>, w: &GemmWork, kept: &Option<Buffer>, slot: usize, item: usize, block: &Block) {
     let c = target(cx, w, item).at(block.rows.start, block.cols.start);
     if w.dtype == w.sum_type() {
-        terms_into(cx, w, slot, item, 0..w.terms(), block, c);
+        terms_into(cx, w, kept, slot, item, 0..w.terms(), block, c);
         return;
     }
     let (m, n) = (block.rows.len(), block.cols.len());
     // SAFETY: room for such a block was reserved there.
     let sum = unsafe { cx.scratch(slot).add(w.sum_at) };
     let sum = Matrix::new(sum, w.sum_type(), n as isize, 1);
-    terms_into(cx, w, slot, item, 0..w.terms(), block, sum);
+    terms_into(cx, w, kept, slot, item, 0..w.terms(), block, sum);
     // SAFETY: the block lies in `C` and in scratch of this thread.
     unsafe { convert_block(m, n, sum, c) };
 }
 
 /// Sums some terms of a block into `sum`, which need not hold anything before.
+#[expect(clippy::too_many_arguments)]
 fn terms_into(
     cx: &Context<'_>,
     w: &GemmWork,
+    kept: &Option<Buffer>,
     slot: usize,
     item: usize,
     terms: Range<usize>,
@@ -137,6 +142,9 @@ fn terms_into(
         // SAFETY: the block is this task's.
         unsafe { zero(m, n, sum) };
     }
+    // SAFETY: what was packed in the shared scratch.
+    let shared = w.lanes_packed.map(|at| unsafe { cx.shared.add(at) });
+    let lanes = kept.as_ref().map(Buffer::as_ptr).or(shared);
     let mut packed = [None; 2];
     let first = terms.start;
     for term in terms {
@@ -151,9 +159,8 @@ fn terms_into(
             b: operand(cx, w, &w.b, slot, item, reduced, &mut packed[1]).at(deep.start, block.cols.start),
             c: sum,
             add: term > first,
-            packed: w.lanes_packed.map(|(at, bytes)| {
-                // SAFETY: the item's panels, which were packed there.
-                (unsafe { cx.shared.add(at + item * bytes) }.cast_const(), w.panels, block.panel)
+            packed: lanes.map(|lanes| {
+                (lanes.wrapping_add(item * w.lanes_bytes()).cast_const(), w.panels, block.panel)
             }),
             rows_copied: w.rows_copied,
             // SAFETY: room was reserved there.

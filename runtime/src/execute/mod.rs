@@ -9,8 +9,8 @@ mod winograd;
 
 use crate::custom::{CustomInput, CustomOutput};
 use crate::error::RunError;
-use crate::memory::{ALIGNMENT, Buffer};
-use crate::plan::{Bound, Call, Launch, Place, Placed, Plan, TensorRef, Work};
+use crate::memory::{ALIGNMENT, Buffer, Form};
+use crate::plan::{Bound, Call, Keep, Launch, Place, Placed, Plan, TensorRef, Work};
 use crate::{random, threads};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,6 +32,7 @@ unsafe impl Send for State {}
 pub(crate) struct Context<'a> {
     plan: &'a Plan,
     bound: &'a Bound,
+    inputs: &'a [Buffer],
     pointers: &'a [*mut u8],
     arguments: &'a [*mut u8],
     /// `slots` areas of `bound.scratch` bytes, then the shared area.
@@ -76,6 +77,7 @@ pub(crate) fn run(
         if !input.is_exclusive() {
             *input = input.duplicate()?;
         }
+        input.changes();
     }
     let fresh = bound.fresh.iter().map(|&bytes| Buffer::new(bytes)).collect::<Result<Vec<_>, _>>()?;
     let slots = threads::num_threads();
@@ -97,6 +99,7 @@ pub(crate) fn run(
     let context = Context {
         plan,
         bound,
+        inputs,
         pointers,
         arguments,
         // SAFETY: the arena was made large enough for both.
@@ -221,6 +224,21 @@ impl Context<'_> {
             self.parallel(tasks, task);
         } else {
             (0..tasks).for_each(|i| task(0, i));
+        }
+    }
+
+    /// An operand's packed form, where it is kept: `pack` makes it.
+    fn kept(&self, keep: &Option<Keep>, pack: impl FnOnce(&Buffer)) -> Option<Buffer> {
+        let keep = keep.as_ref()?;
+        let input = &self.inputs[keep.input as usize];
+        match input.form(&keep.key, keep.bytes) {
+            Form::Made(form) => Some(form),
+            Form::Wanted(form) => {
+                pack(&form);
+                input.keep(&keep.key, form.clone());
+                Some(form)
+            }
+            Form::Unknown => None,
         }
     }
 

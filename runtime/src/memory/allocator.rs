@@ -196,7 +196,8 @@ fn physical() -> usize {
     found
 }
 
-fn memory_limit() -> usize {
+/// Bytes that may be alive at most.
+pub(super) fn memory_limit() -> usize {
     match MEMORY_LIMIT.load(Ordering::Relaxed) {
         UNSET => physical(),
         limit => limit,

@@ -1,9 +1,11 @@
 //! Memory of tensors: reference-counted dense blocks and the allocator they come from.
 
 mod allocator;
+mod forms;
 mod system;
 
 pub use allocator::{MemoryStats, empty_cache, reset_peak, set_cache_limit, set_memory_limit, stats};
+pub(crate) use forms::{Form, Key};
 
 use crate::error::OutOfMemory;
 use std::any::Any;
@@ -28,6 +30,7 @@ struct Block {
     ptr: NonNull<u8>,
     len: usize,
     origin: Origin,
+    forms: forms::Forms,
 }
 
 enum Origin {
@@ -44,13 +47,17 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Buffer {
+    fn of(ptr: NonNull<u8>, len: usize, origin: Origin) -> Buffer {
+        Buffer(Arc::new(Block { ptr, len, origin, forms: forms::Forms::default() }))
+    }
+
     /// `len` bytes with undefined content.
     ///
     /// # Errors
     /// When the machine cannot give that much; nothing is lost then.
     pub fn new(len: usize) -> Result<Buffer, OutOfMemory> {
         let (ptr, class) = allocator::allocate(len)?;
-        Ok(Buffer(Arc::new(Block { ptr, len, origin: Origin::Owned { class } })))
+        Ok(Buffer::of(ptr, len, Origin::Owned { class }))
     }
 
     /// `len` zero bytes.
@@ -82,7 +89,7 @@ impl Buffer {
     /// `ptr` must be valid for reads of `len` bytes until `owner` is dropped, and aligned for the type
     /// of element it will be used as. Whoever writes to it meanwhile must not do so while it is read.
     pub unsafe fn from_foreign(ptr: NonNull<u8>, len: usize, owner: Box<dyn Any + Send + Sync>) -> Buffer {
-        Buffer(Arc::new(Block { ptr, len, origin: Origin::Foreign(owner) }))
+        Buffer::of(ptr, len, Origin::Foreign(owner))
     }
 
     /// Length in bytes.
@@ -94,9 +101,32 @@ impl Buffer {
         self.0.len == 0
     }
 
-    /// The first byte. Writing through it is the caller's own risk: see [`Buffer::is_exclusive`].
+    /// The first byte. Writing through it is the caller's own risk: see [`Buffer::is_exclusive`] and, for memory that is
+    /// not new, [`Buffer::lend`].
     pub fn as_ptr(&self) -> *mut u8 {
         self.0.ptr.as_ptr()
+    }
+
+    /// The first byte, for someone outside who may write there as long as the memory lives.
+    pub fn lend(&self) -> *mut u8 {
+        self.0.forms.lend();
+        self.as_ptr()
+    }
+
+    /// Another form of the content, if it is kept; see [`Buffer::keep`].
+    pub(crate) fn form(&self, key: &Key, bytes: usize) -> Form {
+        if self.is_owned() { self.0.forms.find(key, bytes) } else { Form::Unknown }
+    }
+
+    /// Keeps a form that was [wanted](Form::Wanted), until the content changes.
+    pub(crate) fn keep(&self, key: &Key, form: Buffer) {
+        self.0.forms.keep(key, form);
+    }
+
+    /// Says that the content is about to change. To be called before whatever writes to a block that others may have
+    /// read before.
+    pub(crate) fn changes(&self) {
+        self.0.forms.clear();
     }
 
     /// Whether the memory is the allocator's (and not foreign).
@@ -128,6 +158,7 @@ impl Buffer {
         if !self.is_exclusive() {
             return None;
         }
+        self.changes();
         // SAFETY: this is the only clone, borrowed mutably.
         Some(unsafe { std::slice::from_raw_parts_mut(self.as_ptr(), self.0.len) })
     }
@@ -149,6 +180,7 @@ impl Buffer {
     /// # Safety
     /// Nobody may read or write this memory meanwhile.
     pub unsafe fn overwrite(&self, from: &Buffer) {
+        self.changes();
         let len = self.0.len.min(from.len());
         // SAFETY: both blocks are at least that long; the caller promises that there is no race.
         unsafe { self.as_ptr().copy_from(from.as_ptr(), len) };

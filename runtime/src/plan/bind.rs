@@ -5,6 +5,7 @@ use super::gemm::{self, GemmWork};
 use super::winograd::{FiltersWork, WinogradWork};
 use crate::code::scratch_offsets;
 use crate::error::{Defect, RunError};
+use crate::memory::Key;
 use std::fmt::Write;
 use ttk_ir::op::RandomStream;
 use ttk_ir::program::{Action, Argsort, BufferId, Placement, Program};
@@ -117,6 +118,25 @@ pub(crate) struct TensorRef {
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<i64>,
     pub(crate) bytes: usize,
+}
+
+/// An operand that is an input which the program only reads: its packed form may be kept with it, see [`Buffer::form`].
+///
+/// [`Buffer::form`]: crate::memory::Buffer::form
+#[derive(Debug)]
+pub(crate) struct Keep {
+    pub(crate) input: u32,
+    pub(crate) key: Key,
+    /// Bytes of the form.
+    pub(crate) bytes: usize,
+}
+
+/// What an operand is packed for; numbers that the form depends on follow in a [`Key`].
+#[derive(Clone, Copy)]
+pub(super) enum Packed {
+    Product,
+    Gathered,
+    Winograd,
 }
 
 /// Work units (a tenth of a nanosecond) under which a second thread does not pay.
@@ -391,6 +411,26 @@ impl Binder<'_> {
     pub(super) fn reserve(&mut self, each: usize, shared: usize) {
         self.out.scratch = self.out.scratch.max(each);
         self.out.shared = self.out.shared.max(shared);
+    }
+
+    /// The input that a buffer is, if the program only reads it.
+    fn read_only_input(&self, buffer: BufferId) -> Option<u32> {
+        match self.out.places[buffer.0 as usize] {
+            Placed::Input(i) if !self.out.overwritten.contains(&i) => Some(i),
+            Placed::Input(_) | Placed::Fresh(_) | Placed::Arena(_) => None,
+        }
+    }
+
+    /// That a form of a buffer of so many bytes may be kept, if it may; `numbers` are all that the form depends on.
+    pub(super) fn keep(
+        &self,
+        buffer: BufferId,
+        bytes: usize,
+        packed: Packed,
+        numbers: impl IntoIterator<Item = i64>,
+    ) -> Option<Keep> {
+        let input = self.read_only_input(buffer)?;
+        Some(Keep { input, key: [packed as i64].into_iter().chain(numbers).collect(), bytes })
     }
 
     /// Puts a buffer in as an argument that [`Binder::call`] left open.

@@ -5,7 +5,7 @@
 //! As a batch of small products, one for each position of the outer axes, it would take the weights anew for
 //! each; as one product whose broadcast operand is read by tables it is like any other.
 
-use super::bind::{Binder, WORTH_SHARING, Work};
+use super::bind::{Binder, Keep, Packed, WORTH_SHARING, Work};
 use super::gemm::{Side, Source};
 use super::winograd;
 use crate::execute::product::{self, Panels, gathered};
@@ -32,6 +32,8 @@ pub(crate) struct GatheredWork {
     pub(crate) y_terms: Box<[i32]>,
     pub(crate) c: Place,
     pub(crate) c_rows: Box<[i32]>,
+    /// The packed operand on the lanes, where it may be kept from run to run.
+    pub(crate) kept: Option<Keep>,
     /// Rows and panels of a task.
     pub(crate) rows_each: usize,
     pub(crate) panels_each: usize,
@@ -174,6 +176,7 @@ pub(super) fn bind(
         y_terms,
         c,
         c_rows,
+        kept: None,
         rows_each: 0,
         panels_each: panels.count(),
         panels,
@@ -181,7 +184,25 @@ pub(super) fn bind(
         shared_out: false,
     };
     cut(b, &mut work)?;
+    let bytes = items * gathered::packed_numbers(&work.panels, work.terms) * dtype.size();
+    if bytes <= PACKED_BYTES {
+        let numbers = form(dtype, &work.x, &lane, shared.iter().chain(&terms), &|a| pick(a).0);
+        work.kept = b.keep(work.x.buffer, bytes, Packed::Gathered, numbers);
+    }
     Some(Work::Gathered(Box::new(work)))
+}
+
+/// All that the packed form of the operand on the lanes depends on, but for how it is packed.
+pub(super) fn form<'a>(
+    dtype: DType,
+    x: &Place,
+    lane: &Axis,
+    others: impl Iterator<Item = &'a Axis>,
+    step: &dyn Fn(&Axis) -> i64,
+) -> Vec<i64> {
+    let mut numbers = vec![dtype.size() as i64, x.offset, x.lane, lane.size as i64];
+    others.for_each(|a| numbers.extend([a.size as i64, step(a)]));
+    numbers
 }
 
 /// Whether lanes along the columns of the result take less work besides the arithmetic.

@@ -3,7 +3,7 @@
 //! Where sums are split, the cut depends on sizes alone and not on the number of threads, because the order in which
 //! products are summed shows in the result. Where they are not, it shows nowhere.
 
-use super::bind::{Binder, Call, WORTH_SHARING, Work, checked};
+use super::bind::{Binder, Call, Keep, Packed, WORTH_SHARING, Work, checked};
 use super::gathered;
 use crate::error::Defect;
 use crate::execute::multiply;
@@ -42,8 +42,10 @@ pub(crate) struct GemmWork {
     pub(crate) across: usize,
     pub(crate) group: usize,
     /// Where in the shared scratch the operand on the lanes is packed beforehand, so that tasks with the
-    /// same lanes share it, and how many bytes an item takes.
-    pub(crate) lanes_packed: Option<(usize, usize)>,
+    /// same lanes share it.
+    pub(crate) lanes_packed: Option<usize>,
+    /// The packed operand on the lanes, where it may be kept from run to run.
+    pub(crate) lanes_kept: Option<Keep>,
     /// Whether the operand that is not on the lanes is copied by each task first.
     pub(crate) rows_copied: bool,
     /// Whether the tasks are worth more than one thread.
@@ -143,6 +145,11 @@ impl GemmWork {
     /// The distance between terms of the operand that is not on the lanes.
     fn broadcast_step(&self) -> i64 {
         if self.style.on_rows() { self.b.rs } else { self.a.cs }
+    }
+
+    /// Bytes of the packed operand on the lanes, of an item.
+    pub(crate) fn lanes_bytes(&self) -> usize {
+        product::packed_bytes(&self.panels, self.dtype.size(), self.k).next_multiple_of(ALIGN)
     }
 
     /// Whether each block has whole rows of `C`.
@@ -343,6 +350,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         across: 1,
         group: 1,
         lanes_packed: None,
+        lanes_kept: None,
         rows_copied: false,
         shared_out: false,
         product_at: 0,
@@ -358,7 +366,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         // Each element is the same sum, however it is cut.
         cut(&mut work, threads::num_threads());
     }
-    pack_lanes(&mut work, &mut shared);
+    pack_lanes(b, &mut work, &mut shared);
     scratch(b, &mut work, a_bytes, b_bytes, shared);
     Ok(Work::Gemm(Box::new(work)))
 }
@@ -496,15 +504,27 @@ fn split_sums(w: &mut GemmWork, shared: &mut usize) {
     }
 }
 
-/// Packs the operand on the lanes beforehand where several blocks would pack the same.
-fn pack_lanes(w: &mut GemmWork, shared: &mut usize) {
+/// Packs the operand on the lanes beforehand where several blocks would pack the same, or it may be kept.
+fn pack_lanes(b: &Binder<'_>, w: &mut GemmWork, shared: &mut usize) {
     let side = if w.style.on_rows() { &w.a } else { &w.b };
     let plain = matches!(side.source, Source::Buffer { .. } | Source::Prepacked { .. });
-    let bytes = product::packed_bytes(&w.panels, w.dtype.size(), w.k).next_multiple_of(ALIGN);
-    let repeated = w.across > 1 && w.style.packs() && w.terms() == 1 && product::has_tiles();
     let float = matches!(w.dtype, DType::F32 | DType::F64);
-    if repeated && float && plain && w.items * bytes <= PREPACKED_BYTES {
-        w.lanes_packed = Some((*shared, bytes));
+    let bytes = w.lanes_bytes();
+    let whole = w.style.packs() && w.terms() == 1 && product::has_tiles();
+    if !whole || !float || !plain || w.items * bytes > PREPACKED_BYTES {
+        return;
+    }
+    let (lane, step) = if w.style.on_rows() { (side.rs, side.cs) } else { (side.cs, side.rs) };
+    if let Source::Buffer { buffer, offset } = side.source
+        && !product::is_read_in_place(lane, w.others())
+    {
+        let sizes = [w.dtype.size(), w.panels.start(w.panels.count()), w.k].map(|n| n as i64);
+        let batch = w.batch.iter().map(|&n| n as i64).chain(side.batch_strides.iter().copied());
+        let numbers = sizes.into_iter().chain([offset, lane, step]).chain(batch);
+        w.lanes_kept = b.keep(buffer, w.items * bytes, Packed::Product, numbers);
+    }
+    if w.across > 1 {
+        w.lanes_packed = Some(*shared);
         *shared += w.items * bytes;
     }
 }

@@ -6,7 +6,7 @@ mod gathered;
 mod gemm;
 mod winograd;
 
-pub(crate) use bind::{Bound, Call, Launch, Placed, Sort, TensorRef, Work};
+pub(crate) use bind::{Bound, Call, Keep, Launch, Placed, Sort, TensorRef, Work};
 pub(crate) use gathered::{GatheredWork, Place, Sums};
 pub(crate) use gemm::{Block, GemmWork, PANEL_DEPTH, Route, Side, Source};
 pub(crate) use winograd::{Cut, FilterSums, FiltersWork, TileAt, WinogradWork};

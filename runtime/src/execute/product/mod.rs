@@ -229,6 +229,12 @@ pub(crate) fn worth_copying(step: i64, lanes: usize) -> bool {
     lanes >= if step == 1 { COPIED_FOR } else { COPIED_FOR_APART }
 }
 
+/// Whether the operand on the lanes, whose stride along them is given, is not packed for so many broadcast rows, but for lanes
+/// that do not fill a vector.
+pub(crate) fn is_read_in_place(lane: i64, rows: usize) -> bool {
+    lane == 1 && rows <= NOT_PACKED
+}
+
 /// Bytes of scratch that a product needs, for `k` terms of a type of so many bytes; with broadcast rows
 /// that are copied first, if they are.
 pub(crate) fn scratch(bytes: usize, k: usize, copied: usize) -> usize {
@@ -352,7 +358,7 @@ unsafe fn blocked<T: Number>(
         for i in (first..panels.count()).take_while(|&i| panels.start(i) < base + lanes) {
             let (lane, width) = (panels.start(i) - base, panels.start(i + 1) - panels.start(i));
             let padded = width.next_multiple_of(tiles.lanes);
-            let in_place = x.lane == 1 && rows <= NOT_PACKED && width == padded;
+            let in_place = is_read_in_place(x.lane as i64, rows) && width == padded;
             // SAFETY: lanes and terms of the operand; `scratch` has room for the widest panel, and a
             // packed operand has all panels.
             let (panel, step) = unsafe {

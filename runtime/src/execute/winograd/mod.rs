@@ -6,6 +6,7 @@ use super::Context;
 use super::product::gathered::{self, Strided};
 use super::product::winograd::{self, POINTS, RESULTS, SPAN, Square, TAPS};
 use super::product::{Number, Panels, Tiles};
+use crate::memory::Buffer;
 use crate::plan::{Cut, TileAt, WinogradWork};
 use std::ops::Range;
 use ttk_ir::DType;
@@ -27,14 +28,19 @@ fn typed<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>) {
 }
 
 fn by_tiles<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>, tiles_each: usize) {
-    let filters = || cx.shared.cast::<T>();
     let width = w.panels.padded();
-    cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
-        let to = filters().wrapping_add(gathered::panel_start(&w.panels, panel, w.channels));
-        // SAFETY: scratch has room for a panel, and the shared scratch for all panels at each point, of which this one is the
-        // task's.
-        unsafe { transform_filters(cx, w, t, panel, cx.scratch(slot).cast(), to, width * w.channels) };
-    });
+    let transform = |to: &(dyn Fn() -> *mut T + Sync)| {
+        cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
+            let to = to().wrapping_add(gathered::panel_start(&w.panels, panel, w.channels));
+            // SAFETY: scratch has room for a panel, and `to` for all panels at each point, of which this one is the task's.
+            unsafe { transform_filters(cx, w, t, panel, cx.scratch(slot).cast(), to, width * w.channels) };
+        });
+    };
+    let kept = cx.kept(&w.kept, |form| transform(&|| form.as_ptr().cast()));
+    let filters = || kept.as_ref().map_or(cx.shared, Buffer::as_ptr).cast::<T>();
+    if kept.is_none() {
+        transform(&filters);
+    }
     cx.each(w.shared_out, w.tiles.len().div_ceil(tiles_each), &|slot, task| {
         let first = task * tiles_each;
         let tiles = &w.tiles[first..(first + tiles_each).min(w.tiles.len())];

@@ -8,8 +8,8 @@ mod filters;
 
 pub(crate) use filters::{FiltersWork, Sums as FilterSums};
 
-use super::bind::{Binder, WORTH_SHARING, Work};
-use super::gathered::{Axis, Place, places_by_memory, table};
+use super::bind::{Binder, Keep, Packed, WORTH_SHARING, Work};
+use super::gathered::{Axis, Place, form, places_by_memory, table};
 use crate::execute::product::winograd::{POINTS, RESULTS, SPAN, TAPS};
 use crate::execute::product::{self, Panels, gathered};
 use ttk_ir::DType;
@@ -29,6 +29,8 @@ pub(crate) struct WinogradWork {
     pub(crate) c: Place,
     pub(crate) c_steps: [isize; 2],
     pub(crate) tiles: Box<[TileAt]>,
+    /// The transformed filters of all panels, where they may be kept from run to run.
+    pub(crate) kept: Option<Keep>,
     pub(crate) cut: Cut,
     pub(crate) shared_out: bool,
 }
@@ -187,7 +189,15 @@ fn results(b: &mut Binder<'_>, s: &Seen<'_>, [x, y, c]: [&Place; 3]) -> Option<W
     if cut != Cut::Lanes && filters > FILTER_BYTES {
         return None;
     }
-    let x_terms = table(&[taps[0], taps[1], channel], &|a| s.x_step(a))?;
+    let terms = [taps[0], taps[1], channel];
+    let x_terms = table(&terms, &|a| s.x_step(a))?;
+    let kept = match cut {
+        Cut::Tiles(_) => {
+            let numbers = form(s.dtype, x, &s.lane, terms.iter(), &|a| s.x_step(a));
+            b.keep(x.buffer, filters, Packed::Winograd, numbers)
+        }
+        Cut::Lanes => None,
+    };
     let flops = 2.0 * (POINTS * tiles.len() * panels.padded() * channel.size) as f64;
     b.reserve(numbers * size, shared);
     Some(WinogradWork {
@@ -201,6 +211,7 @@ fn results(b: &mut Binder<'_>, s: &Seen<'_>, [x, y, c]: [&Place; 3]) -> Option<W
         c: alone(c),
         c_steps: places.map(|a| a.c as isize),
         tiles,
+        kept,
         cut,
         shared_out: flops / 10.0 >= WORTH_SHARING,
         panels,
