@@ -118,7 +118,7 @@ fn cuda(graph: &Graph, kernels: bool) -> Result<String, CliError> {
     let internal = |e: String| CliError::Compile(ttk_frontend::Error::Internal { detail: e });
     let lowering = ttk_passes::LowerOptions {
         native_math: true,
-        half_products: true,
+        half_products: ttk_passes::HalfProducts::All,
         donate: vec![false; optimized.params().len()],
     };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(|e| internal(e.to_string()))?;

@@ -13,7 +13,7 @@ use ttk_ir::program::{Action, Buffer, BufferId, Output, Placement, Program, Step
 use ttk_ir::testing::{GraphOptions, KernelOptions, random_graph, random_kernel};
 use ttk_ir::testing::{Values, input_types, random_inputs};
 use ttk_ir::{DType, Expr, Graph};
-use ttk_passes::{LowerOptions, lower};
+use ttk_passes::{HalfProducts, LowerOptions, lower};
 
 /// Prints, compiles and runs a program on random inputs, and compares its outputs with the interpreter's.
 fn compare(program: &Program, inputs: &[Tensor], symbols: &[i64], tolerance: f64) -> Result<(), String> {
@@ -85,8 +85,11 @@ fn rounding(dtype: DType) -> f64 {
 }
 
 fn lowered(graph: &Graph, native_math: bool) -> Program {
-    let options =
-        LowerOptions { native_math, half_products: true, donate: vec![false; graph.params().len()] };
+    let options = LowerOptions {
+        native_math,
+        half_products: HalfProducts::All,
+        donate: vec![false; graph.params().len()],
+    };
     lower(graph, &options).unwrap_or_else(|e| panic!("{e}\n{graph}"))
 }
 

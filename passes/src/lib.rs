@@ -26,6 +26,6 @@ pub mod reciprocal;
 pub mod rematerialize;
 
 pub use error::PassError;
-pub use lower::{LowerOptions, lower};
+pub use lower::{HalfProducts, LowerOptions, lower};
 pub use options::Options;
 pub use pipeline::{PIPELINE, Pass, optimize, optimize_until, trace};

@@ -46,8 +46,17 @@ pub struct CpuFeatures {
     pub f16c: bool,
     /// AVX-512 F, BW, DQ and VL, all of them.
     pub avx512: bool,
+    /// Sums of products of pairs of bf16 (AVX-512 BF16).
+    pub avx512_bf16: bool,
     /// The most that the processor has and `TTK_CPU` allows.
     pub level: Level,
+}
+
+impl CpuFeatures {
+    /// Whether products of bf16 may be used.
+    pub fn has_bf16_products(&self) -> bool {
+        self.avx512_bf16 && self.level == Level::Avx512
+    }
 }
 
 /// The features of this machine; `TTK_CPU=baseline|avx2|avx512` lowers the level. Found once.
@@ -73,12 +82,20 @@ fn processor() -> CpuFeatures {
         (true, false) => Level::Avx2,
         (false, _) => Level::Baseline,
     };
-    CpuFeatures { avx2, fma, f16c, avx512, level }
+    let avx512_bf16 = has!("avx512bf16");
+    CpuFeatures { avx2, fma, f16c, avx512, avx512_bf16, level }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn processor() -> CpuFeatures {
-    CpuFeatures { avx2: false, fma: false, f16c: false, avx512: false, level: Level::Baseline }
+    CpuFeatures {
+        avx2: false,
+        fma: false,
+        f16c: false,
+        avx512: false,
+        avx512_bf16: false,
+        level: Level::Baseline,
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +104,15 @@ mod tests {
 
     #[test]
     fn the_level_is_lowered_never_raised() {
-        let all = CpuFeatures { avx2: true, fma: true, f16c: true, avx512: true, level: Level::Avx512 };
+        let all = CpuFeatures {
+            avx2: true,
+            fma: true,
+            f16c: true,
+            avx512: true,
+            avx512_bf16: true,
+            level: Level::Avx512,
+        };
+        assert!(all.has_bf16_products() && !limited(all, Some(Level::Avx2)).has_bf16_products());
         assert_eq!(limited(all, Some(Level::Avx2)).level, Level::Avx2);
         assert_eq!(limited(all, None).level, Level::Avx512);
         let old = CpuFeatures { avx512: false, level: Level::Avx2, ..all };

@@ -8,7 +8,7 @@ use ttk_codegen_cuda::{Options, emit};
 use ttk_ir::eval::{Tensor, eval};
 use ttk_ir::testing::{Values, input_types, random_inputs};
 use ttk_ir::{DType, Graph};
-use ttk_passes::{LowerOptions, lower, optimize};
+use ttk_passes::{HalfProducts, LowerOptions, lower, optimize};
 use ttk_runtime::cuda::{Device, DeviceBuffer, release_devices};
 
 /// A convolution over one, two or three spatial axes.
@@ -118,8 +118,9 @@ fn near(dtype: DType) -> f64 {
 fn run(graph: &Graph, device: &Device, printed: bool) -> Result<Vec<String>, String> {
     let better = optimize(graph, &ttk_passes::Options::default()).map_err(|e| e.to_string())?;
     let donate = vec![false; graph.params().len()];
-    let program = lower(&better, &LowerOptions { native_math: true, half_products: true, donate })
-        .map_err(|e| e.to_string())?;
+    let program =
+        lower(&better, &LowerOptions { native_math: true, half_products: HalfProducts::All, donate })
+            .map_err(|e| e.to_string())?;
     let mut on_device = emit(&program, &Options::default()).map_err(|e| e.to_string())?;
     if printed {
         on_device.alternatives.clear();

@@ -11,7 +11,7 @@ use ttk_ir::eval::Tensor;
 use ttk_ir::library::Call;
 use ttk_ir::program::eval::eval;
 use ttk_ir::testing::{Values, random_inputs};
-use ttk_passes::{LowerOptions, lower};
+use ttk_passes::{HalfProducts, LowerOptions, lower};
 use ttk_runtime::cuda::{Device, DeviceBuffer, release_devices};
 
 const FLOATS: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::BF16];
@@ -45,7 +45,8 @@ fn check(
 ) -> Result<String, String> {
     let graph = ttk_ir::text::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let donate = vec![false; graph.params().len()];
-    let program = lower(&graph, &LowerOptions { native_math: true, half_products: true, donate }).unwrap();
+    let program =
+        lower(&graph, &LowerOptions { native_math: true, half_products: HalfProducts::All, donate }).unwrap();
     let mut on_device = emit(&program, &Options::default()).unwrap();
     let says = on_device.alternatives.first().map(|a| a.call.to_string()).unwrap_or_default();
     let seconds: Vec<u32> = on_device.alternatives.iter().filter_map(|a| second(&a.call)).collect();
@@ -218,7 +219,8 @@ fn other_steps_stay_where_they_are() {
         let graph = ttk_ir::text::parse(&gelu(DType::F32, 6, 15, "")).unwrap();
         let donate = vec![false; graph.params().len()];
         let program =
-            lower(&graph, &LowerOptions { native_math: true, half_products: true, donate }).unwrap();
+            lower(&graph, &LowerOptions { native_math: true, half_products: HalfProducts::All, donate })
+                .unwrap();
         let on_device = emit(&program, &Options::default()).unwrap();
         assert!(on_device.alternatives.iter().any(|a| second(&a.call).is_some()));
         let plan = prepare(program.clone(), on_device, device).unwrap();

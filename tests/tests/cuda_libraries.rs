@@ -10,7 +10,7 @@ use ttk_ir::eval::Tensor;
 use ttk_ir::program::Program;
 use ttk_ir::program::eval::eval;
 use ttk_ir::testing::{Values, random_inputs};
-use ttk_passes::{LowerOptions, lower};
+use ttk_passes::{HalfProducts, LowerOptions, lower};
 use ttk_runtime::cuda::{self, Device, DeviceBuffer, release_devices};
 
 /// `activation(a b + addend + bias)`, `a` of `batch x m x k`.
@@ -154,7 +154,7 @@ fn near(case: &Case) -> f64 {
 fn lowered(text: &str) -> Program {
     let graph = ttk_ir::text::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let donate = vec![false; graph.params().len()];
-    lower(&graph, &LowerOptions { native_math: true, half_products: true, donate }).unwrap()
+    lower(&graph, &LowerOptions { native_math: true, half_products: HalfProducts::All, donate }).unwrap()
 }
 
 /// Runs a case on a device, twice.

@@ -9,7 +9,7 @@ use ttk_ir::eval::Tensor;
 use ttk_ir::program::eval::eval;
 use ttk_ir::testing::{GraphOptions, Values, random_graph, random_inputs};
 use ttk_ir::{DType, Graph};
-use ttk_passes::{LowerOptions, lower};
+use ttk_passes::{HalfProducts, LowerOptions, lower};
 use ttk_runtime::cuda::{Device, DeviceBuffer, release_devices};
 use ttk_tests::filetests::FileTest;
 
@@ -27,8 +27,11 @@ fn close(got: &Tensor, want: &Tensor) -> Result<(), String> {
 
 /// `printed`: no library takes part.
 fn check(graph: &Graph, device: &Device, printed: bool) -> Result<usize, String> {
-    let options =
-        LowerOptions { native_math: true, half_products: true, donate: vec![false; graph.params().len()] };
+    let options = LowerOptions {
+        native_math: true,
+        half_products: HalfProducts::All,
+        donate: vec![false; graph.params().len()],
+    };
     let program = lower(graph, &options).map_err(|e| e.to_string())?;
     let symbols: Vec<i64> = (0..graph.symbols.len() as i64).map(|i| 3 + i).collect();
     let mut on_device = emit(&program, &Options::default()).map_err(|e| e.to_string())?;

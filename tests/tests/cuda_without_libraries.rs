@@ -8,7 +8,7 @@ use ttk_codegen_cuda::{Options, emit};
 use ttk_ir::eval::Tensor;
 use ttk_ir::program::eval::eval;
 use ttk_ir::testing::{Values, random_inputs};
-use ttk_passes::{LowerOptions, lower};
+use ttk_passes::{HalfProducts, LowerOptions, lower};
 use ttk_runtime::cuda::{self, Device, DeviceBuffer, release_devices};
 
 #[test]
@@ -40,7 +40,8 @@ fn the_printed_functions_take_over() {
              %2 = expand %1 : bf16[20,16]\n  %3 = add %0, %2 : bf16[20,16]\n  return %3\n}\n",
         )
         .unwrap();
-        let options = LowerOptions { native_math: true, half_products: true, donate: vec![false; 3] };
+        let options =
+            LowerOptions { native_math: true, half_products: HalfProducts::All, donate: vec![false; 3] };
         let program = lower(&graph, &options).unwrap();
         let on_device = emit(&program, &Options::default()).unwrap();
         assert_eq!(on_device.alternatives.len(), 2);

@@ -18,7 +18,7 @@ use ttk_ir::eval::{self, EvalError};
 use ttk_ir::kernel::Kernel;
 use ttk_ir::program::{self, Program};
 use ttk_ir::{Graph, Type};
-use ttk_passes::{LowerOptions, Options};
+use ttk_passes::{HalfProducts, LowerOptions, Options};
 use ttk_runtime::artifact::{Artifact, Cuda, CudaCode, CudaFunction};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
 use ttk_runtime::cpu_features::{self, Level};
@@ -110,6 +110,7 @@ pub fn compile_graph(graph: &Graph, options: &CompileOptions) -> Result<Compiled
     options.donate.hash(&mut key);
     options.inference.hash(&mut key);
     target.width.bits().hash(&mut key);
+    half_products(options).hash(&mut key);
     target.triple.to_string().hash(&mut key);
     let key = key.finish();
     let start = Instant::now();
@@ -313,6 +314,15 @@ pub fn program_of(graph: &Graph, options: &CompileOptions) -> Result<Program> {
 const DEEP: usize = 2048;
 const STACK: usize = 512 << 20;
 
+/// Of which 16-bit floats the machine multiplies matrices.
+fn half_products(options: &CompileOptions) -> HalfProducts {
+    match options.device {
+        Device::Cuda(_) if options.tensor_cores => HalfProducts::All,
+        Device::Cpu if cpu_features::detect().has_bf16_products() => HalfProducts::Bf16,
+        Device::Cuda(_) | Device::Cpu | Device::Meta => HalfProducts::None,
+    }
+}
+
 fn run_passes(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let start = Instant::now();
     let passes = Options { inference: options.inference, ..Options::default() };
@@ -323,7 +333,7 @@ fn run_passes(graph: &Graph, options: &CompileOptions) -> Result<Program> {
     let lowering = LowerOptions {
         donate: options.donate.clone(),
         native_math: gpu,
-        half_products: gpu && options.tensor_cores,
+        half_products: half_products(options),
     };
     let program = ttk_passes::lower(&optimized, &lowering).map_err(internal)?;
     counters::add(&counters::PASSES_RUN, 1);

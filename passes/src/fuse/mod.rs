@@ -9,8 +9,8 @@ mod group;
 mod reach;
 pub(crate) mod split;
 
-use crate::lower::LowerError;
 use crate::lower::dot::{has_gemm, strided};
+use crate::lower::{HalfProducts, LowerError};
 use axes::{AxisIds, DimMap};
 use group::Grouper;
 use smallvec::SmallVec;
@@ -74,7 +74,7 @@ pub(crate) struct Plan {
     /// In an order in which each comes after those it needs.
     pub(crate) units: Vec<Unit>,
     /// See [`crate::LowerOptions::half_products`].
-    half_products: bool,
+    half_products: HalfProducts,
 }
 
 /// Whether a node is computed by something other than a loop kernel of elementwise work.
@@ -91,7 +91,7 @@ fn is_single(graph: &Graph, v: ValueId) -> bool {
 }
 
 /// Assigns every node of the graph. `half_products`: see [`crate::LowerOptions`].
-pub(crate) fn plan(graph: &Graph, half_products: bool) -> Result<Plan, LowerError> {
+pub(crate) fn plan(graph: &Graph, half_products: HalfProducts) -> Result<Plan, LowerError> {
     let live = graph.live();
     let forced = forced(graph, &live, half_products);
     let transparent = cost::transparent(graph, &live, &forced);
@@ -117,7 +117,7 @@ pub(crate) fn plan(graph: &Graph, half_products: bool) -> Result<Plan, LowerErro
 }
 
 /// Values that must be in memory: results, and what library calls read.
-fn forced(graph: &Graph, live: &[bool], half_products: bool) -> Vec<bool> {
+fn forced(graph: &Graph, live: &[bool], half_products: HalfProducts) -> Vec<bool> {
     let mut forced = vec![false; graph.len()];
     for &o in &graph.outputs {
         forced[o.index()] = true;
@@ -142,7 +142,7 @@ fn needs_memory(graph: &Graph, user: ValueId) -> bool {
 }
 
 /// Whether a `dot` becomes a matrix product of the runtime.
-fn is_gemm(graph: &Graph, v: ValueId, half_products: bool) -> bool {
+fn is_gemm(graph: &Graph, v: ValueId, half_products: HalfProducts) -> bool {
     let node = graph.node(v);
     let empty = node.inputs.iter().any(|&x| graph.ty(x).shape.contains(&Dim::Fixed(0)));
     matches!(node.op, Op::Dot { .. }) && has_gemm(node.ty.dtype, half_products) && !empty

@@ -1,22 +1,23 @@
 //! `dot` as a matrix product of strided operands, or as loops where there is no such product.
 
-use super::LowerError;
 use super::emit::{Emitter, Sources, Stored};
 use super::index::Ranges;
 use super::loops::{Built, finish};
 use super::schedule::open_nest;
 use super::views::{linear, row_major, view_indices};
+use super::{HalfProducts, LowerError};
 use smallvec::SmallVec;
 use ttk_ir::infer::dot_free_axes;
 use ttk_ir::kernel::{Access, LoopKind};
 use ttk_ir::program::{Gemm, Matrix, Operand};
 use ttk_ir::{DType, Expr, Graph, Op, ReduceOp, ValueId};
 
-/// Whether the target has a matrix product of this element type; `half`: also of 16-bit floats.
-pub(crate) fn has_gemm(dtype: DType, half: bool) -> bool {
+/// Whether the target has a matrix product of this element type.
+pub(crate) fn has_gemm(dtype: DType, half: HalfProducts) -> bool {
     match dtype {
         DType::F32 | DType::F64 => true,
-        DType::F16 | DType::BF16 => half,
+        DType::F16 => half == HalfProducts::All,
+        DType::BF16 => half != HalfProducts::None,
         DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => false,
     }
 }

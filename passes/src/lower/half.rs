@@ -1,19 +1,23 @@
 //! Products of 16-bit floats for a target without instructions for them.
 
+use super::HalfProducts;
+use super::dot::strided;
 use crate::error::PassError;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use ttk_ir::{Binary, DType, Dim, Graph, Op, ReduceOp, Shape, ValueId};
 
-/// The graph with every product of 16-bit floats as one of `f32`, rounded once: the products are exact and the sums are
+/// The graph with every product of 16-bit floats that the target has not as one of `f32`, rounded once: the products are exact and the sums are
 /// `f32` either way, and `f32` has a blocked matrix product. A product with a vector is written out as a sum, which reads
 /// the matrix as it is: each of its elements is needed once, and widening all of them first moves three times the bytes.
 ///
 /// # Errors
 /// [`PassError::Type`], which means a defect.
-pub(super) fn widen_products(graph: &Graph) -> Result<Cow<'_, Graph>, PassError> {
+pub(super) fn widen_products(graph: &Graph, target: HalfProducts) -> Result<Cow<'_, Graph>, PassError> {
     let is_half = |v: ValueId| {
-        matches!(graph.node(v).op, Op::Dot { .. }) && matches!(graph.ty(v).dtype, DType::F16 | DType::BF16)
+        matches!(graph.node(v).op, Op::Dot { .. })
+            && matches!(graph.ty(v).dtype, DType::F16 | DType::BF16)
+            && !is_taken(graph, v, target)
     };
     if !graph.ids().any(is_half) {
         return Ok(Cow::Borrowed(graph));
@@ -54,6 +58,27 @@ pub(super) fn widen_products(graph: &Graph) -> Result<Cow<'_, Graph>, PassError>
     }
     out.outputs = graph.outputs.iter().map(|v| map[v.index()]).collect();
     Ok(Cow::Owned(out))
+}
+
+/// Whether the target has a product of 16-bit floats as it is.
+fn is_taken(graph: &Graph, product: ValueId, target: HalfProducts) -> bool {
+    match target {
+        HalfProducts::None => false,
+        HalfProducts::All => true,
+        HalfProducts::Bf16 => {
+            let node = graph.node(product);
+            // Windows of an image are read where they lie by products of `f32` alone.
+            let Op::Dot { contract, .. } = &node.op else { return false };
+            let single = contract.len() == 1 && node.ty.dtype == DType::BF16;
+            single
+                && with_vector(graph, product).is_none_or(|(matrix, axis)| {
+                    // The matrix is read as it lies in memory, two terms at a time.
+                    let matrix = node.inputs[matrix];
+                    let next = strided(graph, matrix, &|_| false).is_some_and(|s| s.strides[axis].is_one());
+                    next && matches!(graph.ty(matrix).shape[axis], Dim::Fixed(n) if n % 2 == 0)
+                })
+        }
+    }
 }
 
 /// Which operand of a product is a matrix, and its axis that is summed over, where the other one is a vector.

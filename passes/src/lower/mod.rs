@@ -30,9 +30,19 @@ pub struct LowerOptions {
     /// are written out in simple arithmetic.
     /// Such a machine is a GPU: an activation follows its product row by row, so that a library can take both.
     pub native_math: bool,
-    /// The target multiplies matrices of 16-bit floats at least as fast as those of `f32`, with sums of `f32`
-    /// (a GPU's tensor cores); otherwise they are products of `f32`.
-    pub half_products: bool,
+    pub half_products: HalfProducts,
+}
+
+/// Of which 16-bit floats the target multiplies matrices at least as fast as of `f32`, with sums of `f32`; other products of
+/// them are products of `f32`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum HalfProducts {
+    #[default]
+    None,
+    /// Of `bf16`, where one axis is summed over (a processor's sums of pairs).
+    Bf16,
+    /// Of both (a GPU's tensor cores).
+    All,
 }
 
 /// A defect of the compiler found while lowering.

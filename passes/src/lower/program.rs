@@ -10,7 +10,6 @@ use crate::expand;
 use crate::fuse::{self, Plan, Role, Unit};
 use crate::memory;
 use rustc_hash::{FxHashMap, FxHasher};
-use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use ttk_ir::kernel::Kernel;
 use ttk_ir::program::{Action, Argsort, Buffer, BufferId, Output, Placement, Program, Step};
@@ -21,7 +20,7 @@ use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 /// # Errors
 /// A defect of the compiler.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError> {
-    let graph = if options.half_products { Cow::Borrowed(graph) } else { widen_products(graph)? };
+    let graph = widen_products(graph, options.half_products)?;
     let graph = fuse::split::split_reductions(&graph)?;
     let graph = graph.as_ref();
     let plan = fuse::plan(graph, options.half_products)?;

@@ -2,19 +2,28 @@
 
 use super::Context;
 use super::multiply::{Matrix, convert_block, multiply, prepack, sum_into, zero};
-use super::product::Product;
+use super::product::{Product, pairs};
 use crate::memory::Buffer;
 use crate::plan::{Block, Call, GemmWork, Route, Side, Source};
 use std::ops::Range;
+use ttk_ir::DType;
 
 /// Computes all products, sums and the epilogue of one step.
 pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
     pack_operand(cx, &w.a, w.shared_out);
     pack_operand(cx, &w.b, w.shared_out);
-    let kept = cx.kept(&w.lanes_kept, |form| pack_lanes(cx, w, &|| form.as_ptr()));
-    if let (None, Some(at)) = (&kept, w.lanes_packed) {
-        // SAFETY: room for all panels of all items was reserved there.
-        pack_lanes(cx, w, &|| unsafe { cx.shared.add(at) });
+    let (lanes, others) = if w.style.on_rows() { (&w.a, &w.b) } else { (&w.b, &w.a) };
+    join_operand(cx, w, others);
+    let kept = cx.kept(&w.lanes_kept, |form| {
+        join_operand(cx, w, lanes);
+        pack_lanes(cx, w, &|| form.as_ptr());
+    });
+    if kept.is_none() {
+        join_operand(cx, w, lanes);
+        if let Some(at) = w.lanes_packed {
+            // SAFETY: room for all panels of all items was reserved there.
+            pack_lanes(cx, w, &|| unsafe { cx.shared.add(at) });
+        }
     }
     let blocks = w.blocks();
     match w.route {
@@ -71,12 +80,13 @@ fn pack_lanes(cx: &Context<'_>, w: &GemmWork, to: &(dyn Fn() -> *mut u8 + Sync))
         let side = if w.style.on_rows() { &w.a } else { &w.b };
         let x = operand(cx, w, side, slot, item, 0, &mut None);
         // SAFETY: each panel is packed by one task.
-        unsafe { prepack(w.style, w.k, x, &w.panels, panel, to().add(item * w.lanes_bytes())) };
+        unsafe { prepack(w.style, w.pairs, w.k, x, &w.panels, panel, to().add(item * w.lanes_bytes())) };
     });
 }
 
 /// Runs the pack kernel of an operand for all its items.
 fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
+    let side = if let Source::Joined(joined) = &side.source { &joined.of } else { side };
     let Source::Prepacked { call, items, at, stride } = side.source else { return };
     let pack = |slot: usize, item: usize| {
         // SAFETY: room for all items was reserved in the shared scratch from `at`.
@@ -88,6 +98,30 @@ fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
     } else {
         (0..items).for_each(|i| pack(0, i));
     }
+}
+
+/// Pairs of a task that brings them together, in numbers.
+const JOINED: usize = 32_768;
+
+/// Brings the pairs of an operand together, if they are not.
+fn join_operand(cx: &Context<'_>, w: &GemmWork, side: &Side) {
+    let Source::Joined(joined) = &side.source else { return };
+    let (pairs, lanes) = (joined.pairs(), joined.lanes);
+    let some = (JOINED / lanes).clamp(1, pairs);
+    let tasks = pairs.div_ceil(some);
+    cx.each(w.shared_out, joined.items * tasks, &|_, task| {
+        let (item, first) = (task / tasks, task % tasks * some);
+        let position = dot(item, &joined.batch, &joined.batch_strides);
+        let from = start(cx, &joined.of, position, w.dtype);
+        for pair in first..(first + some).min(pairs) {
+            // SAFETY: the operand was checked when the sizes were bound; room for all pairs of all items was reserved, and each is
+            // brought there by one task.
+            unsafe {
+                let to = cx.shared.add(joined.at + item * joined.bytes() + pair * lanes * pairs::BYTES);
+                pairs::join(lanes, joined.k, pair, from.cast(), joined.strides(), to);
+            }
+        }
+    });
 }
 
 /// Runs a pack kernel for one item, its parameter 0 being `to`.
@@ -152,6 +186,7 @@ fn terms_into(
         let deep = (piece * w.piece).min(w.k)..((piece + 1) * w.piece).min(w.k);
         let product = Product {
             style: w.style,
+            pairs: w.pairs,
             m,
             n,
             k: deep.len(),
@@ -183,10 +218,8 @@ fn operand(
     packed: &mut Option<usize>,
 ) -> Matrix {
     let position = dot(item, &w.batch, &side.batch_strides) + dot(reduced, &w.reduce, &side.reduce_strides);
+    let dtype = w.operand_type();
     let start = match side.source {
-        Source::Buffer { buffer, offset } => {
-            cx.pointer(buffer).wrapping_offset((offset + position) as isize * w.dtype.size() as isize)
-        }
         Source::Packed { call, at } => {
             // SAFETY: room for one item was reserved there.
             let to = unsafe { cx.scratch(slot).add(at) };
@@ -197,15 +230,31 @@ fn operand(
             }
             to
         }
+        Source::Buffer { .. } | Source::Prepacked { .. } | Source::Joined(_) => {
+            start(cx, side, position, dtype)
+        }
+    };
+    Matrix::new(start, dtype, side.rs as isize, side.cs as isize)
+}
+
+/// Where an operand that tasks do not pack is, at a position of its batch.
+fn start(cx: &Context<'_>, side: &Side, position: i64, dtype: DType) -> *mut u8 {
+    match &side.source {
+        Source::Buffer { buffer, offset } => {
+            cx.pointer(*buffer).wrapping_offset((offset + position) as isize * dtype.size() as isize)
+        }
         // SAFETY: the position was checked to be below the number of items.
         Source::Prepacked { at, stride, .. } => unsafe { cx.shared.add(at + position as usize * stride) },
-    };
-    Matrix::new(start, w.dtype, side.rs as isize, side.cs as isize)
+        // SAFETY: the joined operand has that position.
+        Source::Joined(joined) => unsafe { cx.shared.add(joined.at + position as usize * dtype.size()) },
+        Source::Packed { .. } => unreachable!("packed by tasks"),
+    }
 }
 
 /// `C` for an item of the batch.
 fn target(cx: &Context<'_>, w: &GemmWork, item: usize) -> Matrix {
-    operand(cx, w, &w.c, 0, item, 0, &mut None)
+    let start = start(cx, &w.c, dot(item, &w.batch, &w.c.batch_strides), w.dtype);
+    Matrix::new(start, w.dtype, w.c.rs as isize, w.c.cs as isize)
 }
 
 /// Runs the epilogue on rows of an item.

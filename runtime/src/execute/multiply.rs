@@ -1,6 +1,6 @@
 //! One matrix product on one thread.
 
-use super::product::{self, Number, Panels, Product, Style};
+use super::product::{self, Number, Panels, Product, Style, pairs};
 use crate::plan::PANEL_DEPTH;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -36,6 +36,9 @@ impl Matrix {
 pub(super) unsafe fn multiply(p: &Product) {
     // SAFETY: in all arms, passed on from the caller; the types are those of the matrices.
     unsafe {
+        if p.pairs {
+            return pairs::multiply(p);
+        }
         match p.a.dtype {
             DType::F32 => float::<f32>(p),
             DType::F64 => float::<f64>(p),
@@ -61,11 +64,23 @@ pub(crate) fn scratch(dtype: DType, m: usize, n: usize, k: usize, copied: usize)
     pack.next_multiple_of(64) + (m * depth + depth * n) * size_of::<f32>()
 }
 
-/// Packs one panel of the operand on the lanes; does nothing where there are no tiles of our own.
+/// Packs one panel of the operand on the lanes, `in_pairs` or by numbers; does nothing where there are no tiles of our own.
 ///
 /// # Safety
 /// As of [`multiply`]; `to` must have room for all panels.
-pub(super) unsafe fn prepack(style: Style, k: usize, x: Matrix, panels: &Panels, panel: usize, to: *mut u8) {
+pub(super) unsafe fn prepack(
+    style: Style,
+    in_pairs: bool,
+    k: usize,
+    x: Matrix,
+    panels: &Panels,
+    panel: usize,
+    to: *mut u8,
+) {
+    if in_pairs {
+        // SAFETY: passed on from the caller.
+        return unsafe { pairs::prepack(style, k, x, panels, panel, to) };
+    }
     // SAFETY: in all arms, passed on from the caller; the types are those of the matrix.
     unsafe {
         match (x.dtype, f32::tiles(), f64::tiles()) {
@@ -110,6 +125,9 @@ pub(super) unsafe fn convert_block(m: usize, n: usize, from: Matrix, to: Matrix)
                 }
             } else if to.dtype == DType::F16 {
                 convert_row::<f32, f16>(n, from, to, f16::from_f32);
+            } else if from.cs == 1 && to.cs == 1 {
+                let from = std::slice::from_raw_parts(from.start.cast::<f32>(), n);
+                pairs::round(from, std::slice::from_raw_parts_mut(to.start.cast::<u16>(), n));
             } else {
                 convert_row::<f32, bf16>(n, from, to, bf16::from_f32);
             }

@@ -148,7 +148,7 @@ pub(super) fn bind(
             batch_strides: shared.iter().map(stride).collect(),
             lane: stride(&lane),
         }),
-        Source::Packed { .. } | Source::Prepacked { .. } => None,
+        Source::Packed { .. } | Source::Prepacked { .. } | Source::Joined(_) => None,
     };
     let (pa, pb) = (place(a_side, &|a| a.a)?, place(b_side, &|a| a.b)?);
     let (x, y) = if on_cols { (pb, pa) } else { (pa, pb) };

@@ -5,6 +5,7 @@
 
 use super::bind::{Binder, Call, Keep, Packed, WORTH_SHARING, Work, checked};
 use super::gathered;
+use super::pairs::{self, Joined};
 use crate::error::Defect;
 use crate::execute::multiply;
 use crate::execute::product::{self, Panels, Style};
@@ -17,6 +18,8 @@ use ttk_ir::program::{BufferId, Epilogue, Gemm, Matrix, Operand};
 #[derive(Debug)]
 pub(crate) struct GemmWork {
     pub(crate) dtype: DType,
+    /// Whether operands are matrices of pairs of terms; strides along them, and `k`, count those.
+    pub(crate) pairs: bool,
     pub(crate) m: usize,
     pub(crate) n: usize,
     pub(crate) k: usize,
@@ -67,6 +70,17 @@ pub(crate) struct Side {
     pub(crate) cs: i64,
 }
 
+impl Side {
+    /// The kernel that packs it.
+    fn pack_call(&self) -> Option<Call> {
+        match &self.source {
+            Source::Packed { call, .. } | Source::Prepacked { call, .. } => Some(*call),
+            Source::Joined(joined) => joined.of.pack_call(),
+            Source::Buffer { .. } => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Source {
     Buffer {
@@ -85,6 +99,8 @@ pub(crate) enum Source {
         at: usize,
         stride: usize,
     },
+    /// Of terms in pairs, which are brought together beforehand.
+    Joined(Box<Joined>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +136,16 @@ impl GemmWork {
         self.dtype.compute()
     }
 
+    /// Whether operands are converted to the type of the sums, in each task.
+    fn converts(&self) -> bool {
+        self.dtype != self.sum_type() && !self.pairs
+    }
+
+    /// The type that operands are read as; a pair is as large as an `i32`.
+    pub(crate) fn operand_type(&self) -> DType {
+        if self.pairs { DType::I32 } else { self.dtype }
+    }
+
     /// How many blocks an item's `C` is cut into.
     pub(crate) fn blocks(&self) -> usize {
         self.panels.count().div_ceil(self.panels_each) * self.across
@@ -149,7 +175,7 @@ impl GemmWork {
 
     /// Bytes of the packed operand on the lanes, of an item.
     pub(crate) fn lanes_bytes(&self) -> usize {
-        product::packed_bytes(&self.panels, self.dtype.size(), self.k).next_multiple_of(ALIGN)
+        product::packed_bytes(&self.panels, self.operand_type().size(), self.k).next_multiple_of(ALIGN)
     }
 
     /// Whether each block has whole rows of `C`.
@@ -204,7 +230,7 @@ const GROUP_BYTES: usize = 64 << 20;
 
 /// Up to so many packed items, all are packed beforehand, if they take no more bytes than that.
 const PREPACKED_ITEMS: usize = 16;
-const PREPACKED_BYTES: usize = 64 << 20;
+pub(super) const PREPACKED_BYTES: usize = 64 << 20;
 
 /// The shortest piece of `k`.
 const PIECE: usize = 1024;
@@ -216,7 +242,7 @@ pub(crate) const PANEL_DEPTH: usize = 512;
 /// A thin product reads its large operand in pieces of so many lanes at least: memory is slow otherwise.
 const LANES_READ: usize = 1024;
 
-const ALIGN: usize = 64;
+pub(super) const ALIGN: usize = 64;
 
 pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
     let what = "a matrix product";
@@ -330,6 +356,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
     let (items, summed) = (batch.iter().product::<usize>(), reduce.iter().product::<usize>());
     let mut work = GemmWork {
         dtype: g.dtype,
+        pairs: false,
         m,
         n,
         k,
@@ -359,6 +386,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
     let mut shared = 0;
     prepack(&mut work.a, a_items, a_bytes, items * summed, &mut shared);
     prepack(&mut work.b, b_items, b_bytes, items * summed, &mut shared);
+    pairs::bind(&mut work, &mut shared);
     style(&mut work);
     cut(&mut work, THREADS);
     split_sums(&mut work, &mut shared);
@@ -403,11 +431,18 @@ fn style(w: &mut GemmWork) {
     let size = w.sum_type().size();
     let strides = |s: &Side| [s.rs, s.cs];
     let (mut a, mut b, mut c) = (strides(&w.a), strides(&w.b), strides(&w.c));
-    if w.dtype != w.sum_type() {
+    if w.pairs {
+        // Sums are put where they go afterwards.
+        c = [w.n as i64, 1];
+    }
+    if w.converts() {
         // They are converted to these.
         (a, b, c) = ([w.k as i64, 1], [w.n as i64, 1], [w.n as i64, 1]);
     }
     w.style = product::choose([w.m, w.n, w.piece], a, b, c, product::vector(size));
+    if w.pairs {
+        w.style = w.style.without_streams();
+    }
     w.panels = Panels::new(if w.style.on_rows() { w.m } else { w.n }, size);
     w.panels_each = w.panels.count();
     w.across = 1;
@@ -420,6 +455,7 @@ fn work(w: &GemmWork) -> (f64, f64, f64) {
     let narrow = (w.m.min(w.n) as f64 / 16.0).min(1.0);
     let slow = match w.dtype {
         DType::F32 => 1.0,
+        DType::BF16 if w.pairs => 1.0,
         DType::F64 | DType::F16 | DType::BF16 => 2.0,
         DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => 30.0,
     };
@@ -477,7 +513,8 @@ fn cut(w: &mut GemmWork, threads: usize) {
         w.across = w.across.max(w.others().div_ceil(CONVERTED));
         let most = CONVERTED / w.panels.start(1).max(1);
         w.panels_each = w.panels_each.min(most.max(1));
-    } else if w.style.packs() && product::has_tiles() {
+    }
+    if !w.converts() && w.style.packs() && product::has_tiles() {
         w.rows_copied =
             product::worth_copying(w.broadcast_step(), w.panels.start(w.panels_each.min(w.panels.count())));
     }
@@ -507,20 +544,25 @@ fn split_sums(w: &mut GemmWork, shared: &mut usize) {
 /// Packs the operand on the lanes beforehand where several blocks would pack the same, or it may be kept.
 fn pack_lanes(b: &Binder<'_>, w: &mut GemmWork, shared: &mut usize) {
     let side = if w.style.on_rows() { &w.a } else { &w.b };
-    let plain = matches!(side.source, Source::Buffer { .. } | Source::Prepacked { .. });
-    let float = matches!(w.dtype, DType::F32 | DType::F64);
+    let plain = !matches!(side.source, Source::Packed { .. });
+    let float = matches!(w.dtype, DType::F32 | DType::F64) || w.pairs;
     let bytes = w.lanes_bytes();
     let whole = w.style.packs() && w.terms() == 1 && product::has_tiles();
     if !whole || !float || !plain || w.items * bytes > PREPACKED_BYTES {
         return;
     }
-    let (lane, step) = if w.style.on_rows() { (side.rs, side.cs) } else { (side.cs, side.rs) };
-    if let Source::Buffer { buffer, offset } = side.source
-        && !product::is_read_in_place(lane, w.others())
+    // What is read is the operand before its pairs are brought together.
+    let (of, joined) = match &side.source {
+        Source::Joined(joined) => (&joined.of, true),
+        Source::Buffer { .. } | Source::Packed { .. } | Source::Prepacked { .. } => (side, false),
+    };
+    let (lane, step) = if w.style.on_rows() { (of.rs, of.cs) } else { (of.cs, of.rs) };
+    if let Source::Buffer { buffer, offset } = of.source
+        && (joined || !product::is_read_in_place(lane, w.others()))
     {
-        let sizes = [w.dtype.size(), w.panels.start(w.panels.count()), w.k].map(|n| n as i64);
-        let batch = w.batch.iter().map(|&n| n as i64).chain(side.batch_strides.iter().copied());
-        let numbers = sizes.into_iter().chain([offset, lane, step]).chain(batch);
+        let sizes = [w.operand_type() as usize, usize::from(joined), w.panels.start(w.panels.count()), w.k];
+        let batch = w.batch.iter().map(|&n| n as i64).chain(of.batch_strides.iter().copied());
+        let numbers = sizes.map(|n| n as i64).into_iter().chain([offset, lane, step]).chain(batch);
         w.lanes_kept = b.keep(buffer, w.items * bytes, Packed::Product, numbers);
     }
     if w.across > 1 {
@@ -530,10 +572,7 @@ fn pack_lanes(b: &Binder<'_>, w: &mut GemmWork, shared: &mut usize) {
 }
 
 fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize, shared: usize) {
-    let calls = [&w.a, &w.b].into_iter().filter_map(|s| match s.source {
-        Source::Packed { call, .. } | Source::Prepacked { call, .. } => Some(call),
-        Source::Buffer { .. } => None,
-    });
+    let calls = [&w.a, &w.b].into_iter().filter_map(Side::pack_call);
     let calls: Vec<Call> = calls.chain(w.epilogue.map(|e| e.0)).collect();
     let locals = calls.iter().map(|c| b.locals_bytes(c)).max().unwrap_or(0);
     let mut at = locals.next_multiple_of(ALIGN);
@@ -545,8 +584,14 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
     }
     let (rows, cols) = w.largest();
     w.product_at = at;
-    at += multiply::scratch(w.dtype, rows, cols, w.piece, if w.rows_copied { w.most_across() } else { 0 })
-        .next_multiple_of(ALIGN);
+    at += multiply::scratch(
+        w.operand_type(),
+        rows,
+        cols,
+        w.piece,
+        if w.rows_copied { w.most_across() } else { 0 },
+    )
+    .next_multiple_of(ALIGN);
     w.sum_at = at;
     if w.dtype != w.sum_type() {
         at += rows * cols * w.sum_type().size();

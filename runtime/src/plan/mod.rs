@@ -4,6 +4,7 @@ pub(crate) mod bind;
 pub(crate) mod check;
 mod gathered;
 mod gemm;
+mod pairs;
 mod winograd;
 
 pub(crate) use bind::{Bound, Call, Keep, Launch, Placed, Sort, TensorRef, Work};

@@ -9,7 +9,7 @@ use ttk_ir::{DType, Graph, ValueId};
 use ttk_ir::{eval, kernel, program, text, verify};
 use ttk_passes::egraph::{apply_rule, rules};
 use ttk_passes::pipeline::{Pass, run_pass};
-use ttk_passes::{LowerOptions, Options, PIPELINE, optimize};
+use ttk_passes::{HalfProducts, LowerOptions, Options, PIPELINE, optimize};
 
 /// Every command, by name.
 pub const COMMANDS: &[Command] = &[
@@ -248,7 +248,13 @@ fn lower(test: &FileTest) -> Result<String, String> {
     let donated: Vec<usize> = test.numbers("donate")?;
     let options = LowerOptions {
         native_math: has(test, "native_math"),
-        half_products: has(test, "half_products"),
+        half_products: if has(test, "half_products") {
+            HalfProducts::All
+        } else if has(test, "bf16_products") {
+            HalfProducts::Bf16
+        } else {
+            HalfProducts::None
+        },
         donate: (0..graph.params().len()).map(|i| donated.contains(&i)).collect(),
     };
     let lowered = ttk_passes::lower(&graph, &options).map_err(|e| e.to_string())?;
@@ -275,7 +281,8 @@ fn cuda(test: &FileTest) -> Result<String, String> {
         graph = optimize(&graph, &options(test)).map_err(|e| e.to_string())?;
     }
     let donate = vec![false; graph.params().len()];
-    let options = LowerOptions { native_math: !has(test, "expand"), half_products: true, donate };
+    let options =
+        LowerOptions { native_math: !has(test, "expand"), half_products: HalfProducts::All, donate };
     let lowered = ttk_passes::lower(&graph, &options).map_err(|e| e.to_string())?;
     let printed = ttk_codegen_cuda::emit(&lowered, &ttk_codegen_cuda::Options::default())
         .map_err(|e| format!("{e}\n{lowered}"))?;

@@ -148,7 +148,7 @@ unsafe fn pack_by_place<T: Number>(
     for run in x.by_place.chunk_by(follows).flat_map(|run| run.chunks(TOGETHER)) {
         let from = first.wrapping_offset(x.terms[run[0] as usize] as isize);
         // SAFETY: passed on from the caller; the block has room for so many terms of the widest panel.
-        unsafe { (tiles.transpose)(width, run.len(), from, x.lane, block.as_mut_ptr(), padded) };
+        unsafe { (tiles.block.transpose)(width, run.len(), from, x.lane, block.as_mut_ptr(), padded) };
         for (row, &term) in block.chunks_exact(padded).zip(run) {
             // SAFETY: a term of the panel.
             unsafe { to.add(term as usize * padded).copy_from_nonoverlapping(row.as_ptr(), padded) };

@@ -10,6 +10,7 @@
 //! however the matrix is cut into tiles and tasks.
 
 pub(crate) mod gathered;
+pub(crate) mod pairs;
 pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -83,6 +84,15 @@ impl Style {
         }
     }
 
+    /// The style for operands that have no streams.
+    pub(crate) fn without_streams(self) -> Style {
+        match self {
+            Style::ColumnStreams => Style::Columns,
+            Style::RowStreams => Style::Rows,
+            Style::Columns | Style::Rows | Style::Dots => self,
+        }
+    }
+
     /// Whether one operand is packed in panels of lanes.
     pub(crate) fn packs(self) -> bool {
         match self {
@@ -92,24 +102,33 @@ impl Style {
     }
 }
 
+/// What is summed: a number, or several that are one for the layout of matrices.
+pub(super) trait Term: Copy + Default + 'static {}
+
+impl<T: Copy + Default + 'static> Term for T {}
+
 /// A number type with register tiles.
-pub(super) trait Number: Copy + Default + Add<Output = Self> + 'static {
+pub(super) trait Number: Term + Add<Output = Self> {
     /// The tiles for this machine; `None` where there are none of our own.
     fn tiles() -> Option<&'static Tiles<Self>>;
 }
 
-/// The register tiles of a machine.
-pub(super) struct Tiles<T: 'static> {
+/// The register tiles of products of packed lanes with broadcast rows.
+struct Block<T: 'static> {
     /// Numbers in a vector.
     lanes: usize,
     /// `kernels[v - 1][r - 1]` makes a tile of `v` vectors of lanes by `r` broadcast rows.
     kernels: &'static [&'static [Kernel<T>]],
-    gathered: &'static [&'static [Gathered<T>]],
-    pub(super) winograd: winograd::Transforms<T>,
     /// Packs lanes that are contiguous along `k`: `(lanes, depth, from, stride, to, width)`.
     transpose: unsafe fn(usize, usize, *const T, isize, *mut T, usize),
-    /// Dot products: `(depth, x, y)`, `y` being four rows at a stride.
-    dots: unsafe fn(usize, *const T, *const T, isize) -> [T; 4],
+}
+
+/// The register tiles of a machine.
+pub(super) struct Tiles<T: 'static> {
+    block: Block<T>,
+    gathered: &'static [&'static [Gathered<T>]],
+    pub(super) winograd: winograd::Transforms<T>,
+    dots: Dots<T, T>,
     /// `c = (c +) sum of x[q] * y[q]` over eight rows, and over one: `(lanes, x, stride, y, c, add)`.
     stream: unsafe fn(usize, *const T, isize, &[T; 8], *mut T, bool),
     stream_one: unsafe fn(usize, *const T, isize, &[T; 8], *mut T, bool),
@@ -122,6 +141,9 @@ type Kernel<T> = unsafe fn(usize, *const T, usize, *const T, isize, isize, &Tile
 /// As [`Kernel`], `(terms, x, x_step, rows, tile)`: the term `p` of broadcast row `r` is `terms[p]` numbers
 /// from `rows[r]`.
 type Gathered<T> = unsafe fn(&[i32], *const T, usize, &[*const T; MOST_ROWS], &Tile<T>);
+
+/// Dot products: `(depth, x, y)`, `y` being four rows at a stride.
+type Dots<T, S> = unsafe fn(usize, *const T, *const T, isize) -> [S; 4];
 
 /// Where a tile goes.
 struct Tile<T> {
@@ -208,7 +230,7 @@ impl Panels {
 }
 
 fn shape<T: Number>() -> (usize, usize) {
-    T::tiles().map_or((8, 2), |t| (t.lanes, t.kernels.len()))
+    T::tiles().map_or((8, 2), |t| (t.block.lanes, t.block.kernels.len()))
 }
 
 /// Numbers in a vector of this machine, for a type of so many bytes.
@@ -219,7 +241,7 @@ pub(crate) fn vector(bytes: usize) -> usize {
 /// Broadcast rows of a whole tile of this machine, for a type of so many bytes.
 pub(crate) fn rows(bytes: usize) -> usize {
     fn of<T: Number>() -> usize {
-        T::tiles().map_or(MOST_ROWS, |t| t.kernels[0].len())
+        T::tiles().map_or(MOST_ROWS, |t| t.block.kernels[0].len())
     }
     if bytes == 8 { of::<f64>() } else { of::<f32>() }
 }
@@ -251,6 +273,8 @@ pub(crate) fn packed_bytes(panels: &Panels, bytes: usize, k: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub(super) style: Style,
+    /// Whether operands are matrices of [`pairs`], and `k` counts those.
+    pub(super) pairs: bool,
     pub(super) m: usize,
     pub(super) n: usize,
     pub(super) k: usize,
@@ -277,11 +301,11 @@ pub(super) unsafe fn multiply<T: Number>(tiles: &Tiles<T>, p: &Product) {
     // SAFETY: in all arms, passed on from the caller.
     unsafe {
         match p.style {
-            Style::Columns => blocked(tiles, p, [n, m, k], columns),
-            Style::Rows => blocked(tiles, p, [m, n, k], rows),
+            Style::Columns => blocked(&tiles.block, p, [n, m, k], columns),
+            Style::Rows => blocked(&tiles.block, p, [m, n, k], rows),
             Style::ColumnStreams => streams(tiles, [n, m, k], columns, p.add),
             Style::RowStreams => streams(tiles, [m, n, k], rows, p.add),
-            Style::Dots => dots(tiles, [n, m, k], columns, p.add),
+            Style::Dots => dots(tiles.dots, [n, m, k], columns, p.add),
         }
     }
 }
@@ -299,6 +323,23 @@ pub(super) unsafe fn prepack<T: Number>(
     panel: usize,
     to: *mut T,
 ) {
+    // SAFETY: passed on from the caller.
+    unsafe { pack_panel(&tiles.block, style, k, x, panels, panel, to) };
+}
+
+/// As [`prepack`].
+///
+/// # Safety
+/// As of [`prepack`].
+unsafe fn pack_panel<T: Term>(
+    block: &Block<T>,
+    style: Style,
+    k: usize,
+    x: Matrix,
+    panels: &Panels,
+    panel: usize,
+    to: *mut T,
+) {
     let (lane, step) = if style == Style::Rows { (x.rs, x.cs) } else { (x.cs, x.rs) };
     let side = Side { start: x.start.cast::<T>(), lane, step };
     let (start, end) = (panels.start(panel), panels.start(panel + 1));
@@ -307,7 +348,7 @@ pub(super) unsafe fn prepack<T: Number>(
         // SAFETY: passed on from the caller; panels and stretches have each their own place.
         unsafe {
             let to = to.add(from * panels.padded() + panels.first_vector(panel) * panels.vector * d);
-            pack(tiles, end - start, width, d, side.at(start, from), side, to);
+            pack(block, end - start, width, d, side.at(start, from), side, to);
         }
     }
 }
@@ -336,8 +377,8 @@ impl<T> Side<T> {
 
 /// # Safety
 /// As of [`multiply`].
-unsafe fn blocked<T: Number>(
-    tiles: &Tiles<T>,
+unsafe fn blocked<T: Term>(
+    block: &Block<T>,
     p: &Product,
     [lanes, rows, k]: [usize; 3],
     [x, y, c]: [Side<T>; 3],
@@ -353,27 +394,27 @@ unsafe fn blocked<T: Number>(
         let add = p.add || from > 0;
         if p.rows_copied {
             // SAFETY: `scratch` has room for all rows behind the panel.
-            unsafe { copy_rows(tiles, rows, d, y, from, copy) };
+            unsafe { copy_rows(block, rows, d, y, from, copy) };
         }
         for i in (first..panels.count()).take_while(|&i| panels.start(i) < base + lanes) {
             let (lane, width) = (panels.start(i) - base, panels.start(i + 1) - panels.start(i));
-            let padded = width.next_multiple_of(tiles.lanes);
+            let padded = width.next_multiple_of(block.lanes);
             let in_place = is_read_in_place(x.lane as i64, rows) && width == padded;
             // SAFETY: lanes and terms of the operand; `scratch` has room for the widest panel, and a
             // packed operand has all panels.
             let (panel, step) = unsafe {
                 if let Some((packed, ..)) = p.packed {
-                    let at = from * panels.padded() + panels.first_vector(i) * tiles.lanes * d;
+                    let at = from * panels.padded() + panels.first_vector(i) * block.lanes * d;
                     (packed.cast::<T>().add(at), padded)
                 } else if in_place {
                     (x.at(lane, from).cast_const(), x.step as usize)
                 } else {
                     let to = p.scratch.cast::<T>();
-                    pack(tiles, width, padded, d, x.at(lane, from), x, to);
+                    pack(block, width, padded, d, x.at(lane, from), x, to);
                     (to.cast_const(), padded)
                 }
             };
-            let kernels = tiles.kernels[padded / tiles.lanes - 1];
+            let kernels = block.kernels[padded / block.lanes - 1];
             let mut row = 0;
             while row < rows {
                 let r = kernels.len().min(rows - row);
@@ -413,15 +454,15 @@ fn prefetch<T>(at: *const T) {
 ///
 /// # Safety
 /// As of [`multiply`]; `to` must have room for the rows, up to a multiple of the height, and a vector more.
-unsafe fn copy_rows<T: Number>(
-    tiles: &Tiles<T>,
+unsafe fn copy_rows<T: Term>(
+    block: &Block<T>,
     rows: usize,
     depth: usize,
     y: Side<T>,
     from: usize,
     to: *mut T,
 ) {
-    let height = tiles.kernels[0].len();
+    let height = block.kernels[0].len();
     if y.step == 1 && y.lane != 1 {
         for row in (0..rows).step_by(height) {
             let to = to.wrapping_add(row * depth);
@@ -432,7 +473,7 @@ unsafe fn copy_rows<T: Number>(
                 let lanes = if whole { BLOCK / size_of::<T>() } else { height.min(rows - row) - part };
                 // SAFETY: passed on from the caller.
                 unsafe {
-                    (tiles.transpose)(lanes, depth, y.at(row + part, from), y.lane, to.add(part), height);
+                    (block.transpose)(lanes, depth, y.at(row + part, from), y.lane, to.add(part), height);
                 }
             }
         }
@@ -474,8 +515,8 @@ const BLOCK: usize = 32;
 ///
 /// # Safety
 /// As of [`multiply`].
-unsafe fn pack<T: Number>(
-    tiles: &Tiles<T>,
+unsafe fn pack<T: Term>(
+    block: &Block<T>,
     width: usize,
     padded: usize,
     depth: usize,
@@ -486,7 +527,7 @@ unsafe fn pack<T: Number>(
     // SAFETY: passed on from the caller; `to` has room for `depth` rows of `padded` numbers.
     unsafe {
         if x.lane != 1 && x.step == 1 {
-            (tiles.transpose)(width, depth, from, x.lane, to, padded);
+            (block.transpose)(width, depth, from, x.lane, to, padded);
         } else {
             for p in 0..depth {
                 let (from, to) = (from.wrapping_offset(p as isize * x.step), to.add(p * padded));
@@ -512,7 +553,7 @@ unsafe fn pack<T: Number>(
 /// # Safety
 /// So many numbers must be at both, apart from each other.
 #[inline]
-unsafe fn copy_lanes<T: Number>(from: *const T, to: *mut T, width: usize) {
+unsafe fn copy_lanes<T: Term>(from: *const T, to: *mut T, width: usize) {
     // SAFETY: passed on from the caller.
     unsafe {
         // The usual widths without a call.
@@ -529,8 +570,8 @@ unsafe fn copy_lanes<T: Number>(from: *const T, to: *mut T, width: usize) {
 ///
 /// # Safety
 /// As of [`multiply`]; both operands are contiguous along `k`.
-unsafe fn dots<T: Number>(
-    tiles: &Tiles<T>,
+unsafe fn dots<T: Term, S: Copy + Add<Output = S>>(
+    dots: Dots<T, S>,
     [lanes, rows, k]: [usize; 3],
     [x, y, c]: [Side<T>; 3],
     add: bool,
@@ -541,7 +582,7 @@ unsafe fn dots<T: Number>(
         (lanes, rows, x, y, c)
     };
     let store = |lane, row, sum| {
-        let to = c.at(lane, row);
+        let to = c.at(lane, row).cast::<S>();
         // SAFETY: an element of `c`.
         unsafe { *to = if add { *to + sum } else { sum } };
     };
@@ -549,14 +590,14 @@ unsafe fn dots<T: Number>(
     for lane in 0..apart {
         for row in 0..few {
             // SAFETY: a row of one operand and four of the other.
-            let sums = unsafe { (tiles.dots)(k, y.at(row, 0), x.at(lane, 0), x.lane * apart as isize) };
+            let sums = unsafe { dots(k, y.at(row, 0), x.at(lane, 0), x.lane * apart as isize) };
             (0..4).for_each(|i| store(lane + i * apart, row, sums[i]));
         }
     }
     for lane in 4 * apart..many {
         for row in 0..few {
             // SAFETY: a row of one operand and one of the other, four times.
-            let [sum, ..] = unsafe { (tiles.dots)(k, y.at(row, 0), x.at(lane, 0), 0) };
+            let [sum, ..] = unsafe { dots(k, y.at(row, 0), x.at(lane, 0), 0) };
             store(lane, row, sum);
         }
     }

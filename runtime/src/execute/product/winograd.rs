@@ -301,7 +301,7 @@ pub(in super::super) unsafe fn multiply<T: Number>(
                 let (lane, end) = (panels.start(panel), panels.start(panel + 1));
                 let padded = (end - lane).next_multiple_of(panels.vector);
                 let x = u.wrapping_add(super::gathered::panel_start(panels, panel, channels) + from * padded);
-                let kernels = t.kernels[padded / panels.vector - 1];
+                let kernels = t.block.kernels[padded / panels.vector - 1];
                 for row in (0..tiles).step_by(kernels.len()) {
                     let height = kernels.len().min(tiles - row);
                     // Of rows past the height the kernel takes no notice.
@@ -341,7 +341,7 @@ pub(in super::super) unsafe fn multiply_tiles<T: Number>(
             let (lane, end) = (panels.start(panel), panels.start(panel + 1));
             let padded = (end - lane).next_multiple_of(panels.vector);
             let x = u.wrapping_add(from * step + lane);
-            let kernels = t.kernels[padded / panels.vector - 1];
+            let kernels = t.block.kernels[padded / panels.vector - 1];
             for row in (0..channels).step_by(kernels.len()) {
                 let height = kernels.len().min(channels - row);
                 // Of rows past the height the kernel takes no notice.
@@ -374,6 +374,13 @@ pub(in super::super) unsafe fn taps<T: Number>(
     // SAFETY: passed on from the caller.
     unsafe {
         (t.winograd.taps)(channels, lanes, m, channels * lanes, scratch);
-        (t.transpose)(TAPS * TAPS * channels, t.lanes, scratch, t.lanes as isize, to, stride);
+        (t.block.transpose)(
+            TAPS * TAPS * channels,
+            t.block.lanes,
+            scratch,
+            t.block.lanes as isize,
+            to,
+            stride,
+        );
     }
 }

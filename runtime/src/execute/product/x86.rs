@@ -1,6 +1,6 @@
 //! Register tiles for AVX2 and AVX-512.
 
-use super::{Gathered, Kernel, MOST_ROWS, Number, Tile, Tiles};
+use super::{Block, Gathered, Kernel, MOST_ROWS, Number, Tile, Tiles};
 use crate::cpu_features::{Level, detect};
 use std::arch::x86_64::*;
 
@@ -36,11 +36,13 @@ macro_rules! tiles {
             const WIDTH: usize = 4 * $lanes;
 
             pub(super) static TILES: Tiles<$t> = Tiles {
-                lanes: $lanes,
-                kernels: &[$(&[$(kernel::<$v, $r> as Kernel<$t>),*]),*],
+                block: Block {
+                    lanes: $lanes,
+                    kernels: &[$(&[$(kernel::<$v, $r> as Kernel<$t>),*]),*],
+                    transpose: $transpose,
+                },
                 gathered: &[$(&[$(gathered::<$v, $r> as Gathered<$t>),*]),*],
                 winograd: super::super::winograd::$name::TRANSFORMS,
-                transpose: $transpose,
                 dots,
                 stream: stream::<8>,
                 stream_one: stream::<1>,
@@ -232,38 +234,39 @@ macro_rules! tiles {
     };
 }
 
-tiles!(avx512_f32, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f32, __m512, 16, super::transpose_f32,
+tiles!(avx512_f32, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f32, __m512, 16, super::transpose_words,
     _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps _mm512_add_ps,
     8: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
 tiles!(avx512_f64, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f64, __m512d, 8, super::transpose_f64,
     _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_fmadd_pd _mm512_add_pd,
     8: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
-tiles!(avx2_f32, "avx2,fma", f32, __m256, 8, super::transpose_f32,
+tiles!(avx2_f32, "avx2,fma", f32, __m256, 8, super::transpose_words,
     _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps _mm256_add_ps,
     6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
 tiles!(avx2_f64, "avx2,fma", f64, __m256d, 4, super::transpose_f64,
     _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_fmadd_pd _mm256_add_pd,
     6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
 
-/// `to[p * width + l] = from[l * stride + p]` for `l < lanes`, `p < depth`.
+/// `to[p * width + l] = from[l * stride + p]` for `l < lanes`, `p < depth`, of any type of four bytes.
 ///
 /// # Safety
 /// The processor must have AVX2, and the numbers be there.
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_f32(
+pub(super) unsafe fn transpose_words<T: Copy>(
     lanes: usize,
     depth: usize,
-    from: *const f32,
+    from: *const T,
     stride: isize,
-    to: *mut f32,
+    to: *mut T,
     width: usize,
 ) {
+    const { assert!(size_of::<T>() == size_of::<f32>()) };
     let (l8, p8) = (lanes / 8 * 8, depth / 8 * 8);
     // SAFETY: passed on from the caller; blocks of 8 x 8, then what is left of rows and columns.
     unsafe {
         for l in (0..l8).step_by(8) {
             for p in (0..p8).step_by(8) {
-                let row = |i: isize| _mm256_loadu_ps(from.offset((l as isize + i) * stride).add(p));
+                let row = |i: isize| _mm256_loadu_ps(from.offset((l as isize + i) * stride).add(p).cast());
                 let (a0, a1, a2, a3) = (row(0), row(1), row(2), row(3));
                 let (a4, a5, a6, a7) = (row(4), row(5), row(6), row(7));
                 let (b0, b1) = (_mm256_unpacklo_ps(a0, a1), _mm256_unpackhi_ps(a0, a1));
@@ -274,7 +277,7 @@ unsafe fn transpose_f32(
                 let (c2, c3) = (_mm256_shuffle_ps(b1, b3, 0x44), _mm256_shuffle_ps(b1, b3, 0xee));
                 let (c4, c5) = (_mm256_shuffle_ps(b4, b6, 0x44), _mm256_shuffle_ps(b4, b6, 0xee));
                 let (c6, c7) = (_mm256_shuffle_ps(b5, b7, 0x44), _mm256_shuffle_ps(b5, b7, 0xee));
-                let out = |i: usize, v| _mm256_storeu_ps(to.add((p + i) * width + l), v);
+                let out = |i: usize, v| _mm256_storeu_ps(to.add((p + i) * width + l).cast(), v);
                 out(0, _mm256_permute2f128_ps(c0, c4, 0x20));
                 out(1, _mm256_permute2f128_ps(c1, c5, 0x20));
                 out(2, _mm256_permute2f128_ps(c2, c6, 0x20));
@@ -290,10 +293,10 @@ unsafe fn transpose_f32(
     }
 }
 
-/// As [`transpose_f32`].
+/// As [`transpose_words`].
 ///
 /// # Safety
-/// As of [`transpose_f32`].
+/// As of [`transpose_words`].
 #[target_feature(enable = "avx2")]
 unsafe fn transpose_f64(
     lanes: usize,
