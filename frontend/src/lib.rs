@@ -1,5 +1,6 @@
 //! Lazy tensors with PyTorch's semantics: the hub that joins the compiler's crates.
 
+pub mod autocast;
 mod blame;
 pub mod capture;
 pub mod compile;

@@ -1,12 +1,15 @@
 //! Modes and counters of the process.
 
 use crate::errors::{guard, guard_unlocked};
+use crate::object::{as_tensor, wrap};
 use crate::parse::{overflow, type_name, wrong_type};
+use crate::types::PyDType;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 use std::cell::Cell;
 use std::sync::LazyLock;
+use ttk_frontend::autocast::{self, Kind};
 use ttk_frontend::{counters, materialize, pieces, profile, record};
 
 /// `TTK_EAGER=1`: every operator is computed at once, for debugging.
@@ -43,6 +46,30 @@ fn _set_grad_enabled(on: &Bound<'_, PyAny>) -> PyResult<bool> {
 #[pyfunction]
 fn _set_varying(on: bool) -> bool {
     record::set_varying(on)
+}
+
+/// What operators lower their precision to on the processor, or on GPUs; `None`: they do not.
+#[pyfunction]
+fn _set_autocast(cuda: bool, dtype: Option<&PyDType>) {
+    let kind = if cuda { Kind::Cuda } else { Kind::Cpu };
+    autocast::set(kind, dtype.map(|d| d.0));
+}
+
+#[pyfunction]
+fn _autocast_is_on() -> bool {
+    autocast::is_on()
+}
+
+/// An argument of an operator that is composed in Python, cast where the operator asks for it.
+#[pyfunction]
+fn _autocast_operand<'py>(operator: &str, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match as_tensor(&value) {
+        Some(t) => {
+            let cast = autocast::operand(operator, t);
+            if cast.is(t) { Ok(value) } else { wrap(value.py(), cast) }
+        }
+        None => Ok(value),
+    }
 }
 
 #[pyfunction]
@@ -134,6 +161,9 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(_set_grad_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(_set_varying, m)?)?;
+    m.add_function(wrap_pyfunction!(_set_autocast, m)?)?;
+    m.add_function(wrap_pyfunction!(_autocast_is_on, m)?)?;
+    m.add_function(wrap_pyfunction!(_autocast_operand, m)?)?;
     m.add_function(wrap_pyfunction!(is_inference_mode_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(_set_inference_mode, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;

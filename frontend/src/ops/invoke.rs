@@ -4,6 +4,7 @@ use super::args::Arg;
 use super::call::{Call, Returned};
 use super::promote::can_cast;
 use super::table::{Operator, Row, Saves};
+use crate::autocast;
 use crate::device::{self, Device, with_place};
 use crate::error::{Error, Result, scalar_type_name};
 use crate::node::Value;
@@ -28,6 +29,18 @@ pub enum Form {
 /// # Errors
 /// What the operator finds wrong with its arguments.
 pub fn invoke(operator: &'static Operator, overload: usize, args: &[Arg], form: &Form) -> Result<Returned> {
+    let row = operator.row;
+    if autocast::is_on()
+        && matches!(form, Form::Function)
+        && let Some(cast) = autocast::arguments(row.name, args)
+    {
+        return as_they_are(operator, overload, &cast, form);
+    }
+    as_they_are(operator, overload, args, form)
+}
+
+/// [`invoke`] on operands of the types that they have.
+fn as_they_are(operator: &'static Operator, overload: usize, args: &[Arg], form: &Form) -> Result<Returned> {
     let row = operator.row;
     let params = &operator.overloads()[overload].params;
     let mut wants_grad = false;

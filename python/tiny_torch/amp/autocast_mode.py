@@ -1,11 +1,13 @@
 """`autocast`: which device types ask for lower precision, and which dtype they ask for.
 
-The state is kept and can be queried; operators still compute in their inputs' dtypes, which is at least as precise.
+Which operators follow, and which compute in float32 instead, stands in the native table (`frontend/src/autocast.rs`). The
+state is a thread's own, as in PyTorch.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 
 import tiny_torch as torch
 
@@ -15,9 +17,21 @@ __all__ = [
     "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype", "set_autocast_enabled",
 ]  # fmt: skip
 
-_enabled: dict = {}
-_dtypes: dict = {}
-_cache_enabled = True
+class _State(threading.local):
+    def __init__(self) -> None:
+        self.enabled: dict = {}
+        self.dtypes: dict = {}
+        self.cache_enabled = True
+
+
+_state = _State()
+
+
+def _tell(device_type: str) -> None:
+    """Tells the operators what to compute in."""
+    if is_autocast_available(device_type):
+        dtype = get_autocast_dtype(device_type) if is_autocast_enabled(device_type) else None
+        torch._C._set_autocast(device_type == "cuda", dtype)
 
 
 def is_autocast_available(device_type: str) -> bool:
@@ -27,14 +41,15 @@ def is_autocast_available(device_type: str) -> bool:
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
     """Whether an enabled `autocast` of the device type is in force."""
-    return _enabled.get(device_type, False)
+    return _state.enabled.get(device_type, False)
 
 
 def set_autocast_enabled(device_type, enabled: bool | None = None) -> None:
     """Enables or disables it; one argument alone means CUDA."""
     if enabled is None:
         device_type, enabled = "cuda", device_type
-    _enabled[device_type] = bool(enabled)
+    _state.enabled[device_type] = bool(enabled)
+    _tell(device_type)
 
 
 def is_autocast_cpu_enabled() -> bool:
@@ -43,11 +58,12 @@ def is_autocast_cpu_enabled() -> bool:
 
 def get_autocast_dtype(device_type: str):
     """The dtype that `autocast` of the device type asks for."""
-    return _dtypes.get(device_type, torch.float16 if device_type == "cuda" else torch.bfloat16)
+    return _state.dtypes.get(device_type, torch.float16 if device_type == "cuda" else torch.bfloat16)
 
 
 def set_autocast_dtype(device_type: str, dtype) -> None:
-    _dtypes[device_type] = dtype
+    _state.dtypes[device_type] = dtype
+    _tell(device_type)
 
 
 def get_autocast_gpu_dtype():
@@ -59,16 +75,15 @@ def get_autocast_cpu_dtype():
 
 
 def is_autocast_cache_enabled() -> bool:
-    return _cache_enabled
+    return _state.cache_enabled
 
 
 def set_autocast_cache_enabled(enabled: bool) -> None:
-    global _cache_enabled
-    _cache_enabled = bool(enabled)
+    _state.cache_enabled = bool(enabled)
 
 
 def clear_autocast_cache() -> None:
-    """Accepted and ignored: nothing is cached."""
+    """Accepted and ignored: casts of one tensor are one in the graph."""
 
 
 class autocast:
@@ -99,7 +114,7 @@ class autocast:
         self._enabled = enabled
 
     def __enter__(self):
-        self.prev = (is_autocast_enabled(self.device), _dtypes.get(self.device), is_autocast_cache_enabled())
+        self.prev = (is_autocast_enabled(self.device), _state.dtypes.get(self.device), is_autocast_cache_enabled())
         set_autocast_enabled(self.device, self._enabled)
         set_autocast_dtype(self.device, self.fast_dtype)
         set_autocast_cache_enabled(self._cache_enabled)
@@ -109,7 +124,8 @@ class autocast:
         enabled, dtype, cache = self.prev
         set_autocast_enabled(self.device, enabled)
         if dtype is None:
-            _dtypes.pop(self.device, None)
+            _state.dtypes.pop(self.device, None)
+            _tell(self.device)
         else:
             set_autocast_dtype(self.device, dtype)
         set_autocast_cache_enabled(cache)

@@ -1,8 +1,15 @@
-"""Arguments that are one number or one for each dimension."""
+"""Arguments that are one number or one for each dimension, and operands under `autocast`."""
 
 from __future__ import annotations
 
 from itertools import repeat
+
+from tiny_torch import _C
+
+
+def _under_autocast(name: str, *operands) -> tuple:
+    """The operands of a function that is composed here, cast as `autocast` casts those of an operator of that name."""
+    return tuple(_C._autocast_operand(name, x) for x in operands) if _C._autocast_is_on() else operands
 
 
 def _each(n: int, value) -> tuple:

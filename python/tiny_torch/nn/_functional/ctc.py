@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tiny_torch as torch
 
+from .arguments import _under_autocast
+
 
 def _lengths(lengths):
     if isinstance(lengths, torch.Tensor):
@@ -26,6 +28,7 @@ def ctc_loss(
     zero_infinity: bool = False,
 ):  # fmt: skip
     """`log_probs` (T, N, C) or (T, C); `targets` (N, S) or all of them one after the other."""
+    (log_probs,) = _under_autocast("ctc_loss", log_probs)
     unbatched = log_probs.dim() == 2
     if unbatched:
         log_probs = log_probs.unsqueeze(1)

@@ -8,6 +8,7 @@ import tiny_torch as torch
 
 from .. import _reduction as _Reduction
 from .activations import logsigmoid
+from .arguments import _under_autocast
 
 
 def _reduction_of(size_average, reduce, reduction):
@@ -42,18 +43,21 @@ def _pointwise(loss, weight, reduction):
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
+    input, target = _under_autocast("mse_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     _warn_if_broadcast(input, target)
     return _pointwise((input - target) ** 2, weight, reduction)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
+    input, target = _under_autocast("l1_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     _warn_if_broadcast(input, target)
     return _pointwise((input - target).abs(), weight, reduction)
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0):
+    input, target = _under_autocast("smooth_l1_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
@@ -65,6 +69,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
 
 
 def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weight=None):
+    input, target = _under_autocast("huber_loss", input, target)
     reduction = _reduction_of(None, None, reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
@@ -155,6 +160,7 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(input, target, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False):
+    input, target = _under_autocast("kl_div", input, target)
     import warnings
 
     if size_average is not None or reduce is not None:
@@ -184,6 +190,7 @@ def poisson_nll_loss(
     input, target, log_input: bool = True, full: bool = False, size_average=None, eps: float = 1e-8, reduce=None,
     reduction: str = "mean",
 ):  # fmt: skip
+    input, target = _under_autocast("poisson_nll_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
@@ -215,6 +222,7 @@ def gaussian_nll_loss(input, target, var, full: bool = False, eps: float = 1e-6,
 
 
 def hinge_embedding_loss(input, target, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"):
+    input, target = _under_autocast("hinge_embedding_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     far = torch.where(target != 1, (margin - input).clamp_min(0), 0.0)
     near = torch.where(target != -1, input, 0.0)
@@ -222,6 +230,7 @@ def hinge_embedding_loss(input, target, margin: float = 1.0, size_average=None, 
 
 
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
+    input, target = _under_autocast("multilabel_margin_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     if input.shape != target.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
@@ -243,6 +252,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
+    input, target = _under_autocast("soft_margin_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     return _reduced((-target * input).exp().log1p(), reduction)
 
@@ -258,6 +268,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
 def cosine_embedding_loss(
     input1, input2, target, margin: float = 0, size_average=None, reduce=None, reduction: str = "mean"
 ):
+    input1, input2, target = _under_autocast("cosine_embedding_loss", input1, input2, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     if target.dim() > 1:
         raise RuntimeError(
@@ -278,6 +289,7 @@ def cosine_embedding_loss(
 def margin_ranking_loss(
     input1, input2, target, margin: float = 0, size_average=None, reduce=None, reduction: str = "mean"
 ):
+    input1, input2, target = _under_autocast("margin_ranking_loss", input1, input2, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     if not input1.dim() == input2.dim() == target.dim():
         raise RuntimeError(
@@ -291,6 +303,7 @@ def multi_margin_loss(
     input, target, p: int = 1, margin: float = 1.0, weight=None, size_average=None, reduce=None,
     reduction: str = "mean",
 ):  # fmt: skip
+    input, target = _under_autocast("multi_margin_loss", input, target)
     reduction = _reduction_of(size_average, reduce, reduction)
     if p != 1 and p != 2:
         raise ValueError("only p == 1 and p == 2 supported")
@@ -323,6 +336,7 @@ def triplet_margin_loss(
     anchor, positive, negative, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False,
     size_average=None, reduce=None, reduction: str = "mean",
 ):  # fmt: skip
+    anchor, positive, negative = _under_autocast("triplet_margin_loss", anchor, positive, negative)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     reduction = _reduction_of(size_average, reduce, reduction)

@@ -6,6 +6,8 @@ import math
 
 import tiny_torch as torch
 
+from .arguments import _under_autocast
+
 
 def _verify_batch_size(size):
     """A batch with one value for each channel has no variance."""
@@ -80,6 +82,7 @@ def rms_norm(input, normalized_shape, weight=None, eps: float | None = None):
 
 
 def group_norm(input, num_groups: int, weight=None, bias=None, eps: float = 1e-5):
+    input, weight, bias = _under_autocast("group_norm", input, weight, bias)
     if input.dim() < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
     n, c, *rest = input.shape
