@@ -24,6 +24,10 @@ use ttk_runtime::Buffer;
 /// The cache of compiled plans; its lock also makes computations one at a time.
 static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
 
+/// So many values and their memory are passed on without a list of their own on the heap: a call of one operator, whose
+/// result is wanted at once.
+const FEW: usize = 4;
+
 /// How often something was computed.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
@@ -45,7 +49,7 @@ pub fn flush() -> Result<()> {
     if capture::is_capturing() {
         return Ok(());
     }
-    let mut waiting: Vec<(Value, Arc<Storage>)> = Vec::new();
+    let mut waiting: SmallVec<[(Value, Arc<Storage>); FEW]> = SmallVec::new();
     for storage in pending::take() {
         let value = storage.value.lock().clone();
         if value.is_computed() {
@@ -56,7 +60,12 @@ pub fn flush() -> Result<()> {
     }
     // In the order of recording, so that the same program gives the same graph.
     waiting.sort_by_key(|(value, _)| value.id);
-    let (roots, storages): (Vec<Value>, Vec<Arc<Storage>>) = waiting.into_iter().unzip();
+    let mut roots: SmallVec<[Value; FEW]> = SmallVec::with_capacity(waiting.len());
+    let mut storages: SmallVec<[Arc<Storage>; FEW]> = SmallVec::with_capacity(waiting.len());
+    for (value, storage) in waiting {
+        roots.push(value);
+        storages.push(storage);
+    }
     let result = compute(&roots);
     drop(roots);
     let result = match result {
@@ -64,7 +73,7 @@ pub fn flush() -> Result<()> {
             storages.iter().for_each(|s| s.forget_past());
             Ok(())
         }
-        Err(_) => blame::settle(storages),
+        Err(_) => blame::settle(storages.into_vec()),
     };
     pieces::note_flush();
     result
@@ -153,11 +162,17 @@ fn foreign(roots: &[Value], device: Device) -> Vec<Value> {
 
 /// Computes values of one device; what they need of others is known.
 fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
-    let roots: Vec<Value> = roots.iter().filter(|v| !v.is_computed()).cloned().collect();
+    let waiting: SmallVec<[Value; FEW]>;
+    let roots = if roots.iter().any(|v| v.is_computed()) {
+        waiting = roots.iter().filter(|v| !v.is_computed()).cloned().collect();
+        waiting.as_slice()
+    } else {
+        roots
+    };
     if roots.is_empty() {
         return Ok(());
     }
-    let recording = extract(&roots);
+    let recording = extract(roots);
     let device = recording.device;
     let mut results: Vec<Memory> = Vec::new();
     // Copies of leaves of other devices.

@@ -1,5 +1,7 @@
 """The CPU as a device."""
 
+from ._C import _flush
+
 __all__ = ["current_device", "current_stream", "device_count", "is_available", "is_initialized", "set_device", "stream", "synchronize"]
 
 
@@ -25,9 +27,7 @@ def set_device(device):
 
 def synchronize(device=None):
     """Waits until everything asked for is computed."""
-    from . import _C
-
-    _C._flush()
+    _flush()
 
 
 class Stream:

@@ -25,6 +25,8 @@ struct Plan {
 #[derive(Debug, Default)]
 pub struct PlanCache {
     plans: FxHashMap<u64, Vec<Plan>>,
+    /// That of the recording which was looked for last.
+    signature: Signature,
 }
 
 impl PlanCache {
@@ -33,30 +35,31 @@ impl PlanCache {
     /// # Errors
     /// A failure of the compiler.
     pub fn plan_for(&mut self, r: &Recording) -> Result<(Arc<Compiled>, Arguments)> {
-        let signature = Signature::of(r);
+        self.signature.fill(r);
+        let signature = &self.signature;
         let plans = self.plans.entry(signature.hash()).or_default();
         for plan in plans.iter() {
-            if let Some(arguments) = plan.pattern.matches(&signature) {
+            if let Some(arguments) = plan.pattern.matches(signature) {
                 counters::add(&counters::CACHE_HITS, 1);
                 return Ok((plan.compiled.clone(), arguments));
             }
         }
         counters::add(&counters::CACHE_MISSES, 1);
-        let widened = plans.iter().rev().find_map(|p| p.pattern.widened(&signature));
+        let widened = plans.iter().rev().find_map(|p| p.pattern.widened(signature));
         let reason = match &widened {
             Some(p) => MissReason::Differs { sizes: p.dims.len(), scalars: p.lifted.len() },
             None => MissReason::NewStructure { operations: r.nodes.len() },
         };
         crate::log::cache_miss(&reason);
         if let Some(pattern) = widened
-            && let Some(arguments) = pattern.matches(&signature)
+            && let Some(arguments) = pattern.matches(signature)
             && let Some(graph) = graph_of(r, &pattern)
         {
             let compiled = Arc::new(backend::compile_graph(&graph, &options(r, &pattern))?);
             plans.push(Plan { pattern, compiled: compiled.clone() });
             return Ok((compiled, arguments));
         }
-        let pattern = Pattern::exact(signature);
+        let pattern = Pattern::exact(signature.clone());
         let arguments = pattern.matches(&pattern.signature).unwrap_or_default();
         let Some(graph) = graph_of(r, &pattern) else {
             return Err(Error::Internal { detail: "a recording is not a well-formed graph".into() });
@@ -95,7 +98,7 @@ pub enum MissReason {
 }
 
 fn options(r: &Recording, pattern: &Pattern) -> CompileOptions {
-    let mut donate = r.donate.clone();
+    let mut donate = r.donate.to_vec();
     donate.extend(pattern.lifted.iter().map(|_| false));
     CompileOptions { donate, device: r.device, tf32: device::tf32(), ..CompileOptions::default() }
 }

@@ -3,7 +3,7 @@
 use crate::device::{self, Device, Memory};
 use crate::node::{Alias, Kind, Node, Value};
 use parking_lot::Mutex;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use ttk_autograd::worth_saving;
@@ -27,13 +27,13 @@ pub enum Entry {
 pub struct Recording {
     pub nodes: Vec<Entry>,
     /// Values that are known.
-    pub leaves: Vec<Value>,
+    pub leaves: SmallVec<[Value; FEW]>,
     /// What to hand out: position and the value it is for, distinct positions.
-    pub outputs: Vec<(Index, Value)>,
+    pub outputs: SmallVec<[(Index, Value); FEW]>,
     /// Aliases of entries, which are computed along with them.
     pub aliases: Vec<(Value, Index)>,
     /// For each leaf, whether nothing outside the recording can see its memory.
-    pub donate: Vec<bool>,
+    pub donate: SmallVec<[bool; 16]>,
     /// Where it is computed.
     pub device: Device,
 }
@@ -51,6 +51,16 @@ pub fn extract_roots(roots: &[Value]) -> Recording {
     extract_with(roots, false)
 }
 
+/// So many of a recording need no memory of their own: one operator's, or a few's.
+const FEW: usize = 4;
+const MANY: usize = 16;
+
+/// Something of each entry.
+type Flags = SmallVec<[bool; 4 * MANY]>;
+
+/// Values under way, each with how many of its operands have been visited.
+type Stack = SmallVec<[(Value, usize); MANY]>;
+
 /// What the extraction under way knows of a value it has come upon.
 struct Visited {
     /// The entry that stands for it.
@@ -67,7 +77,7 @@ static EXTRACTION: Mutex<u32> = Mutex::new(0);
 /// The values an extraction has come upon, found by their marks.
 struct Seen {
     extraction: u32,
-    visited: Vec<Visited>,
+    visited: SmallVec<[Visited; MANY]>,
 }
 
 impl Seen {
@@ -102,17 +112,16 @@ impl Seen {
 fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     let mut r = Recording {
         nodes: Vec::new(),
-        leaves: Vec::new(),
-        outputs: Vec::new(),
+        leaves: SmallVec::new(),
+        outputs: SmallVec::new(),
         aliases: Vec::new(),
-        donate: Vec::new(),
+        donate: SmallVec::new(),
         device: roots.iter().fold(None, |d, v| device::join(d, v.device)).unwrap_or(Device::Cpu),
     };
     let mut extraction = EXTRACTION.lock();
     *extraction = extraction.wrapping_add(1).max(1);
-    let mut seen = Seen { extraction: *extraction, visited: Vec::new() };
-    // Values under way, each with how many of its operands have been visited.
-    let mut stack: Vec<(Value, usize)> = Vec::new();
+    let mut seen = Seen { extraction: *extraction, visited: SmallVec::new() };
+    let mut stack: Stack = SmallVec::new();
     for root in roots {
         enter(&mut r, &mut seen, &mut stack, root);
         while let Some((value, done)) = stack.last_mut() {
@@ -146,7 +155,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             }
         }
     }
-    let mut taken = vec![false; r.nodes.len()];
+    let mut taken: Flags = smallvec![false; r.nodes.len()];
     for root in roots {
         let at = seen.at(root);
         if !std::mem::replace(&mut taken[at as usize], true) {
@@ -158,7 +167,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
             r.outputs.push((at, value));
         }
     }
-    let mut held: Vec<bool> = r
+    let mut held: Flags = r
         .nodes
         .iter()
         .map(|entry| match entry {
@@ -172,7 +181,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
     drop(extraction);
     let mut tape_alive = false;
     // Whose elements are there afterwards, if by way of another value's.
-    let mut there = vec![true; r.nodes.len()];
+    let mut there: Flags = smallvec![true; r.nodes.len()];
     for (at, entry) in r.nodes.iter().enumerate() {
         let Entry::Op { value, inputs } = entry else { continue };
         let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
@@ -191,7 +200,7 @@ fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
         matches!(v.kind, Kind::Alias(Alias::Custom { .. })) && !v.tape_freed.load(Ordering::Relaxed)
     });
     // What stays uncomputed and is held will be computed later from these leaves: they must stay.
-    let mut kept = vec![false; r.nodes.len()];
+    let mut kept: Flags = smallvec![false; r.nodes.len()];
     for at in (0..r.nodes.len()).rev() {
         let Entry::Op { inputs, .. } = &r.nodes[at] else { continue };
         kept[at] |= held[at];
@@ -232,7 +241,7 @@ fn is_free(op: &Op) -> bool {
 }
 
 /// Puts a value that has not been visited on the stack, or down as a leaf if it is known.
-fn enter(r: &mut Recording, seen: &mut Seen, stack: &mut Vec<(Value, usize)>, value: &Value) {
+fn enter(r: &mut Recording, seen: &mut Seen, stack: &mut Stack, value: &Value) {
     if seen.index(value).is_some() {
         return;
     }

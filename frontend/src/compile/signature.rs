@@ -28,7 +28,17 @@ pub struct Signature {
 impl Signature {
     pub fn of(r: &Recording) -> Signature {
         let mut s = Signature::default();
-        s.words.reserve(r.nodes.len() * 4);
+        s.fill(r);
+        s
+    }
+
+    /// Takes a recording apart, in the memory of another signature.
+    pub fn fill(&mut self, r: &Recording) {
+        let s = self;
+        s.words.clear();
+        s.dims.clear();
+        s.scalars.clear();
+        s.varying.clear();
         s.words.push(match r.device {
             Device::Cpu | Device::Meta => 0,
             Device::Cuda(i) => 4 << 56 | u64::from(device::tf32()) << 32 | u64::from(i),
@@ -56,7 +66,6 @@ impl Signature {
         }
         s.words.push(3 << 56);
         s.words.extend(r.outputs.iter().map(|(at, _)| *at as u64));
-        s
     }
 
     /// A hash of the structure.
