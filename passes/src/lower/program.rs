@@ -25,6 +25,8 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError
     let graph = graph.as_ref();
     let plan = fuse::plan(graph, options.half_products)?;
     let mut lowerer = Lowerer::new(graph, &plan);
+    // On a GPU the elements of a row are threads.
+    lowerer.in_rows = !options.native_math;
     for (i, unit) in plan.units.iter().enumerate() {
         lowerer.unit(i as u32, unit)?;
     }
@@ -45,6 +47,8 @@ struct Lowerer<'a> {
     program: Program,
     kernel_ids: FxHashMap<u64, Vec<u32>>,
     forms: FxHashMap<Form, Known>,
+    /// See [`single::scatter`].
+    in_rows: bool,
 }
 
 /// The launch of the first unit of a form.
@@ -95,6 +99,7 @@ impl<'a> Lowerer<'a> {
             },
             kernel_ids: FxHashMap::default(),
             forms: FxHashMap::default(),
+            in_rows: false,
         };
         for (i, &p) in graph.params().iter().enumerate() {
             let buffer = lowerer.buffer(p, Placement::Input(i as u32));
@@ -205,7 +210,7 @@ impl<'a> Lowerer<'a> {
                 // Beside an inner axis the kernel's copy would go through memory in strides.
                 let strided = !out.strides[*axis as usize].is_one();
                 let same = operand.filter(|o| strided && (&o.len, &o.strides) == (&out.len, &out.strides));
-                let built = single::scatter(graph, v, &sources, &out, same.is_none())?;
+                let built = single::scatter(graph, v, &sources, &out, same.is_none(), self.in_rows)?;
                 if let Some(input) = same.map(|o| o.buffer) {
                     self.push(v, Action::Copy { input, output: out.buffer });
                 }

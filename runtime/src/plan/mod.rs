@@ -158,7 +158,9 @@ impl Plan {
         {
             let mut bound = self.bound.lock();
             // A comparison of nothing is asked first: with AVX-512 it reads where nothing is, under a mask, which is slow.
-            let same = |b: &Arc<Bound>| b.symbols.len() == symbols.len() && (symbols.is_empty() || *b.symbols == *symbols);
+            let same = |b: &Arc<Bound>| {
+                b.symbols.len() == symbols.len() && (symbols.is_empty() || *b.symbols == *symbols)
+            };
             if let Some(at) = bound.iter().position(same) {
                 bound[..=at].rotate_right(1);
                 return Ok(bound[0].clone());
