@@ -10,6 +10,7 @@ pub mod error;
 pub mod grad;
 pub mod host;
 pub mod index;
+pub mod lock;
 pub mod log;
 pub mod materialize;
 pub mod node;

@@ -15,7 +15,6 @@ use crate::view::{View, numel};
 use crate::{pending, pieces};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
-use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use ttk_ir::{Op, Type};
@@ -169,7 +168,7 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
                 let copy = memory.on(device)?;
                 // What can be anywhere is here from now on.
                 if leaf.device.is_none() {
-                    leaf.state.lock().buffer = Some(copy.clone());
+                    leaf.give(copy.clone());
                 }
                 copies.push((i, copy));
             }
@@ -182,9 +181,7 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
                 continue;
             }
             // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
-            let mut state = leaf.state.lock();
-            let buffer = if donate && !plan.at_risk(i) { state.buffer.take() } else { state.buffer.clone() };
-            inputs.extend(buffer);
+            inputs.extend(if donate && !plan.at_risk(i) { leaf.take() } else { leaf.memory() });
         }
         counters::add(&counters::RUNS, 1);
         let outcome = arguments
@@ -198,7 +195,9 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
             .and_then(|()| plan.run(&mut inputs, &arguments.symbols));
         if outcome.is_err() {
             for (leaf, buffer) in recording.leaves.iter().zip(inputs) {
-                leaf.state.lock().buffer.get_or_insert(buffer);
+                if !leaf.is_computed() {
+                    leaf.give(buffer);
+                }
             }
         }
         results = outcome?;
@@ -318,9 +317,7 @@ pub fn hold_zeros(storage: &Arc<Storage>) -> Result<()> {
     }
     let bytes = numel(&value.dims()) as usize * value.ty.dtype.size();
     let memory = Memory::zeroed(storage.device, bytes)?;
-    let leaf = Node::new_on(Some(storage.device), Kind::Leaf, value.ty.clone(), SmallVec::new(), false, 0);
-    leaf.state.lock().buffer = Some(memory);
-    *value = leaf;
+    *value = Node::leaf_on(Some(storage.device), memory, value.ty.clone());
     Ok(())
 }
 

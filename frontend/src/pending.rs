@@ -3,12 +3,12 @@
 //! A storage takes itself off the list when it dies, so that what a loop recorded and dropped costs no
 //! memory: the next storage is made where it was.
 
+use crate::lock::Lock;
 use crate::tensor::Storage;
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { places: Vec::new(), free: Vec::new() });
+static WAITING: Lock<Waiting> = Lock::new(Waiting { places: Vec::new(), free: Vec::new() });
 
 struct Waiting {
     /// An empty place holds a reference to nothing.

@@ -6,6 +6,7 @@
 use crate::device::{self, Device, Memory};
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
+use crate::lock::Lock;
 use crate::node::{Alias, Kind, Node, Saved, Value};
 use crate::record::{Recorder, grad_enabled};
 use crate::view::{Dims, View};
@@ -20,13 +21,13 @@ use ttk_runtime::Buffer;
 /// Memory that tensors share, as the value it holds now.
 #[derive(Debug)]
 pub struct Storage {
-    pub value: Mutex<Value>,
+    pub value: Lock<Value>,
     pub device: Device,
     pub version: Version,
     pub shared: Shared,
     /// Where the storage is on the list of those with a value still to be computed.
     pub place: pending::Place,
-    pub past: Mutex<Past>,
+    pub past: Lock<Past>,
 }
 
 /// How often a storage was written.
@@ -115,7 +116,7 @@ pub struct Tensor(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    body: Mutex<Body>,
+    body: Lock<Body>,
     /// The object that stands for this tensor in another language, if there is one; see
     /// [`Tensor::handle`].
     handle: AtomicPtr<()>,
@@ -126,8 +127,16 @@ impl Tensor {
     ///
     /// A value that can be computed anywhere is on the device of the operator that is called.
     pub fn from_value(value: Value) -> Tensor {
-        let place = device::place();
-        let device = value.device.unwrap_or(place);
+        Tensor::made(value, None)
+    }
+
+    /// [`Tensor::from_value`], made by the operation of that name.
+    pub(crate) fn made_by(value: Value, name: &'static str) -> Tensor {
+        Tensor::made(value, Some(name))
+    }
+
+    fn made(value: Value, made_by: Option<&'static str>) -> Tensor {
+        let device = value.device.unwrap_or_else(device::place);
         let value =
             if device == Device::Cpu { value } else { Recorder::new().moved_or_pinned(&value, device) };
         let view = View::whole(value.dims());
@@ -135,18 +144,18 @@ impl Tensor {
         // An operator may hand back an operand as it is; with derivatives off it carries none.
         let stop = (value.requires_grad && !grad_enabled()).then_some((0, Stop::Detach));
         let storage = Arc::new(Storage {
-            value: Mutex::new(value),
+            value: Lock::new(value),
             device,
             version: Version::default(),
             shared: Shared::default(),
             place: pending::Place::default(),
-            past: Mutex::default(),
+            past: Lock::default(),
         });
         if !computed {
             pending::add(&storage);
         }
         capture::made(&storage);
-        Tensor::from_body(storage, view, stop)
+        Tensor::of_body(Body { storage, view, stop, cache: None, made_by, retained: None })
     }
 
     /// A tensor over given elements, dense and row-major.
@@ -196,8 +205,11 @@ impl Tensor {
     }
 
     fn from_body(storage: Arc<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
-        let body = Body { storage, view, stop, cache: None, made_by: None, retained: None };
-        Tensor(Arc::new(Inner { body: Mutex::new(body), handle: AtomicPtr::default() }))
+        Tensor::of_body(Body { storage, view, stop, cache: None, made_by: None, retained: None })
+    }
+
+    fn of_body(body: Body) -> Tensor {
+        Tensor(Arc::new(Inner { body: Lock::new(body), handle: AtomicPtr::default() }))
     }
 
     /// Whether both are the same tensor object.
@@ -225,7 +237,7 @@ impl Tensor {
     }
 
     pub fn strides(&self) -> Dims {
-        Dims::from_slice(&self.0.body.lock().view.strides)
+        self.0.body.lock().view.strides()
     }
 
     pub fn rank(&self) -> usize {
@@ -280,7 +292,14 @@ impl Tensor {
 
     /// The value as it is now, for recording.
     pub fn value(&self) -> Value {
-        self.0.body.lock().read()
+        let mut body = self.0.body.lock();
+        if body.storage.shared.is_some() {
+            // Copying takes its time.
+            let copy = body.clone();
+            drop(body);
+            return copy.read_shared();
+        }
+        body.read()
     }
 
     /// Remembers that a derivative formula will read this tensor.
@@ -328,8 +347,10 @@ impl Tensor {
         let computed = replaced.is_computed();
         *storage.value.lock() = replaced.clone();
         let version = storage.version.bump();
-        body.cache = if body.stop.is_none() { Some((version, new)) } else { None };
+        let cache = if body.stop.is_none() { Some((version, new)) } else { None };
+        let read_before = std::mem::replace(&mut body.cache, cache);
         drop(body);
+        drop(read_before);
         if storage.shared.is_some() {
             let result = materialize::write_through(&storage);
             if result.is_err() {
@@ -356,9 +377,10 @@ impl Tensor {
             Some((_, Stop::Leaf(meta))) => Some((at, Stop::Leaf(meta))),
             _ => Some((at, Stop::Detach)),
         };
-        body.storage = storage;
         body.view = view;
-        body.cache = None;
+        let before = (std::mem::replace(&mut body.storage, storage), body.cache.take());
+        drop(body);
+        drop(before);
     }
 
     /// Whether a gradient can flow to or through this tensor.
@@ -509,9 +531,6 @@ impl Body {
     }
 
     fn read(&mut self) -> Value {
-        if self.storage.shared.is_some() {
-            return self.read_shared();
-        }
         let base = self.storage.value.lock().clone();
         let captured = capture::read(&self.storage, &base);
         if self.view.steps.is_empty() && self.stop.is_none() {
