@@ -12,7 +12,7 @@ use crate::materialize;
 use crate::node::Value;
 use crate::pieces;
 use crate::random::{Generator, gpu_generators};
-use crate::tensor::Storage;
+use crate::storage::Storage;
 use crate::trace::{Traced, trace_values};
 use rustc_hash::FxHashSet;
 use std::cell::RefCell;

@@ -21,6 +21,7 @@ pub mod profile;
 pub mod random;
 pub mod record;
 pub mod source;
+pub mod storage;
 pub mod tensor;
 pub mod trace;
 pub mod view;

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
 use crate::node::{Alias, Kind, Node, Value};
 use crate::record::Recorder;
-use crate::tensor::Storage;
+use crate::storage::Storage;
 use crate::view::{View, numel};
 use crate::{pending, pieces};
 use parking_lot::Mutex;
@@ -229,7 +229,7 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
 ///
 /// Without memory for a copy the elements are read where they are.
 pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
-    let lazily = || view.apply(&mut Recorder::with_grad(false), base, 0);
+    let lazily = || View::apply(&view.steps, &mut Recorder::with_grad(false), base);
     let Some(buffer) = base.buffer() else { return lazily() };
     let size = base.ty.dtype.size();
     if check_room(numel(&view.sizes), size).is_err() {

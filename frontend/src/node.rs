@@ -101,12 +101,14 @@ pub fn next_id() -> u64 {
 }
 
 impl Node {
+    #[inline(always)]
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
         let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
         Node::new_on(device, kind, ty, inputs, requires_grad, loc)
     }
 
     /// [`Node::new`] on a device other than the inputs'.
+    #[inline(always)]
     pub fn new_on(
         device: Option<Device>,
         kind: Kind,
@@ -118,6 +120,7 @@ impl Node {
         Node::with_state(device, kind, ty, requires_grad, loc, NodeState { inputs, ..NodeState::default() })
     }
 
+    #[inline(always)]
     fn with_state(
         device: Option<Device>,
         kind: Kind,
@@ -236,25 +239,21 @@ fn is_last(value: &Value) -> bool {
 }
 
 fn drop_chain(values: SmallVec<[Value; 3]>) {
-    let mut stack: SmallVec<[Value; 8]> = SmallVec::new();
+    let mut stack: SmallVec<[SmallVec<[Value; 3]>; 4]> = SmallVec::new();
     let mut next = values;
     loop {
-        for mut value in next {
-            if !is_last(&value) {
-                continue;
-            }
-            // The last reference is kept until the node has no inputs to drop.
-            if let Some(node) = Arc::get_mut(&mut value)
-                && !node.state.get_mut().inputs.is_empty()
+        for mut value in next.drain(..) {
+            if is_last(&value)
+                && let Some(node) = Arc::get_mut(&mut value)
             {
-                stack.push(value);
+                let inputs = std::mem::take(&mut node.state.get_mut().inputs);
+                if !inputs.is_empty() {
+                    stack.push(inputs);
+                }
             }
         }
-        let Some(mut value) = stack.pop() else { return };
-        next = match Arc::get_mut(&mut value) {
-            Some(node) => std::mem::take(&mut node.state.get_mut().inputs),
-            None => SmallVec::new(),
-        };
+        let Some(inputs) = stack.pop() else { return };
+        next = inputs;
     }
 }
 

@@ -4,15 +4,16 @@
 //! memory: the next storage is made where it was.
 
 use crate::lock::Lock;
-use crate::tensor::Storage;
+use crate::storage::Storage;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 static WAITING: Lock<Waiting> = Lock::new(Waiting { places: Vec::new(), free: Vec::new() });
 
 struct Waiting {
-    /// An empty place holds a reference to nothing.
-    places: Vec<Weak<Storage>>,
+    /// An empty place holds a reference to nothing. See [`uncounted`] for the others.
+    places: Vec<ManuallyDrop<Weak<Storage>>>,
     free: Vec<u32>,
 }
 
@@ -22,10 +23,19 @@ pub struct Place(AtomicU32);
 
 const NOWHERE: u32 = u32::MAX;
 
-impl Default for Place {
-    fn default() -> Place {
+impl Place {
+    pub(crate) const fn new() -> Place {
         Place(AtomicU32::new(NOWHERE))
     }
+}
+
+/// A reference to a storage that is on the list. It is not counted: of what recording and dropping a tensor costs,
+/// counting up and down would be a twentieth.
+fn uncounted(storage: &Arc<Storage>) -> ManuallyDrop<Weak<Storage>> {
+    // SAFETY: the pointer is what `Arc::into_raw` gives. The weak reference that all strong ones of a storage have in
+    // common keeps its memory until its `drop` has returned, and that has this reference forgotten first (`forget`,
+    // which waits for the list's lock). Until then it is only read, under that lock, and never dropped.
+    ManuallyDrop::new(unsafe { Weak::from_raw(Arc::as_ptr(storage)) })
 }
 
 /// Puts a storage on the list, once.
@@ -36,11 +46,11 @@ pub(crate) fn add(storage: &Arc<Storage>) {
     }
     let place = match waiting.free.pop() {
         Some(free) => {
-            waiting.places[free as usize] = Arc::downgrade(storage);
+            waiting.places[free as usize] = uncounted(storage);
             free
         }
         None => {
-            waiting.places.push(Arc::downgrade(storage));
+            waiting.places.push(uncounted(storage));
             (waiting.places.len() - 1) as u32
         }
     };
@@ -53,7 +63,7 @@ pub(crate) fn take() -> Vec<Arc<Storage>> {
     waiting.free.clear();
     // Those that die at this moment find the list empty.
     let places = std::mem::take(&mut waiting.places);
-    let alive: Vec<Arc<Storage>> = places.iter().filter_map(Weak::upgrade).collect();
+    let alive: Vec<Arc<Storage>> = places.iter().filter_map(|place| place.upgrade()).collect();
     alive.iter().for_each(|s| s.place.0.store(NOWHERE, Ordering::Relaxed));
     drop(waiting);
     alive
@@ -70,7 +80,7 @@ pub(crate) fn forget(storage: &mut Storage) {
     if let Some(held) = waiting.places.get_mut(place as usize)
         && std::ptr::eq(held.as_ptr(), storage)
     {
-        *held = Weak::new();
+        *held = ManuallyDrop::new(Weak::new());
         waiting.free.push(place);
     }
 }

@@ -175,24 +175,24 @@ impl View {
         Some(self.then(op, sizes.into(), strides, self.offset))
     }
 
-    /// The tensor's value from the storage's, `steps[from..]` applied.
-    pub fn apply<B: Builder>(&self, b: &mut B, base: &B::Value, from: usize) -> B::Value {
-        self.steps[from..].iter().fold(base.clone(), |v, op| b.op(op.clone(), &[v]))
+    /// A value with some of a view's steps applied.
+    pub fn apply<B: Builder>(steps: &[Op], b: &mut B, base: &B::Value) -> B::Value {
+        steps.iter().fold(base.clone(), |v, op| b.op(op.clone(), &[v]))
     }
 
-    /// The storage's value after `new` was written to the tensor.
+    /// The storage's value after `new` was written to the tensor that is so many steps from it.
     ///
     /// # Errors
     /// Where one element of the storage stands for several of the tensor (`expand`).
-    pub fn put<B: Builder>(&self, b: &mut B, base: &B::Value, new: B::Value) -> Result<B::Value> {
+    pub fn put<B: Builder>(steps: &[Op], b: &mut B, base: &B::Value, new: B::Value) -> Result<B::Value> {
         let mut before: SmallVec<[B::Value; 4]> = SmallVec::new();
         let mut v = base.clone();
-        for op in &self.steps {
+        for op in steps {
             before.push(v.clone());
             v = b.op(op.clone(), &[v]);
         }
         let mut new = new;
-        for (op, old) in self.steps.iter().zip(before).rev() {
+        for (op, old) in steps.iter().zip(before).rev() {
             new = match op {
                 Op::Reshape(_) => {
                     let shape = b.shape(&old);
