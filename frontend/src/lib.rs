@@ -4,6 +4,7 @@ mod blame;
 pub mod capture;
 pub mod compile;
 pub mod composite;
+mod counted;
 pub mod counters;
 pub mod device;
 pub mod error;

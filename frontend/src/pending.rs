@@ -24,6 +24,7 @@ pub struct Place(AtomicU32);
 const NOWHERE: u32 = u32::MAX;
 
 impl Place {
+    #[inline]
     pub(crate) const fn new() -> Place {
         Place(AtomicU32::new(NOWHERE))
     }

@@ -33,6 +33,7 @@ pub struct Version {
 }
 
 impl Version {
+    #[inline]
     pub(crate) const fn new() -> Version {
         Version { count: OnceLock::new() }
     }
@@ -61,6 +62,7 @@ pub struct Shared {
 }
 
 impl Shared {
+    #[inline]
     pub(crate) const fn new() -> Shared {
         Shared { memory: Mutex::new(None), any: AtomicBool::new(false) }
     }

@@ -3,6 +3,7 @@
 //! Reading a tensor applies its view to the storage's current value; writing replaces the storage's
 //! value. Aliases see the write, derivatives stay right, and the recorded graph stays pure.
 
+use crate::counted::Counted;
 use crate::device::{self, Device, Memory};
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
@@ -43,7 +44,7 @@ pub struct Body {
 
 /// A reference to a tensor. Clones are the same tensor.
 #[derive(Clone, Debug)]
-pub struct Tensor(Arc<Inner>);
+pub struct Tensor(Counted<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -95,7 +96,7 @@ impl Tensor {
             retained: None,
             storage,
         };
-        Tensor(Arc::new(Inner { body: Lock::new(body), handle: AtomicPtr::new(std::ptr::null_mut()) }))
+        Tensor(Counted::new(Inner { body: Lock::new(body), handle: AtomicPtr::new(std::ptr::null_mut()) }))
     }
 
     /// A tensor over given elements, dense and row-major.
@@ -151,17 +152,17 @@ impl Tensor {
 
     #[inline]
     fn of_body(body: Body) -> Tensor {
-        Tensor(Arc::new(Inner { body: Lock::new(body), handle: AtomicPtr::default() }))
+        Tensor(Counted::new(Inner { body: Lock::new(body), handle: AtomicPtr::default() }))
     }
 
     /// Whether both are the same tensor object.
     pub fn is(&self, other: &Tensor) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.key() == other.key()
     }
 
     /// A number that is the same for clones of one tensor.
     pub fn key(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+        self.0.as_ptr() as usize
     }
 
     /// A place for the one object that stands for this tensor in another language, so that a tensor read
