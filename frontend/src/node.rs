@@ -63,7 +63,7 @@ pub struct Node {
     pub state: Lock<NodeState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NodeState {
     pub inputs: SmallVec<[Value; 3]>,
     /// The elements, once computed: dense and row-major. [`Node::give`] and [`Node::take`] change it.
@@ -117,32 +117,35 @@ impl Node {
         requires_grad: bool,
         loc: u32,
     ) -> Value {
-        Node::with_state(device, kind, ty, requires_grad, loc, NodeState { inputs, ..NodeState::default() })
+        Node::make(device, kind, |_| ty, inputs, requires_grad, loc, None)
     }
 
+    /// A type made of the inputs' is made where it stays: a structure that is moved is read in larger pieces than it was
+    /// written in, and that makes a processor wait.
     #[inline(always)]
-    fn with_state(
+    pub(crate) fn make(
         device: Option<Device>,
         kind: Kind,
-        ty: Type,
+        ty: impl FnOnce(&[Value]) -> Type,
+        inputs: SmallVec<[Value; 3]>,
         requires_grad: bool,
         loc: u32,
-        state: NodeState,
+        buffer: Option<Memory>,
     ) -> Value {
         let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
         Arc::new(Node {
+            ty: ty(&inputs),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             varying,
             kind,
-            ty,
             device,
             requires_grad,
             loc,
             tape_freed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             visited: AtomicU64::new(0),
-            computed: AtomicBool::new(state.buffer.is_some()),
-            state: Lock::new(state),
+            computed: AtomicBool::new(buffer.is_some()),
+            state: Lock::new(NodeState { inputs, buffer, hooks: None, saved: Vec::new() }),
         })
     }
 
@@ -155,8 +158,7 @@ impl Node {
 
     /// A value whose elements are in `memory`.
     pub(crate) fn leaf_on(device: Option<Device>, memory: Memory, ty: Type) -> Value {
-        let state = NodeState { buffer: Some(memory), ..NodeState::default() };
-        Node::with_state(device, Kind::Leaf, ty, false, 0, state)
+        Node::make(device, Kind::Leaf, |_| ty, SmallVec::new(), false, 0, Some(memory))
     }
 
     pub fn is_computed(&self) -> bool {

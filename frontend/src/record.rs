@@ -1,6 +1,6 @@
 //! The recorder: operations written down as lazy values.
 
-use crate::device::Device;
+use crate::device::{self, Device};
 use crate::error::{Error, Exception, Result};
 use crate::node::{Alias, Kind, Node, Value};
 use smallvec::SmallVec;
@@ -99,11 +99,12 @@ impl Recorder {
     /// `op` of two values of one type, which is the result's too.
     pub(crate) fn alike(&self, op: Binary, x: Value, y: Value) -> Value {
         let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
-        let ty = x.ty.clone();
-        let mut inputs = SmallVec::new();
+        let device = device::join(x.device, y.device);
+        let mut inputs: SmallVec<[Value; 3]> = SmallVec::new();
         inputs.push(x);
         inputs.push(y);
-        Node::new(Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc)
+        let ty = |inputs: &[Value]| inputs[0].ty.clone();
+        Node::make(device, Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc, None)
     }
 
     /// The value itself, with another meaning to the derivative walk.
