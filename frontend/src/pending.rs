@@ -85,3 +85,38 @@ pub(crate) fn forget(storage: &mut Storage) {
         waiting.free.push(place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::materialize::flush;
+    use crate::record::Recorder;
+    use crate::tensor::Tensor;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use ttk_ir::{Builder, DType, Type};
+
+    /// Threads record and drop while another takes what waits, and what is dropped in between is forgotten.
+    #[test]
+    fn storages_die_while_the_list_is_taken() {
+        let x = Recorder::new().zeros(&Type::fixed(DType::F32, &[2]));
+        let running = AtomicUsize::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut kept = Vec::new();
+                    for i in 0..2_000 {
+                        let t = Tensor::from_value(Recorder::new().neg(&x));
+                        if i % 100 == 0 {
+                            kept.push(t);
+                        }
+                    }
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    kept
+                });
+            }
+            while running.load(Ordering::Relaxed) > 0 {
+                flush().unwrap();
+            }
+        });
+        flush().unwrap();
+    }
+}
