@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::materialize::{compute, compute_roots};
 use crate::node::{Kind, Value};
 use crate::pending;
-use crate::tensor::{Past, Storage};
+use crate::storage::Storage;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,7 +82,7 @@ fn roll_back(storage: &Storage, dependence: &mut Dependence) -> bool {
     let mut past = storage.past.lock();
     let failed = dependence.first_failed(&value).unwrap_or(u64::MAX);
     let mut found = None;
-    while let Some(earlier) = past.values.pop() {
+    while let Some(earlier) = past.as_mut().and_then(|past| past.values.pop()) {
         let Some(earlier) = earlier.upgrade() else { continue };
         let lost = matches!(earlier.kind, Kind::Leaf) && !earlier.is_computed();
         if !lost && dependence.first_failed(&earlier).is_none() {
@@ -95,7 +95,7 @@ fn roll_back(storage: &Storage, dependence: &mut Dependence) -> bool {
         }
     }
     let Some(earlier) = found else {
-        *past = Past::default();
+        *past = None;
         return false;
     };
     *value = earlier;

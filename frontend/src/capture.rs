@@ -12,10 +12,11 @@ use crate::materialize;
 use crate::node::Value;
 use crate::pieces;
 use crate::random::{Generator, gpu_generators};
-use crate::tensor::Storage;
+use crate::storage::Storage;
 use crate::trace::{Traced, trace_values};
 use rustc_hash::FxHashSet;
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// A capture under way.
@@ -35,6 +36,9 @@ struct Capture {
     whole: bool,
 }
 
+/// How many threads capture: mostly none, and then nobody need look whether it is this one.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     static CAPTURE: RefCell<Option<Box<Capture>>> = const { RefCell::new(None) };
 }
@@ -50,6 +54,10 @@ pub(crate) fn not_permitted() -> Error {
 }
 
 fn note(f: impl FnOnce(&mut Capture)) {
+    // Relaxed: this thread's own capture is seen in any case.
+    if UNDER_WAY.load(Ordering::Relaxed) == 0 {
+        return;
+    }
     CAPTURE.with_borrow_mut(|capture| capture.as_deref_mut().map(f));
 }
 
@@ -104,6 +112,7 @@ pub fn begin() -> Result<()> {
     let whole = pieces::set_whole(true);
     let capture = Capture { generators, whole, ..Capture::default() };
     CAPTURE.with_borrow_mut(|c| *c = Some(Box::new(capture)));
+    UNDER_WAY.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
@@ -124,6 +133,7 @@ pub fn end() -> Result<Captured> {
     let Some(c) = CAPTURE.take() else {
         return Err(Error::runtime("CUDA error: no capture is under way in this thread"));
     };
+    UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
     pieces::set_whole(c.whole);
     for (g, seed, offset) in &c.generators {
         g.go_to(*seed, *offset);

@@ -68,6 +68,7 @@ pub fn for_each_offset(view: &View, mut f: impl FnMut(usize)) {
     if numel(&view.sizes) == 0 {
         return;
     }
+    let strides = view.strides();
     let mut at = vec![0i64; rank];
     let mut offset = view.offset;
     loop {
@@ -79,11 +80,11 @@ pub fn for_each_offset(view: &View, mut f: impl FnMut(usize)) {
             }
             axis -= 1;
             at[axis] += 1;
-            offset += view.strides[axis];
+            offset += strides[axis];
             if at[axis] < view.sizes[axis] {
                 break;
             }
-            offset -= at[axis] * view.strides[axis];
+            offset -= at[axis] * strides[axis];
             at[axis] = 0;
         }
     }

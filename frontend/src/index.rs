@@ -152,19 +152,15 @@ fn drop_axis(view: &View, axis: usize) -> View {
 fn insert_axis(view: &View, axis: usize) -> View {
     let mut sizes = view.sizes.clone();
     sizes.insert(axis, 1);
-    let inner = view.sizes.get(axis).map_or(1, |&n| n * view.strides[axis]);
+    let inner = view.sizes.get(axis).map_or(1, |&n| n * view.strides()[axis]);
     reshaped(view, &sizes, |strides| strides.insert(axis, inner))
 }
 
 /// A reshape that only adds or drops axes of size 1; always a view.
 fn reshaped(view: &View, sizes: &[i64], edit: impl FnOnce(&mut Dims)) -> View {
-    let mut strides = view.strides.clone();
+    let mut strides = view.strides();
     edit(&mut strides);
-    let mut out = view.clone();
-    out.steps.push(Op::Reshape(shape(sizes)));
-    out.sizes = sizes.into();
-    out.strides = strides;
-    out
+    view.then(Op::Reshape(shape(sizes)), sizes.into(), strides, view.offset)
 }
 
 /// A view of `t` with an axis of size 1 added or dropped.

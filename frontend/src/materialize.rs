@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
 use crate::node::{Alias, Kind, Node, Value};
 use crate::record::Recorder;
-use crate::tensor::Storage;
+use crate::storage::Storage;
 use crate::view::{View, numel};
 use crate::{pending, pieces};
 use parking_lot::Mutex;
@@ -184,7 +184,7 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
                 let copy = memory.on(device)?;
                 // What can be anywhere is here from now on.
                 if leaf.device.is_none() {
-                    leaf.state.lock().buffer = Some(copy.clone());
+                    leaf.give(copy.clone());
                 }
                 copies.push((i, copy));
             }
@@ -197,9 +197,7 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
                 continue;
             }
             // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
-            let mut state = leaf.state.lock();
-            let buffer = if donate && !plan.at_risk(i) { state.buffer.take() } else { state.buffer.clone() };
-            inputs.extend(buffer);
+            inputs.extend(if donate && !plan.at_risk(i) { leaf.take() } else { leaf.memory() });
         }
         counters::add(&counters::RUNS, 1);
         let outcome = arguments
@@ -213,7 +211,9 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
             .and_then(|()| plan.run(&mut inputs, &arguments.symbols));
         if outcome.is_err() {
             for (leaf, buffer) in recording.leaves.iter().zip(inputs) {
-                leaf.state.lock().buffer.get_or_insert(buffer);
+                if !leaf.is_computed() {
+                    leaf.give(buffer);
+                }
             }
         }
         results = outcome?;
@@ -245,7 +245,7 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
 ///
 /// Without memory for a copy the elements are read where they are.
 pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
-    let lazily = || view.apply(&mut Recorder::with_grad(false), base, 0);
+    let lazily = || View::apply(&view.steps, &mut Recorder::with_grad(false), base);
     let Some(buffer) = base.buffer() else { return lazily() };
     let size = base.ty.dtype.size();
     if check_room(numel(&view.sizes), size).is_err() {
@@ -333,9 +333,7 @@ pub fn hold_zeros(storage: &Arc<Storage>) -> Result<()> {
     }
     let bytes = numel(&value.dims()) as usize * value.ty.dtype.size();
     let memory = Memory::zeroed(storage.device, bytes)?;
-    let leaf = Node::new_on(Some(storage.device), Kind::Leaf, value.ty.clone(), SmallVec::new(), false, 0);
-    leaf.state.lock().buffer = Some(memory);
-    *value = leaf;
+    *value = Node::leaf_on(Some(storage.device), memory, value.ty.clone());
     Ok(())
 }
 

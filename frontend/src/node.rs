@@ -1,6 +1,5 @@
 //! Lazy values: what a tensor holds before, and after, it is computed.
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +8,7 @@ use ttk_runtime::Buffer;
 
 use crate::device::{self, Device, Memory};
 use crate::grad::{CustomFunction, GradMeta, NodeHooks};
+use crate::lock::Lock;
 
 /// A shared, lazy, immutable tensor value.
 pub type Value = Arc<Node>;
@@ -58,13 +58,15 @@ pub struct Node {
     pub failed: AtomicBool,
     /// Where the extraction of that number (the upper half) has it; see [`crate::compile::extract`].
     pub visited: AtomicU64,
-    pub state: Mutex<NodeState>,
+    /// Whether `state` has a buffer, to be asked without the lock.
+    computed: AtomicBool,
+    pub state: Lock<NodeState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NodeState {
     pub inputs: SmallVec<[Value; 3]>,
-    /// The elements, once computed: dense and row-major.
+    /// The elements, once computed: dense and row-major. [`Node::give`] and [`Node::take`] change it.
     pub buffer: Option<Memory>,
     pub hooks: Option<Box<NodeHooks>>,
     /// Storages whose value was saved for the derivative, and their version at that time.
@@ -81,25 +83,32 @@ pub struct Saved {
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-static LIVE: AtomicU64 = AtomicU64::new(0);
+/// How many numbers are no node's: that of none, and those of [`next_id`].
+static OTHER_IDS: AtomicU64 = AtomicU64::new(1);
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// How many nodes there are: flat over a training loop, or something keeps the graph.
 pub fn live_nodes() -> u64 {
-    LIVE.load(Ordering::Relaxed)
+    let gone = DROPPED.load(Ordering::Relaxed) + OTHER_IDS.load(Ordering::Relaxed);
+    // Another thread may drop a node whose number is not seen here yet.
+    NEXT_ID.load(Ordering::Relaxed).saturating_sub(gone)
 }
 
-/// The next node number.
+/// The next number in the order of nodes, for something else.
 pub fn next_id() -> u64 {
+    OTHER_IDS.fetch_add(1, Ordering::Relaxed);
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Node {
+    #[inline(always)]
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
         let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
         Node::new_on(device, kind, ty, inputs, requires_grad, loc)
     }
 
     /// [`Node::new`] on a device other than the inputs'.
+    #[inline(always)]
     pub fn new_on(
         device: Option<Device>,
         kind: Kind,
@@ -108,20 +117,35 @@ impl Node {
         requires_grad: bool,
         loc: u32,
     ) -> Value {
-        LIVE.fetch_add(1, Ordering::Relaxed);
+        Node::make(device, kind, |_| ty, inputs, requires_grad, loc, None)
+    }
+
+    /// A type made of the inputs' is made where it stays: a structure that is moved is read in larger pieces than it was
+    /// written in, and that makes a processor wait.
+    #[inline(always)]
+    pub(crate) fn make(
+        device: Option<Device>,
+        kind: Kind,
+        ty: impl FnOnce(&[Value]) -> Type,
+        inputs: SmallVec<[Value; 3]>,
+        requires_grad: bool,
+        loc: u32,
+        buffer: Option<Memory>,
+    ) -> Value {
         let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
         Arc::new(Node {
-            id: next_id(),
+            ty: ty(&inputs),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             varying,
             kind,
-            ty,
             device,
             requires_grad,
             loc,
             tape_freed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             visited: AtomicU64::new(0),
-            state: Mutex::new(NodeState { inputs, ..NodeState::default() }),
+            computed: AtomicBool::new(buffer.is_some()),
+            state: Lock::new(NodeState { inputs, buffer, hooks: None, saved: Vec::new() }),
         })
     }
 
@@ -129,13 +153,32 @@ impl Node {
     /// when it is used.
     pub fn leaf(buffer: Buffer, ty: Type) -> Value {
         let device = (device::place() == Device::Cpu).then_some(Device::Cpu);
-        let node = Node::new_on(device, Kind::Leaf, ty, SmallVec::new(), false, 0);
-        node.state.lock().buffer = Some(Memory::Host(buffer));
-        node
+        Node::leaf_on(device, Memory::Host(buffer), ty)
+    }
+
+    /// A value whose elements are in `memory`.
+    pub(crate) fn leaf_on(device: Option<Device>, memory: Memory, ty: Type) -> Value {
+        Node::make(device, Kind::Leaf, |_| ty, SmallVec::new(), false, 0, Some(memory))
     }
 
     pub fn is_computed(&self) -> bool {
-        self.state.lock().buffer.is_some()
+        self.computed.load(Ordering::Acquire)
+    }
+
+    /// Puts the elements of a value somewhere.
+    pub(crate) fn give(&self, memory: Memory) {
+        let mut state = self.state.lock();
+        let before = state.buffer.replace(memory);
+        self.computed.store(true, Ordering::Release);
+        drop(state);
+        drop(before);
+    }
+
+    /// Takes the elements of a value that nobody else sees.
+    pub(crate) fn take(&self) -> Option<Memory> {
+        let mut state = self.state.lock();
+        self.computed.store(false, Ordering::Release);
+        state.buffer.take()
     }
 
     /// The elements, once computed.
@@ -164,6 +207,7 @@ impl Node {
     pub fn set_computed(&self, buffer: Memory) {
         let mut state = self.state.lock();
         state.buffer = Some(buffer);
+        self.computed.store(true, Ordering::Release);
         if !self.requires_grad || self.tape_freed.load(Ordering::Relaxed) {
             let inputs = std::mem::take(&mut state.inputs);
             drop(state);
@@ -186,31 +230,41 @@ impl Node {
 
 /// Drops values without recursion: a chain of a million additions must not overflow the stack.
 pub fn drop_values(values: SmallVec<[Value; 3]>) {
-    let mut stack: SmallVec<[Value; 8]> = SmallVec::new();
+    if values.iter().any(is_last) {
+        drop_chain(values);
+    }
+}
+
+/// Whether dropping this reference drops the node. What others hold is theirs to take apart.
+fn is_last(value: &Value) -> bool {
+    Arc::strong_count(value) == 1
+}
+
+fn drop_chain(values: SmallVec<[Value; 3]>) {
+    let mut stack: SmallVec<[SmallVec<[Value; 3]>; 4]> = SmallVec::new();
     let mut next = values;
     loop {
-        for mut value in next {
-            // The last reference is kept until the node has no inputs to drop.
-            if let Some(node) = Arc::get_mut(&mut value)
-                && !node.state.get_mut().inputs.is_empty()
+        for mut value in next.drain(..) {
+            if is_last(&value)
+                && let Some(node) = Arc::get_mut(&mut value)
             {
-                stack.push(value);
+                let inputs = std::mem::take(&mut node.state.get_mut().inputs);
+                if !inputs.is_empty() {
+                    stack.push(inputs);
+                }
             }
         }
-        let Some(mut value) = stack.pop() else { return };
-        next = match Arc::get_mut(&mut value) {
-            Some(node) => std::mem::take(&mut node.state.get_mut().inputs),
-            None => SmallVec::new(),
-        };
+        let Some(inputs) = stack.pop() else { return };
+        next = inputs;
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
-        let inputs = std::mem::take(&mut self.state.get_mut().inputs);
-        if !inputs.is_empty() {
-            drop_values(inputs);
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        let inputs = &mut self.state.get_mut().inputs;
+        if inputs.iter().any(is_last) {
+            drop_chain(std::mem::take(inputs));
         }
     }
 }

@@ -3,16 +3,17 @@
 //! A storage takes itself off the list when it dies, so that what a loop recorded and dropped costs no
 //! memory: the next storage is made where it was.
 
-use crate::tensor::Storage;
-use parking_lot::Mutex;
+use crate::lock::Lock;
+use crate::storage::Storage;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { places: Vec::new(), free: Vec::new() });
+static WAITING: Lock<Waiting> = Lock::new(Waiting { places: Vec::new(), free: Vec::new() });
 
 struct Waiting {
-    /// An empty place holds a reference to nothing.
-    places: Vec<Weak<Storage>>,
+    /// An empty place holds a reference to nothing. See [`uncounted`] for the others.
+    places: Vec<ManuallyDrop<Weak<Storage>>>,
     free: Vec<u32>,
 }
 
@@ -22,10 +23,20 @@ pub struct Place(AtomicU32);
 
 const NOWHERE: u32 = u32::MAX;
 
-impl Default for Place {
-    fn default() -> Place {
+impl Place {
+    #[inline]
+    pub(crate) const fn new() -> Place {
         Place(AtomicU32::new(NOWHERE))
     }
+}
+
+/// A reference to a storage that is on the list. It is not counted: of what recording and dropping a tensor costs,
+/// counting up and down would be a twentieth.
+fn uncounted(storage: &Arc<Storage>) -> ManuallyDrop<Weak<Storage>> {
+    // SAFETY: the pointer is what `Arc::into_raw` gives. The weak reference that all strong ones of a storage have in
+    // common keeps its memory until its `drop` has returned, and that has this reference forgotten first (`forget`,
+    // which waits for the list's lock). Until then it is only read, under that lock, and never dropped.
+    ManuallyDrop::new(unsafe { Weak::from_raw(Arc::as_ptr(storage)) })
 }
 
 /// Puts a storage on the list, once.
@@ -36,11 +47,11 @@ pub(crate) fn add(storage: &Arc<Storage>) {
     }
     let place = match waiting.free.pop() {
         Some(free) => {
-            waiting.places[free as usize] = Arc::downgrade(storage);
+            waiting.places[free as usize] = uncounted(storage);
             free
         }
         None => {
-            waiting.places.push(Arc::downgrade(storage));
+            waiting.places.push(uncounted(storage));
             (waiting.places.len() - 1) as u32
         }
     };
@@ -53,7 +64,7 @@ pub(crate) fn take() -> Vec<Arc<Storage>> {
     waiting.free.clear();
     // Those that die at this moment find the list empty.
     let places = std::mem::take(&mut waiting.places);
-    let alive: Vec<Arc<Storage>> = places.iter().filter_map(Weak::upgrade).collect();
+    let alive: Vec<Arc<Storage>> = places.iter().filter_map(|place| place.upgrade()).collect();
     alive.iter().for_each(|s| s.place.0.store(NOWHERE, Ordering::Relaxed));
     drop(waiting);
     alive
@@ -70,7 +81,42 @@ pub(crate) fn forget(storage: &mut Storage) {
     if let Some(held) = waiting.places.get_mut(place as usize)
         && std::ptr::eq(held.as_ptr(), storage)
     {
-        *held = Weak::new();
+        *held = ManuallyDrop::new(Weak::new());
         waiting.free.push(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::materialize::flush;
+    use crate::record::Recorder;
+    use crate::tensor::Tensor;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use ttk_ir::{Builder, DType, Type};
+
+    /// Threads record and drop while another takes what waits, and what is dropped in between is forgotten.
+    #[test]
+    fn storages_die_while_the_list_is_taken() {
+        let x = Recorder::new().zeros(&Type::fixed(DType::F32, &[2]));
+        let running = AtomicUsize::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut kept = Vec::new();
+                    for i in 0..2_000 {
+                        let t = Tensor::from_value(Recorder::new().neg(&x));
+                        if i % 100 == 0 {
+                            kept.push(t);
+                        }
+                    }
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    kept
+                });
+            }
+            while running.load(Ordering::Relaxed) > 0 {
+                flush().unwrap();
+            }
+        });
+        flush().unwrap();
     }
 }

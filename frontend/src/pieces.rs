@@ -20,8 +20,8 @@ const TOO_LONG: u64 = 32_768;
 /// How many values were alive when everything was last computed.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 
-/// What is recorded since the last computation.
-#[derive(Default)]
+/// What is recorded since the last computation. Noted at every operator: it costs no more than a look at a thread's own memory.
+#[derive(Clone, Copy)]
 struct Piece {
     /// [`materialize::computations`] when it began.
     number: u64,
@@ -29,6 +29,11 @@ struct Piece {
     calls: u64,
     /// Whether derivatives were on at any of them. An optimizer turns them off, and belongs to the step before it.
     derivatives: bool,
+}
+
+/// Where a piece that grows long can be cut.
+#[derive(Default)]
+struct Search {
     /// By how many values it may be longer than others, for want of a place to cut it.
     more: u64,
     /// How often each place was met in the second half, and the number of the first time.
@@ -40,7 +45,8 @@ struct Piece {
 }
 
 thread_local! {
-    static PIECE: RefCell<Piece> = RefCell::default();
+    static PIECE: Cell<Piece> = const { Cell::new(Piece { number: 0, calls: 0, derivatives: false }) };
+    static SEARCH: RefCell<Search> = RefCell::default();
     static WHOLE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -69,41 +75,59 @@ pub(crate) fn note_flush() {
 /// Whether what is recorded should be computed before the operator that is called at `place`, a number for a place in
 /// the program's text. To be asked before every operator.
 pub fn is_due(place: u64) -> bool {
-    PIECE.with_borrow_mut(|piece| {
-        let number = materialize::computations();
+    let number = materialize::computations();
+    let piece = PIECE.with(|current| {
+        let mut piece = current.get();
         if piece.number != number {
-            *piece = Piece { number, last: piece.last.filter(|(cut, _)| *cut == place), ..Piece::default() };
+            piece = Piece { number, calls: 0, derivatives: false };
+            SEARCH.with_borrow_mut(|search| search.begin(place));
         }
         piece.calls += 1;
         piece.derivatives |= grad_enabled();
-        let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
-        let long = LONG[usize::from(piece.derivatives)];
-        if recorded <= long / 2 || WHOLE.get() {
-            return false;
-        }
+        current.set(piece);
+        piece
+    });
+    let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
+    recorded > piece.long() / 2
+        && !WHOLE.get()
+        && SEARCH.with_borrow_mut(|search| search.is_due(piece, place, recorded))
+}
+
+impl Piece {
+    fn long(&self) -> u64 {
+        LONG[usize::from(self.derivatives)]
+    }
+}
+
+impl Search {
+    /// Forgets the last piece, but for its length where the next one begins at `place` as it did.
+    fn begin(&mut self, place: u64) {
+        *self = Search { last: self.last.filter(|(cut, _)| *cut == place), ..Search::default() };
+    }
+
+    fn is_due(&mut self, piece: Piece, place: u64, recorded: u64) -> bool {
         if recorded > TOO_LONG {
-            piece.last = None;
+            self.last = None;
             return true;
         }
-        if let Some((cut, calls)) = piece.last {
+        if let Some((cut, calls)) = self.last {
             return place == cut && piece.calls > calls;
         }
-        if piece.cut.is_none() {
-            let calls = piece.calls;
-            piece.places.entry(place).or_insert((0, calls)).0 += 1;
-            if recorded <= long + piece.more {
+        if self.cut.is_none() {
+            self.places.entry(place).or_insert((0, piece.calls)).0 += 1;
+            if recorded <= piece.long() + self.more {
                 return false;
             }
-            let again = piece.places.iter().filter(|(_, (n, _))| *n > 1);
-            piece.cut = again.min_by_key(|(_, seen)| **seen).map(|(place, _)| *place);
-            piece.more += long / 2;
+            let again = self.places.iter().filter(|(_, (n, _))| *n > 1);
+            self.cut = again.min_by_key(|(_, seen)| **seen).map(|(place, _)| *place);
+            self.more += piece.long() / 2;
         }
-        if piece.cut != Some(place) {
+        if self.cut != Some(place) {
             return false;
         }
-        piece.last = Some((place, piece.calls - 1));
+        self.last = Some((place, piece.calls - 1));
         true
-    })
+    }
 }
 
 #[cfg(test)]

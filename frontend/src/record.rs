@@ -1,6 +1,6 @@
 //! The recorder: operations written down as lazy values.
 
-use crate::device::Device;
+use crate::device::{self, Device};
 use crate::error::{Error, Exception, Result};
 use crate::node::{Alias, Kind, Node, Value};
 use smallvec::SmallVec;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use ttk_ir::{Binary, Builder, Op, Scalar, Shape, Type, infer};
 
 thread_local! {
-    static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
-    static LOC: Cell<u32> = const { Cell::new(0) };
+    /// What operations of this thread are recorded with.
+    static MODES: Cell<Recorder> = const { Cell::new(Recorder { grad: true, loc: 0 }) };
     static VARYING: Cell<bool> = const { Cell::new(false) };
     /// The number that was last an operand, while something still holds it.
     static LAST_OPERAND: RefCell<Weak<Node>> = const { RefCell::new(Weak::new()) };
@@ -18,12 +18,16 @@ thread_local! {
 
 /// Whether operations of this thread are recorded for derivatives.
 pub fn grad_enabled() -> bool {
-    GRAD_ENABLED.get()
+    MODES.get().grad
 }
 
 /// Sets [`grad_enabled`] and returns what it was.
 pub fn set_grad_enabled(on: bool) -> bool {
-    GRAD_ENABLED.replace(on)
+    MODES.with(|modes| {
+        let before = modes.get();
+        modes.set(Recorder { grad: on, ..before });
+        before.grad
+    })
 }
 
 /// Whether numbers that operations of this thread take are expected to be others the next time.
@@ -39,7 +43,7 @@ pub fn set_varying(on: bool) -> bool {
 
 /// The source line that operations of this thread are now recorded for.
 pub fn set_loc(loc: u32) {
-    LOC.set(loc);
+    MODES.with(|modes| modes.set(Recorder { loc, ..modes.get() }));
 }
 
 /// Runs `f` with derivatives off.
@@ -64,12 +68,12 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder with the modes of this thread.
     pub fn new() -> Recorder {
-        Recorder { grad: grad_enabled(), loc: LOC.get() }
+        MODES.get()
     }
 
     /// A recorder that follows derivatives, or not, whatever the thread's mode.
     pub fn with_grad(grad: bool) -> Recorder {
-        Recorder { grad, loc: LOC.get() }
+        Recorder { grad, ..MODES.get() }
     }
 
     /// Records one operation.
@@ -95,11 +99,12 @@ impl Recorder {
     /// `op` of two values of one type, which is the result's too.
     pub(crate) fn alike(&self, op: Binary, x: Value, y: Value) -> Value {
         let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
-        let ty = x.ty.clone();
-        let mut inputs = SmallVec::new();
+        let device = device::join(x.device, y.device);
+        let mut inputs: SmallVec<[Value; 3]> = SmallVec::new();
         inputs.push(x);
         inputs.push(y);
-        Node::new(Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc)
+        let ty = |inputs: &[Value]| inputs[0].ty.clone();
+        Node::make(device, Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc, None)
     }
 
     /// The value itself, with another meaning to the derivative walk.

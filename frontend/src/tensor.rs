@@ -3,88 +3,20 @@
 //! Reading a tensor applies its view to the storage's current value; writing replaces the storage's
 //! value. Aliases see the write, derivatives stay right, and the recorded graph stays pure.
 
+use crate::counted::Counted;
 use crate::device::{self, Device, Memory};
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
-use crate::node::{Alias, Kind, Node, Saved, Value};
+use crate::lock::Lock;
+use crate::node::{Alias, Node, Saved, Value};
 use crate::record::{Recorder, grad_enabled};
+use crate::storage::{Shared, Storage, Version};
 use crate::view::{Dims, View};
 use crate::{capture, materialize, pending};
-use parking_lot::{Mutex, MutexGuard};
-use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use ttk_ir::{Builder, DType, Op, Type};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use ttk_ir::{DType, Op, Type};
 use ttk_runtime::Buffer;
-
-/// Memory that tensors share, as the value it holds now.
-#[derive(Debug)]
-pub struct Storage {
-    pub value: Mutex<Value>,
-    pub device: Device,
-    pub version: Version,
-    pub shared: Shared,
-    /// Where the storage is on the list of those with a value still to be computed.
-    pub place: pending::Place,
-    pub past: Mutex<Past>,
-}
-
-/// How often a storage was written.
-#[derive(Debug, Default)]
-pub struct Version {
-    /// Made by the first write, or by the first [`Saved`] that watches it: most storages have neither.
-    count: OnceLock<Arc<AtomicU32>>,
-}
-
-impl Version {
-    pub fn get(&self) -> u32 {
-        self.count.get().map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    /// Counts one more write.
-    pub fn bump(&self) -> u32 {
-        self.watch().fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// The count itself, which outlives the storage.
-    pub fn watch(&self) -> &Arc<AtomicU32> {
-        self.count.get_or_init(Arc::default)
-    }
-}
-
-/// Memory that someone outside sees too (NumPy), if there is any: writes must arrive there at once.
-#[derive(Debug, Default)]
-pub struct Shared {
-    memory: Mutex<Option<Buffer>>,
-    /// Whether there is any, to be asked without the lock.
-    any: AtomicBool,
-}
-
-impl Shared {
-    pub fn is_some(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
-    }
-
-    pub fn lock(&self) -> MutexGuard<'_, Option<Buffer>> {
-        self.memory.lock()
-    }
-
-    /// Replaces the memory, whose lock is held.
-    pub fn set(&self, memory: &mut MutexGuard<'_, Option<Buffer>>, new: Option<Buffer>) {
-        self.any.store(new.is_some(), Ordering::Relaxed);
-        **memory = new;
-    }
-}
-
-/// What a storage held before it was written, since its elements were last computed: the latest of these that can
-/// be computed is what it holds again when what was written cannot be.
-#[derive(Debug, Default)]
-pub struct Past {
-    /// The earliest first. What was written mostly keeps them alive: it was made of them.
-    pub values: SmallVec<[Weak<Node>; 2]>,
-    /// Those that nothing else keeps alive.
-    kept: SmallVec<[Value; 1]>,
-}
 
 /// Where on the way from storage to tensor derivatives stop.
 #[derive(Clone, Debug)]
@@ -98,7 +30,8 @@ pub enum Stop {
 #[derive(Clone, Debug)]
 pub struct Body {
     pub storage: Arc<Storage>,
-    pub view: View,
+    /// Where in the storage; `None` is all of it.
+    view: Option<Box<View>>,
     /// After how many view steps derivatives stop, and how.
     pub stop: Option<(usize, Stop)>,
     /// The value last read, and the storage's version then.
@@ -111,11 +44,11 @@ pub struct Body {
 
 /// A reference to a tensor. Clones are the same tensor.
 #[derive(Clone, Debug)]
-pub struct Tensor(Arc<Inner>);
+pub struct Tensor(Counted<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    body: Mutex<Body>,
+    body: Lock<Body>,
     /// The object that stands for this tensor in another language, if there is one; see
     /// [`Tensor::handle`].
     handle: AtomicPtr<()>,
@@ -126,27 +59,44 @@ impl Tensor {
     ///
     /// A value that can be computed anywhere is on the device of the operator that is called.
     pub fn from_value(value: Value) -> Tensor {
-        let place = device::place();
-        let device = value.device.unwrap_or(place);
+        Tensor::made(value, None)
+    }
+
+    /// [`Tensor::from_value`], made by the operation of that name.
+    pub(crate) fn made_by(value: Value, name: &'static str) -> Tensor {
+        Tensor::made(value, Some(name))
+    }
+
+    fn made(value: Value, made_by: Option<&'static str>) -> Tensor {
+        let device = value.device.unwrap_or_else(device::place);
         let value =
             if device == Device::Cpu { value } else { Recorder::new().moved_or_pinned(&value, device) };
-        let view = View::whole(value.dims());
         let computed = value.is_computed();
         // An operator may hand back an operand as it is; with derivatives off it carries none.
-        let stop = (value.requires_grad && !grad_enabled()).then_some((0, Stop::Detach));
+        let detached = value.requires_grad && !grad_enabled();
+        // Written as one, of values that are there: a structure that is moved is read in larger pieces than it was
+        // written in, and that makes a processor wait.
         let storage = Arc::new(Storage {
-            value: Mutex::new(value),
             device,
-            version: Version::default(),
-            shared: Shared::default(),
-            place: pending::Place::default(),
-            past: Mutex::default(),
+            version: Version::new(),
+            shared: Shared::new(),
+            place: pending::Place::new(),
+            past: Lock::new(None),
+            value: Lock::new(value),
         });
         if !computed {
             pending::add(&storage);
         }
         capture::made(&storage);
-        Tensor::from_body(storage, view, stop)
+        let body = Body {
+            view: None,
+            stop: if detached { Some((0, Stop::Detach)) } else { None },
+            cache: None,
+            made_by,
+            retained: None,
+            storage,
+        };
+        Tensor(Counted::new(Inner { body: Lock::new(body), handle: AtomicPtr::new(std::ptr::null_mut()) }))
     }
 
     /// A tensor over given elements, dense and row-major.
@@ -196,18 +146,23 @@ impl Tensor {
     }
 
     fn from_body(storage: Arc<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
-        let body = Body { storage, view, stop, cache: None, made_by: None, retained: None };
-        Tensor(Arc::new(Inner { body: Mutex::new(body), handle: AtomicPtr::default() }))
+        let view = Some(Box::new(view));
+        Tensor::of_body(Body { storage, view, stop, cache: None, made_by: None, retained: None })
+    }
+
+    #[inline]
+    fn of_body(body: Body) -> Tensor {
+        Tensor(Counted::new(Inner { body: Lock::new(body), handle: AtomicPtr::default() }))
     }
 
     /// Whether both are the same tensor object.
     pub fn is(&self, other: &Tensor) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.key() == other.key()
     }
 
     /// A number that is the same for clones of one tensor.
     pub fn key(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+        self.0.as_ptr() as usize
     }
 
     /// A place for the one object that stands for this tensor in another language, so that a tensor read
@@ -221,19 +176,19 @@ impl Tensor {
     }
 
     pub fn sizes(&self) -> Dims {
-        Dims::from_slice(&self.0.body.lock().view.sizes)
+        self.0.body.lock().sizes()
     }
 
     pub fn strides(&self) -> Dims {
-        Dims::from_slice(&self.0.body.lock().view.strides)
+        self.view().strides()
     }
 
     pub fn rank(&self) -> usize {
-        self.0.body.lock().view.sizes.len()
+        self.rank_and_dtype().0
     }
 
     pub fn numel(&self) -> i64 {
-        crate::view::numel(&self.0.body.lock().view.sizes)
+        crate::view::numel(&self.sizes())
     }
 
     pub fn dtype(&self) -> DType {
@@ -262,12 +217,13 @@ impl Tensor {
     /// [`Tensor::rank`] and [`Tensor::dtype`] at once.
     pub fn rank_and_dtype(&self) -> (usize, DType) {
         let body = self.0.body.lock();
-        let dtype = body.storage.value.lock().ty.dtype;
-        (body.view.sizes.len(), dtype)
+        let value = body.storage.value.lock();
+        let rank = body.view.as_ref().map_or(value.ty.shape.len(), |view| view.sizes.len());
+        (rank, value.ty.dtype)
     }
 
     pub fn view(&self) -> View {
-        self.0.body.lock().view.clone()
+        self.0.body.lock().view()
     }
 
     pub fn storage(&self) -> Arc<Storage> {
@@ -280,7 +236,14 @@ impl Tensor {
 
     /// The value as it is now, for recording.
     pub fn value(&self) -> Value {
-        self.0.body.lock().read()
+        let mut body = self.0.body.lock();
+        if body.storage.shared.is_some() {
+            // Copying takes its time.
+            let copy = body.clone();
+            drop(body);
+            return copy.read_shared();
+        }
+        body.read()
     }
 
     /// Remembers that a derivative formula will read this tensor.
@@ -289,7 +252,7 @@ impl Tensor {
         let version = body.storage.version.watch().clone();
         let expected = version.load(Ordering::Relaxed);
         let dtype = body.storage.value.lock().ty.dtype;
-        Saved { version, expected, dtype, shape: body.view.sizes.clone() }
+        Saved { version, expected, dtype, shape: body.sizes() }
     }
 
     /// A view of this tensor.
@@ -303,8 +266,10 @@ impl Tensor {
     /// The same memory, through which no derivative flows.
     pub fn detach(&self) -> Tensor {
         let body = self.0.body.lock();
-        let at = body.view.steps.len();
-        Tensor::from_body(body.storage.clone(), body.view.clone(), Some((at, Stop::Detach)))
+        let at = body.steps().len();
+        let stop = Some((at, Stop::Detach));
+        let (storage, view) = (body.storage.clone(), body.view.clone());
+        Tensor::of_body(Body { storage, view, stop, cache: None, made_by: None, retained: None })
     }
 
     /// Writes `new`, a value of this tensor's sizes and element type, in place.
@@ -317,19 +282,21 @@ impl Tensor {
         if grad_enabled()
             && let Some((at, Stop::Leaf(_))) = &body.stop
         {
-            let whole = *at == body.view.steps.len();
+            let whole = *at == body.steps().len();
             return Err(if whole { Error::InPlaceLeaf } else { Error::InPlaceLeafView });
         }
         let storage = body.storage.clone();
         let old = storage.value.lock().clone();
         capture::written(&storage, &old);
         let new = if device::used() { Recorder::new().moved(&new, storage.device) } else { new };
-        let replaced = body.view.put(&mut Recorder::new(), &old, new.clone())?;
+        let replaced = View::put(body.steps(), &mut Recorder::new(), &old, new.clone())?;
         let computed = replaced.is_computed();
         *storage.value.lock() = replaced.clone();
         let version = storage.version.bump();
-        body.cache = if body.stop.is_none() { Some((version, new)) } else { None };
+        let cache = if body.stop.is_none() { Some((version, new)) } else { None };
+        let read_before = std::mem::replace(&mut body.cache, cache);
         drop(body);
+        drop(read_before);
         if storage.shared.is_some() {
             let result = materialize::write_through(&storage);
             if result.is_err() {
@@ -349,16 +316,16 @@ impl Tensor {
 
     /// Makes this tensor another one's equal, as `x.data = y` and `Module.to` do: storage and view.
     pub fn set_data(&self, other: &Tensor) {
-        let (storage, view) = other.with_body(|b| (b.storage.clone(), b.view.clone()));
+        let (storage, view, at) = other.with_body(|b| (b.storage.clone(), b.view.clone(), b.steps().len()));
         let mut body = self.0.body.lock();
-        let at = view.steps.len();
         body.stop = match body.stop.take() {
             Some((_, Stop::Leaf(meta))) => Some((at, Stop::Leaf(meta))),
             _ => Some((at, Stop::Detach)),
         };
-        body.storage = storage;
         body.view = view;
-        body.cache = None;
+        let before = (std::mem::replace(&mut body.storage, storage), body.cache.take());
+        drop(body);
+        drop(before);
     }
 
     /// Whether a gradient can flow to or through this tensor.
@@ -369,7 +336,7 @@ impl Tensor {
     pub fn is_leaf(&self) -> bool {
         let body = self.0.body.lock();
         match &body.stop {
-            Some((at, Stop::Leaf(_))) => *at == body.view.steps.len(),
+            Some((at, Stop::Leaf(_))) => *at == body.steps().len(),
             Some((_, Stop::Detach)) => true,
             None => !body.storage.value.lock().requires_grad,
         }
@@ -392,7 +359,7 @@ impl Tensor {
             ));
         }
         let mut body = self.0.body.lock();
-        let at = body.view.steps.len();
+        let at = body.steps().len();
         match (&body.stop, on) {
             (Some((_, Stop::Leaf(_))), true) => {}
             (_, true) => {
@@ -412,7 +379,7 @@ impl Tensor {
     pub fn grad_meta(&self) -> Option<Arc<GradMeta>> {
         let body = self.0.body.lock();
         match &body.stop {
-            Some((at, Stop::Leaf(meta))) if *at == body.view.steps.len() => Some(meta.clone()),
+            Some((at, Stop::Leaf(meta))) if *at == body.steps().len() => Some(meta.clone()),
             _ => body.retained.clone(),
         }
     }
@@ -438,57 +405,7 @@ impl Tensor {
     pub fn in_memory(&self) -> Option<(Memory, View)> {
         let body = self.0.body.lock();
         let memory = body.storage.value.lock().memory()?;
-        Some((memory, body.view.clone()))
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        pending::forget(self);
-    }
-}
-
-impl Storage {
-    /// Notes that `old` was replaced by `new`, which is yet to be computed.
-    fn remember(&self, old: Value, new: &Value) {
-        let mut past = self.past.lock();
-        if old.is_computed() {
-            *past = Past::default();
-        }
-        past.values.push(Arc::downgrade(&old));
-        // A number can always be written.
-        if Arc::strong_count(&old) == 1 && !matches!(new.kind, Kind::Op(Op::Const { .. })) {
-            past.kept.push(old);
-        }
-    }
-
-    /// Writes a value of the storage's own sizes and type, through which no derivative flows.
-    pub(crate) fn put(self: &Arc<Storage>, new: Value) {
-        let new = Recorder::with_grad(false).moved_or_pinned(&new, self.device);
-        let old = std::mem::replace(&mut *self.value.lock(), new.clone());
-        self.version.bump();
-        if new.is_computed() {
-            self.forget_past();
-        } else {
-            self.remember(old, &new);
-            pending::add(self);
-        }
-    }
-
-    /// What the storage held since it was last computed, as far as it is still alive.
-    pub fn earlier(&self) -> SmallVec<[Value; 2]> {
-        self.past.lock().values.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Whether the storage was written since it was last computed.
-    pub fn was_written(&self) -> bool {
-        !self.past.lock().values.is_empty()
-    }
-
-    /// Forgets what the storage held before: its elements are known.
-    pub fn forget_past(&self) {
-        let past = std::mem::take(&mut *self.past.lock());
-        drop(past);
+        Some((memory, body.view()))
     }
 }
 
@@ -504,17 +421,33 @@ impl Body {
 
     /// Makes the tensor another view of its storage.
     pub fn set_view(&mut self, view: View) {
-        self.view = view;
+        self.view = Some(Box::new(view));
         self.cache = None;
     }
 
-    fn read(&mut self) -> Value {
-        if self.storage.shared.is_some() {
-            return self.read_shared();
+    fn view(&self) -> View {
+        match &self.view {
+            Some(view) => View::clone(view),
+            None => View::whole(self.storage.value.lock().dims()),
         }
+    }
+
+    fn sizes(&self) -> Dims {
+        match &self.view {
+            Some(view) => Dims::from_slice(&view.sizes),
+            None => self.storage.value.lock().dims(),
+        }
+    }
+
+    /// From the storage's value to the tensor's.
+    fn steps(&self) -> &[Op] {
+        self.view.as_ref().map_or(&[], |view| &view.steps)
+    }
+
+    fn read(&mut self) -> Value {
         let base = self.storage.value.lock().clone();
         let captured = capture::read(&self.storage, &base);
-        if self.view.steps.is_empty() && self.stop.is_none() {
+        if self.steps().is_empty() && self.stop.is_none() {
             return base;
         }
         let version = self.storage.version.get();
@@ -527,18 +460,17 @@ impl Body {
         }
         let mut b = Recorder::with_grad(true);
         let value = match &self.stop {
-            None => self.view.apply(&mut b, &base, 0),
+            None => View::apply(self.steps(), &mut b, &base),
             Some((at, stop)) => {
                 let mut no_grad = Recorder::with_grad(false);
-                let below = self.view.steps[..*at]
-                    .iter()
-                    .fold(base, |v, op| Builder::op(&mut no_grad, op.clone(), &[v]));
+                let (before, after) = self.steps().split_at(*at);
+                let below = View::apply(before, &mut no_grad, &base);
                 let stopped = match stop {
                     Stop::Leaf(meta) => b.alias(Alias::Leaf(meta.clone()), &below, true),
                     Stop::Detach if below.requires_grad => b.alias(Alias::Detached, &below, false),
                     Stop::Detach => below,
                 };
-                self.view.apply(&mut b, &stopped, *at)
+                View::apply(after, &mut b, &stopped)
             }
         };
         self.cache = Some((version, value.clone()));
@@ -549,16 +481,17 @@ impl Body {
     fn read_shared(&self) -> Value {
         let base = self.storage.value.lock().clone();
         let Some((at, Stop::Leaf(meta))) = &self.stop else {
-            return materialize::dense_copy(&base, &self.view);
+            return materialize::dense_copy(&base, &self.view());
         };
         let mut b = Recorder::with_grad(true);
-        if *at == self.view.steps.len() {
-            return b.alias(Alias::Leaf(meta.clone()), &materialize::dense_copy(&base, &self.view), true);
+        let (before, after) = self.steps().split_at(*at);
+        if after.is_empty() {
+            return b.alias(Alias::Leaf(meta.clone()), &materialize::dense_copy(&base, &self.view()), true);
         }
         // A view of a leaf: the copy is of the whole, so that the derivative finds the leaf on its way.
         let whole = materialize::dense_copy(&base, &View::whole(base.dims()));
-        let leaf = self.view.steps[..*at].iter().fold(whole, |v, op| Builder::op(&mut b, op.clone(), &[v]));
+        let leaf = View::apply(before, &mut b, &whole);
         let leaf = b.alias(Alias::Leaf(meta.clone()), &leaf, true);
-        self.view.apply(&mut b, &leaf, *at)
+        View::apply(after, &mut b, &leaf)
     }
 }

@@ -29,8 +29,8 @@ pub struct View {
     /// `reshape`, `permute`, `expand` and `slice` operations, first applied first.
     pub steps: Vec<Op>,
     pub sizes: Dims,
-    /// In elements; what [`View::is_contiguous`] and the user's questions are answered from.
-    pub strides: Dims,
+    /// In elements; `None` is row by row without gaps, as most tensors lie.
+    strides: Option<Box<Dims>>,
     /// In elements.
     pub offset: i64,
 }
@@ -41,7 +41,7 @@ impl Clone for View {
         View {
             steps: self.steps.clone(),
             sizes: Dims::from_slice(&self.sizes),
-            strides: Dims::from_slice(&self.strides),
+            strides: self.strides.clone(),
             offset: self.offset,
         }
     }
@@ -50,14 +50,22 @@ impl Clone for View {
 impl View {
     /// The whole of a dense storage of these sizes.
     pub fn whole(sizes: Dims) -> View {
-        let strides = contiguous_strides(&sizes);
-        View { steps: Vec::new(), sizes, strides, offset: 0 }
+        View { steps: Vec::new(), sizes, strides: None, offset: 0 }
+    }
+
+    /// In elements; what [`View::is_contiguous`] and the user's questions are answered from.
+    pub fn strides(&self) -> Dims {
+        match &self.strides {
+            Some(strides) => Dims::from_slice(strides),
+            None => contiguous_strides(&self.sizes),
+        }
     }
 
     /// Whether elements lie in row-major order without gaps.
     pub fn is_contiguous(&self) -> bool {
+        let Some(strides) = &self.strides else { return true };
         let mut expected = 1;
-        for (&size, &stride) in self.sizes.iter().zip(&self.strides).rev() {
+        for (&size, &stride) in self.sizes.iter().zip(strides.iter()).rev() {
             if size == 1 {
                 continue;
             }
@@ -72,10 +80,11 @@ impl View {
         true
     }
 
-    fn then(&self, op: Op, sizes: Dims, strides: Dims, offset: i64) -> View {
+    /// The view that an operation makes of this one.
+    pub fn then(&self, op: Op, sizes: Dims, strides: Dims, offset: i64) -> View {
         let mut steps = self.steps.clone();
         steps.push(op);
-        View { steps, sizes, strides, offset }
+        View { steps, sizes, strides: Some(Box::new(strides)), offset }
     }
 
     pub fn permute(&self, perm: &[usize]) -> View {
@@ -83,8 +92,9 @@ impl View {
             return self.clone();
         }
         let op = Op::Permute(perm.iter().map(|&p| p as u8).collect());
-        let sizes = perm.iter().map(|&p| self.sizes[p]).collect();
-        let strides = perm.iter().map(|&p| self.strides[p]).collect();
+        let (sizes, strides) = (&self.sizes, self.strides());
+        let sizes = perm.iter().map(|&p| sizes[p]).collect();
+        let strides = perm.iter().map(|&p| strides[p]).collect();
         self.then(op, sizes, strides, self.offset)
     }
 
@@ -94,8 +104,12 @@ impl View {
             return self.clone();
         }
         let op = Op::Expand(ttk_ir::shape::shape(sizes));
-        let strides =
-            (0..sizes.len()).map(|i| if self.sizes[i] == sizes[i] { self.strides[i] } else { 0 }).collect();
+        let mut strides = self.strides();
+        for (i, stride) in strides.iter_mut().enumerate() {
+            if self.sizes[i] != sizes[i] {
+                *stride = 0;
+            }
+        }
         self.then(op, sizes.into(), strides, self.offset)
     }
 
@@ -107,7 +121,7 @@ impl View {
         let mut dims: Vec<SliceDim> = self.sizes.iter().map(|&n| SliceDim::all(Dim::Fixed(n))).collect();
         dims[axis] =
             SliceDim { start: Dim::Fixed(if len == 0 { 0 } else { start }), len: Dim::Fixed(len), step };
-        let (mut sizes, mut strides) = (self.sizes.clone(), self.strides.clone());
+        let (mut sizes, mut strides) = (self.sizes.clone(), self.strides());
         let offset = self.offset + if len == 0 { 0 } else { start * strides[axis] };
         sizes[axis] = len;
         strides[axis] *= step;
@@ -127,10 +141,11 @@ impl View {
             return Some(strides);
         }
         // Walk over maximal runs of the old axes that lie like one axis, from the innermost.
-        let (mut run, mut base) = (1i64, self.strides[rank - 1]);
+        let own = self.strides();
+        let (mut run, mut base) = (1i64, own[rank - 1]);
         for i in (0..rank).rev() {
             run *= self.sizes[i];
-            let ends = i == 0 || (self.sizes[i - 1] != 1 && self.strides[i - 1] != run * base);
+            let ends = i == 0 || (self.sizes[i - 1] != 1 && own[i - 1] != run * base);
             if ends {
                 let mut inner = 1i64;
                 while at > 0 && (inner < run || sizes[at - 1] == 1) {
@@ -143,7 +158,7 @@ impl View {
                 }
                 if i > 0 {
                     run = 1;
-                    base = self.strides[i - 1];
+                    base = own[i - 1];
                 }
             }
         }
@@ -160,24 +175,24 @@ impl View {
         Some(self.then(op, sizes.into(), strides, self.offset))
     }
 
-    /// The tensor's value from the storage's, `steps[from..]` applied.
-    pub fn apply<B: Builder>(&self, b: &mut B, base: &B::Value, from: usize) -> B::Value {
-        self.steps[from..].iter().fold(base.clone(), |v, op| b.op(op.clone(), &[v]))
+    /// A value with some of a view's steps applied.
+    pub fn apply<B: Builder>(steps: &[Op], b: &mut B, base: &B::Value) -> B::Value {
+        steps.iter().fold(base.clone(), |v, op| b.op(op.clone(), &[v]))
     }
 
-    /// The storage's value after `new` was written to the tensor.
+    /// The storage's value after `new` was written to the tensor that is so many steps from it.
     ///
     /// # Errors
     /// Where one element of the storage stands for several of the tensor (`expand`).
-    pub fn put<B: Builder>(&self, b: &mut B, base: &B::Value, new: B::Value) -> Result<B::Value> {
+    pub fn put<B: Builder>(steps: &[Op], b: &mut B, base: &B::Value, new: B::Value) -> Result<B::Value> {
         let mut before: SmallVec<[B::Value; 4]> = SmallVec::new();
         let mut v = base.clone();
-        for op in &self.steps {
+        for op in steps {
             before.push(v.clone());
             v = b.op(op.clone(), &[v]);
         }
         let mut new = new;
-        for (op, old) in self.steps.iter().zip(before).rev() {
+        for (op, old) in steps.iter().zip(before).rev() {
             new = match op {
                 Op::Reshape(_) => {
                     let shape = b.shape(&old);
@@ -266,7 +281,7 @@ pub fn strided(base: &[i64], sizes: &[i64], strides: &[i64], offset: i64) -> Res
     if still.as_slice() != sizes {
         view = view.then(Op::Expand(ttk_ir::shape::shape(sizes)), sizes.into(), strides.into(), offset);
     }
-    view.strides = strides.into();
+    view.strides = Some(Box::new(strides.into()));
     view.offset = offset;
     Ok(Some(view))
 }
@@ -304,12 +319,12 @@ mod tests {
     #[test]
     fn reshape_of_contiguous_and_transposed() {
         let v = view(&[4, 6]);
-        assert_eq!(v.reshape(&[2, 2, 6]).unwrap().strides.as_slice(), [12, 6, 1]);
+        assert_eq!(v.reshape(&[2, 2, 6]).unwrap().strides().as_slice(), [12, 6, 1]);
         let t = v.permute(&[1, 0]);
         assert!(!t.is_contiguous());
         assert!(t.reshape(&[24]).is_none());
-        assert_eq!(t.reshape(&[2, 3, 4]).unwrap().strides.as_slice(), [3, 1, 6]);
-        assert_eq!(t.reshape(&[6, 2, 2]).unwrap().strides.as_slice(), [1, 12, 6]);
+        assert_eq!(t.reshape(&[2, 3, 4]).unwrap().strides().as_slice(), [3, 1, 6]);
+        assert_eq!(t.reshape(&[6, 2, 2]).unwrap().strides().as_slice(), [1, 12, 6]);
         assert_eq!(t.reshape(&[6, 1, 4]).unwrap().sizes.as_slice(), [6, 1, 4]);
     }
 
@@ -317,7 +332,7 @@ mod tests {
     fn reshape_of_slices() {
         let v = view(&[4, 6]).slice(1, 1, 4, 1);
         assert!(v.reshape(&[16]).is_none());
-        assert_eq!(v.reshape(&[4, 2, 2]).unwrap().strides.as_slice(), [6, 2, 1]);
+        assert_eq!(v.reshape(&[4, 2, 2]).unwrap().strides().as_slice(), [6, 2, 1]);
         let rows = view(&[4, 6]).slice(0, 1, 2, 1);
         assert_eq!(rows.reshape(&[12]).unwrap().offset, 6);
     }
@@ -326,7 +341,7 @@ mod tests {
     fn nested_strides_are_views() {
         let v = strided(&[4, 6], &[2, 3], &[6, 1], 7).unwrap().unwrap();
         assert_eq!(
-            (v.sizes.as_slice(), v.strides.as_slice(), v.offset),
+            (v.sizes.as_slice(), v.strides().as_slice(), v.offset),
             ([2, 3].as_slice(), [6, 1].as_slice(), 7)
         );
         let t = strided(&[4, 6], &[6, 4], &[1, 6], 0).unwrap().unwrap();

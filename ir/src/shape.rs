@@ -115,10 +115,11 @@ pub struct Type {
 
 impl Clone for Type {
     /// As derived, but quicker for few axes: recording an operation clones a type.
+    #[inline]
     fn clone(&self) -> Type {
-        let mut shape = Shape::new();
-        self.shape.iter().for_each(|d| shape.push(d.clone()));
-        Type { dtype: self.dtype, shape }
+        let mut copy = Type { dtype: self.dtype, shape: Shape::new() };
+        self.shape.iter().for_each(|d| copy.shape.push(d.clone()));
+        copy
     }
 }
 

@@ -173,7 +173,7 @@ fn _to_numpy<'py>(py: Python<'py>, t: &Bound<'py, PyTensor>) -> PyResult<Bound<'
     d.set_item("version", 3)?;
     d.set_item("typestr", typestr)?;
     d.set_item("shape", PyTuple::new(py, &sizes)?)?;
-    d.set_item("strides", PyTuple::new(py, view.strides.iter().map(|s| s * size).collect::<Vec<_>>())?)?;
+    d.set_item("strides", PyTuple::new(py, view.strides().iter().map(|s| s * size).collect::<Vec<_>>())?)?;
     d.set_item("data", (buffer.lend() as usize + (view.offset * size) as usize, false))?;
     let owner = Py::new(py, ArrayOwner { __array_interface__: d.unbind(), buffer })?;
     numpy.call_method1("asarray", (owner,))

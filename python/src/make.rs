@@ -38,7 +38,7 @@ pub(crate) fn make<'py>(
     class: &Bound<'py, PyType>,
     t: Tensor,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let object = match PLACE.get() {
+    match PLACE.get() {
         Some(Some(place)) => {
             // SAFETY: the class is the native one or a subclass of it: `_set_tensor_class` and `_make_subclass` check.
             // Its objects' memory is zero at first, as [`learn`] found the constructor to leave it, but for the tensor,
@@ -46,14 +46,17 @@ pub(crate) fn make<'py>(
             unsafe {
                 let raw = ffi::PyType_GenericAlloc(class.as_ptr().cast(), 0);
                 let object = Bound::from_owned_ptr_or_err(py, raw)?;
-                raw.cast::<u8>().add(*place).cast::<PyTensor>().write(PyTensor(t.clone()));
-                object
+                t.handle().store(raw.cast(), Ordering::Release);
+                raw.cast::<u8>().add(*place).cast::<PyTensor>().write(PyTensor(t));
+                Ok(object)
             }
         }
-        Some(None) | None => construct(py, class, &t)?,
-    };
-    t.handle().store(object.as_ptr().cast(), Ordering::Release);
-    Ok(object)
+        Some(None) | None => {
+            let object = construct(py, class, &t)?;
+            t.handle().store(object.as_ptr().cast(), Ordering::Release);
+            Ok(object)
+        }
+    }
 }
 
 fn construct<'py>(py: Python<'py>, class: &Bound<'py, PyType>, t: &Tensor) -> PyResult<Bound<'py, PyAny>> {

@@ -38,6 +38,8 @@ struct Seen {
     /// Numbers of lines by code object and instruction: finding an instruction's line takes Python longer than
     /// recording the operation does.
     lines: FxHashMap<(usize, i64), u32>,
+    /// Code object, instruction and number of the last lines of the user's, by [`slot`]: in a loop they come again.
+    last: [(usize, i64, u32); 32],
     /// The folder of this package, once it is known.
     package: Option<Arc<str>>,
     /// The strings `f_back` and `f_lasti`, once they are needed.
@@ -65,6 +67,17 @@ pub(crate) unsafe fn note_line() -> u64 {
             if frame.is_null() {
                 return 0;
             }
+            if let Some(Some(last)) = seen.last_instruction {
+                // The frame keeps its code alive.
+                let code = ffi::PyFrame_GetCode(frame).cast::<ffi::PyObject>();
+                ffi::Py_DECREF(code);
+                let (code, at) = (code as usize, i64::from(last(frame)));
+                let known = seen.last[slot(code, at)];
+                if (known.0, known.1) == (code, at) {
+                    record::set_loc(known.2);
+                    return place(code, at);
+                }
+            }
             ffi::Py_INCREF(frame.cast());
             loop {
                 let code = ffi::PyFrame_GetCode(frame).cast::<ffi::PyObject>();
@@ -78,16 +91,31 @@ pub(crate) unsafe fn note_line() -> u64 {
                 };
                 let caller = if ours { seen.caller(frame) } else { std::ptr::null_mut() };
                 if caller.is_null() {
-                    let (number, place) = seen.number(at, frame);
+                    let (number, instruction) = seen.number(at, frame);
                     ffi::Py_DECREF(frame.cast());
                     record::set_loc(number);
-                    return place;
+                    let Some(instruction) = instruction else { return 0 };
+                    if !ours {
+                        seen.last[slot(at, instruction)] = (at, instruction, number);
+                    }
+                    return place(at, instruction);
                 }
                 ffi::Py_DECREF(frame.cast());
                 frame = caller;
             }
         }
     })
+}
+
+/// A number for an instruction of some code.
+fn place(code: usize, instruction: i64) -> u64 {
+    (code as u64).rotate_left(32) ^ instruction as u64
+}
+
+/// Where [`Seen::last`] has an instruction, if it does.
+fn slot(code: usize, instruction: i64) -> usize {
+    // Objects are aligned to 16 bytes, instructions to 2.
+    (code >> 4 ^ instruction as usize >> 1) % 32
 }
 
 impl Seen {
@@ -130,11 +158,11 @@ impl Seen {
         }
     }
 
-    /// The number of the line that a frame, which runs `code`, is at, and one for the instruction.
+    /// The number of the line that a frame, which runs `code`, is at, and the instruction.
     ///
     /// # Safety
     /// `frame` must be alive, and the interpreter's lock held.
-    unsafe fn number(&mut self, code: usize, frame: *mut ffi::PyFrameObject) -> (u32, u64) {
+    unsafe fn number(&mut self, code: usize, frame: *mut ffi::PyFrameObject) -> (u32, Option<i64>) {
         // SAFETY: passed on from the caller; the new reference is released.
         let at = unsafe {
             match self.last_instruction.get_or_insert_with(last_instruction) {
@@ -142,7 +170,7 @@ impl Seen {
                 None => {
                     let at = self.attribute(frame, 1, c"f_lasti");
                     if at.is_null() {
-                        return (0, 0);
+                        return (0, None);
                     }
                     let number = ffi::PyLong_AsLong(at) as i64;
                     ffi::Py_DECREF(at);
@@ -150,16 +178,15 @@ impl Seen {
                 }
             }
         };
-        let place = (code as u64).rotate_left(32) ^ at as u64;
         if let Some(&known) = self.lines.get(&(code, at)) {
-            return (known, place);
+            return (known, Some(at));
         }
-        let Some(known) = self.codes.get(&code) else { return (0, place) };
+        let Some(known) = self.codes.get(&code) else { return (0, Some(at)) };
         // SAFETY: passed on from the caller.
         let line = unsafe { ffi::PyFrame_GetLineNumber(frame) }.max(0) as u32;
         let number = source::intern(&known.file, line);
         self.lines.insert((code, at), number);
-        (number, place)
+        (number, Some(at))
     }
 
     /// Takes over the reference to a code object; whether it is this package's.

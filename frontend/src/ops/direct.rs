@@ -21,12 +21,10 @@ pub fn direct(operator: &'static Operator, op: Binary, x: &Tensor, y: &Tensor) -
     if dtype == DType::Bool || (op == Binary::Div && !dtype.is_float()) || a.ty != b.ty {
         return None;
     }
-    let result = Tensor::from_value(Recorder::new().alike(op, a, b));
+    let value = Recorder::new().alike(op, a, b);
+    let on_tape = value.requires_grad;
     let row = operator.row;
-    let on_tape = result.with_body(|body| {
-        body.made_by = Some(row.name);
-        body.requires_grad()
-    });
+    let result = Tensor::made_by(value, row.name);
     if on_tape {
         note_saved(row.saves, [x, y].into_iter(), &result);
     }

@@ -114,11 +114,11 @@ fn call_row(
                 if wants_grad {
                     t.set_requires_grad(true)?;
                 }
-                let on_tape = t.with_body(|b| {
+                let saves = t.with_body(|b| {
                     b.made_by.get_or_insert(row.name);
-                    b.requires_grad()
+                    row.saves != Saves::Nothing && b.requires_grad()
                 });
-                if on_tape {
+                if saves {
                     note_saved(row.saves, tensors(args), t);
                 }
             }

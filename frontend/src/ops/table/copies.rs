@@ -49,13 +49,13 @@ fn reach(sizes: &[i64], strides: &[i64], offset: i64) -> i64 {
 /// The storage of a tensor as far as it and another geometry reach, as a flat value on the tensor's tape.
 fn storage_of(c: &mut Call<'_>, t: &Tensor, least: i64) -> Value {
     let (view, x) = (t.view(), t.value());
-    let n = reach(&view.sizes, &view.strides, view.offset).max(least).max(1);
+    let n = reach(&view.sizes, &view.strides(), view.offset).max(least).max(1);
     let count = numel(&view.sizes);
     let flat = c.b.reshape(&x, ttk_ir::shape::shape(&[count]));
     if view.is_contiguous() && view.offset == 0 && n == count {
         return flat;
     }
-    let index = positions(c, &view.sizes, &view.strides, view.offset);
+    let index = positions(c, &view.sizes, &view.strides(), view.offset);
     let base = c.b.constant(Scalar::zero(x.ty.dtype), ttk_ir::shape::shape(&[n]));
     let op = ttk_ir::Op::Scatter { axis: 0, mode: ttk_ir::ScatterOp::Set };
     c.b.op(op, &[base, index, flat])
@@ -93,7 +93,7 @@ fn as_strided_scatter(c: &mut Call<'_>) -> Result<Returned> {
     let op = ttk_ir::Op::Scatter { axis: 0, mode: ttk_ir::ScatterOp::Set };
     let flat = c.b.op(op, &[flat, index, src]);
     let view = t.view();
-    Ok(crate::view::strided_copy(&mut c.b, &flat, &view.sizes, &view.strides, view.offset).into())
+    Ok(crate::view::strided_copy(&mut c.b, &flat, &view.sizes, &view.strides(), view.offset).into())
 }
 
 fn slice_scatter(c: &mut Call<'_>) -> Result<Returned> {
