@@ -413,6 +413,11 @@ impl Binder<'_> {
         self.out.shared = self.out.shared.max(shared);
     }
 
+    /// Whether a buffer is an input that the program only reads.
+    pub(super) fn is_read_only(&self, buffer: BufferId) -> bool {
+        self.read_only_input(buffer).is_some()
+    }
+
     /// The input that a buffer is, if the program only reads it.
     fn read_only_input(&self, buffer: BufferId) -> Option<u32> {
         match self.out.places[buffer.0 as usize] {

@@ -224,6 +224,9 @@ const FEW_TASKS: usize = 8;
 /// Whether they are does not depend on the number of threads: the cut for so many tells.
 const THREADS: usize = 4;
 
+/// Results of so many bytes are in a cache when the last of them are there.
+const EPILOGUE_BYTES: usize = 2 << 20;
+
 /// Into how many groups a sum is split at most, and the memory for their results.
 const GROUPS: usize = 16;
 const GROUP_BYTES: usize = 64 << 20;
@@ -387,7 +390,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
     prepack(&mut work.a, a_items, a_bytes, items * summed, &mut shared);
     prepack(&mut work.b, b_items, b_bytes, items * summed, &mut shared);
     pairs::bind(&mut work, &mut shared);
-    style(&mut work);
+    style(b, &mut work);
     cut(&mut work, THREADS);
     split_sums(&mut work, &mut shared);
     if work.terms() == 1 {
@@ -427,7 +430,7 @@ fn prepack(side: &mut Side, items: usize, bytes: usize, products: usize, shared:
 }
 
 /// Decides which operand lies along the lanes.
-fn style(w: &mut GemmWork) {
+fn style(binder: &Binder<'_>, w: &mut GemmWork) {
     let size = w.sum_type().size();
     let strides = |s: &Side| [s.rs, s.cs];
     let (mut a, mut b, mut c) = (strides(&w.a), strides(&w.b), strides(&w.c));
@@ -439,7 +442,14 @@ fn style(w: &mut GemmWork) {
         // They are converted to these.
         (a, b, c) = ([w.k as i64, 1], [w.n as i64, 1], [w.n as i64, 1]);
     }
-    w.style = product::choose([w.m, w.n, w.piece], a, b, c, product::vector(size));
+    let kept = [&w.a, &w.b].map(|side| match &side.source {
+        Source::Buffer { buffer, .. } => w.summed == 1 && binder.is_read_only(*buffer),
+        Source::Joined(joined) => {
+            matches!(joined.of.source, Source::Buffer { buffer, .. } if binder.is_read_only(buffer))
+        }
+        Source::Packed { .. } | Source::Prepacked { .. } => false,
+    });
+    w.style = product::choose([w.m, w.n, w.piece], [a, b, c], kept, product::vector(size));
     if w.pairs {
         w.style = w.style.without_streams();
     }
@@ -480,10 +490,13 @@ fn cut(w: &mut GemmWork, threads: usize) {
             }
         };
         let enough = |parts: usize| parts * w.items >= FEW_TASKS || parts >= wanted;
+        // Blocks of few whole rows would each read all lanes; an epilogue on what is still in a cache is cheaper.
+        let thin = w.others() < ROWS_TOGETHER * wanted.min(most_across / 2);
+        let apart = thin && w.m * w.n * w.dtype.size() <= EPILOGUE_BYTES;
         // An epilogue of rows wants blocks of whole rows, if there are enough of those.
         let (along, across) = if rows_together && w.style.on_rows() && enough(most_along) {
             (wanted.min(most_along), 1)
-        } else if rows_together && !w.style.on_rows() && enough(most_across / 2) {
+        } else if rows_together && !w.style.on_rows() && enough(most_across / 2) && !apart {
             (1, wanted.min(most_across / 2))
         } else if w.style.packs() {
             let lanes = w.panels.start(w.panels.count());
@@ -548,7 +561,7 @@ fn pack_lanes(b: &Binder<'_>, w: &mut GemmWork, shared: &mut usize) {
     let float = matches!(w.dtype, DType::F32 | DType::F64) || w.pairs;
     let bytes = w.lanes_bytes();
     let whole = w.style.packs() && w.terms() == 1 && product::has_tiles();
-    if !whole || !float || !plain || w.items * bytes > PREPACKED_BYTES {
+    if !whole || !float || !plain {
         return;
     }
     // What is read is the operand before its pairs are brought together.
@@ -565,7 +578,7 @@ fn pack_lanes(b: &Binder<'_>, w: &mut GemmWork, shared: &mut usize) {
         let numbers = sizes.map(|n| n as i64).into_iter().chain([offset, lane, step]).chain(batch);
         w.lanes_kept = b.keep(buffer, w.items * bytes, Packed::Product, numbers);
     }
-    if w.across > 1 {
+    if w.across > 1 && w.items * bytes <= PREPACKED_BYTES {
         w.lanes_packed = Some(*shared);
         *shared += w.items * bytes;
     }

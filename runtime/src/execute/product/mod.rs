@@ -158,8 +158,14 @@ struct Tile<T> {
 }
 
 /// The better style for a product, by an estimate of what there is besides the arithmetic: packing,
-/// lanes that are computed for nothing, and storing lanes that are not contiguous.
-pub(crate) fn choose([m, n, k]: [usize; 3], a: [i64; 2], b: [i64; 2], c: [i64; 2], lanes: usize) -> Style {
+/// lanes that are computed for nothing, and storing lanes that are not contiguous. Of operands that are `kept` packed, packing
+/// costs nothing.
+pub(crate) fn choose(
+    [m, n, k]: [usize; 3],
+    [a, b, c]: [[i64; 2]; 3],
+    kept: [bool; 2],
+    lanes: usize,
+) -> Style {
     if m.min(n) < THIN && k >= lanes {
         if a[1] == 1 && b[0] == 1 {
             return Style::Dots;
@@ -171,18 +177,21 @@ pub(crate) fn choose([m, n, k]: [usize; 3], a: [i64; 2], b: [i64; 2], c: [i64; 2
             return Style::RowStreams;
         }
     }
-    let cost = |lane_size: usize, rows: usize, lane: i64, c_lane: i64, apart: bool| {
+    let cost = |lane_size: usize, rows: usize, lane: i64, c_lane: i64, apart: bool, kept: bool| {
         let (l, r, k) = (lane_size as f64, rows as f64, k as f64);
         let padded = lane_size.next_multiple_of(lanes) as f64;
         let arithmetic = padded * r * k / lanes as f64 / 4.0;
-        let pack =
-            if lane == 1 && rows <= NOT_PACKED { 0.0 } else { l * k * if lane == 1 { 0.1 } else { 0.25 } };
+        let pack = if kept || lane == 1 && rows <= NOT_PACKED {
+            0.0
+        } else {
+            l * k * if lane == 1 { 0.1 } else { 0.25 }
+        };
         arithmetic
             + pack
             + if apart { r * k * 0.25 } else { 0.0 }
             + l * r * if c_lane == 1 { 0.05 } else { 0.4 }
     };
-    if cost(n, m, b[1], c[1], a[1] != 1) <= cost(m, n, a[0], c[0], b[0] != 1) {
+    if cost(n, m, b[1], c[1], a[1] != 1, kept[1]) <= cost(m, n, a[0], c[0], b[0] != 1, kept[0]) {
         Style::Columns
     } else {
         Style::Rows
