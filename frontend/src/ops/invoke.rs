@@ -30,18 +30,9 @@ pub enum Form {
 /// What the operator finds wrong with its arguments.
 pub fn invoke(operator: &'static Operator, overload: usize, args: &[Arg], form: &Form) -> Result<Returned> {
     let row = operator.row;
-    if autocast::is_on()
-        && matches!(form, Form::Function)
-        && let Some(cast) = autocast::arguments(row.name, args)
-    {
-        return as_they_are(operator, overload, &cast, form);
-    }
-    as_they_are(operator, overload, args, form)
-}
-
-/// [`invoke`] on operands of the types that they have.
-fn as_they_are(operator: &'static Operator, overload: usize, args: &[Arg], form: &Form) -> Result<Returned> {
-    let row = operator.row;
+    let casts = autocast::is_on() && matches!(form, Form::Function);
+    let cast = if casts { autocast::arguments(row.name, args) } else { None };
+    let args = cast.as_deref().unwrap_or(args);
     let params = &operator.overloads()[overload].params;
     let mut wants_grad = false;
     let mut wanted = None;

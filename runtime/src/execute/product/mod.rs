@@ -299,14 +299,22 @@ pub(super) struct Product {
     pub(super) scratch: *mut u8,
 }
 
+impl Product {
+    /// The operand on the lanes, the broadcast one and the result, seen from lanes along the columns and along the rows.
+    fn sides<T: Term>(&self) -> ([Side<T>; 3], [Side<T>; 3]) {
+        let Product { a, b, c, .. } = *self;
+        let side = |m: Matrix, lane, step| Side { start: m.start.cast::<T>(), lane, step };
+        let (a_side, b_side) = (side(a, a.rs, a.cs), side(b, b.cs, b.rs));
+        ([b_side, a_side, side(c, c.cs, c.rs)], [a_side, b_side, side(c, c.rs, c.cs)])
+    }
+}
+
 /// # Safety
 /// The matrices must be in memory as said, with numbers of type `T`, and `c` overlap nothing; `scratch`
 /// must have what [`scratch`] says.
 pub(super) unsafe fn multiply<T: Number>(tiles: &Tiles<T>, p: &Product) {
-    let Product { m, n, k, a, b, c, .. } = *p;
-    let side = |m: Matrix, lane, step| Side { start: m.start.cast::<T>(), lane, step };
-    let columns = [side(b, b.cs, b.rs), side(a, a.rs, a.cs), side(c, c.cs, c.rs)];
-    let rows = [side(a, a.rs, a.cs), side(b, b.cs, b.rs), side(c, c.rs, c.cs)];
+    let Product { m, n, k, .. } = *p;
+    let (columns, rows) = p.sides::<T>();
     // SAFETY: in all arms, passed on from the caller.
     unsafe {
         match p.style {

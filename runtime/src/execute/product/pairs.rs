@@ -4,7 +4,7 @@
 //! Two terms of bf16 that follow each other along `k` are one [`Pair`], and a matrix of pairs is multiplied as one of numbers is:
 //! packed panels, broadcast rows. Where two terms do not lie next to each other they are brought together first ([`join`]).
 
-use super::{Block, Dots, Panels, Product, Side, Style, blocked, dots, pack_panel};
+use super::{Block, Dots, Panels, Product, Style, blocked, dots, pack_panel};
 use crate::execute::multiply::Matrix;
 use half::bf16;
 
@@ -43,10 +43,8 @@ pub(crate) fn has_tiles() -> bool {
 /// As of [`super::multiply`]. The machine must have tiles.
 pub(in super::super) unsafe fn multiply(p: &Product) {
     let Some(tiles) = tiles() else { unreachable!("bound for a machine without products of pairs") };
-    let Product { m, n, k, a, b, c, .. } = *p;
-    let side = |m: Matrix, lane, step| Side { start: m.start.cast::<Pair>(), lane, step };
-    let columns = [side(b, b.cs, b.rs), side(a, a.rs, a.cs), side(c, c.cs, c.rs)];
-    let rows = [side(a, a.rs, a.cs), side(b, b.cs, b.rs), side(c, c.rs, c.cs)];
+    let Product { m, n, k, .. } = *p;
+    let (columns, rows) = p.sides::<Pair>();
     // SAFETY: in all arms, passed on from the caller.
     unsafe {
         match p.style {
