@@ -1,5 +1,5 @@
-//! Kernels that are not compiled but called by name (`Op::Custom`): linear algebra, special functions, a
-//! user's own.
+//! Kernels that are not compiled but called by name (`Op::Custom`): linear algebra, special functions, recurrent
+//! layers, a user's own.
 
 pub mod special;
 
@@ -40,7 +40,9 @@ pub fn find(name: &str) -> Option<CustomKernel> {
     if let Some(found) = REGISTRY.read().get(name) {
         return Some(found.clone());
     }
-    special::find(name).or_else(|| crate::linalg::find(name))
+    special::find(name)
+        .or_else(|| crate::linalg::find(name))
+        .or_else(|| crate::execute::recurrent::find(name))
 }
 
 /// The elements of an `f64` operand.

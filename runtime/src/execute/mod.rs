@@ -5,6 +5,7 @@ mod gathered;
 mod gemm;
 pub(crate) mod multiply;
 pub(crate) mod product;
+pub(crate) mod recurrent;
 mod winograd;
 
 use crate::custom::{CustomInput, CustomOutput};
