@@ -12,6 +12,7 @@ pub mod promote;
 pub mod signature;
 
 mod matrix;
+mod recurrent;
 mod table;
 mod tied;
 

@@ -35,6 +35,7 @@ pub mod order;
 pub mod padding;
 pub mod patches;
 pub mod pooling;
+pub mod recurrent;
 pub mod reduction;
 pub mod rounding;
 pub mod sampling;

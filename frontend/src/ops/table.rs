@@ -17,6 +17,7 @@ mod nn;
 mod normalization;
 mod pointwise;
 mod random;
+mod recurrent;
 mod reduction;
 mod shape;
 mod special;
@@ -140,6 +141,7 @@ static ROWS: &[&[Row]] = &[
     normalization::ROWS,
     pointwise::ROWS,
     random::ROWS,
+    recurrent::ROWS,
     reduction::ROWS,
     shape::ROWS,
     special::ROWS,

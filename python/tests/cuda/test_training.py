@@ -65,9 +65,29 @@ def vectors():
     return torch.randn(5, 6), torch.randint(0, 3, (5,))
 
 
+class Recurrent(nn.Module):
+    """On the processor all steps of a layer are one kernel."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(6, 5, bidirectional=True)
+        self.gru = nn.GRU(10, 4, batch_first=True)
+        self.tanh, self.relu = nn.RNN(4, 4), nn.RNN(4, 4, nonlinearity="relu")
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.gru(self.lstm(x)[0].transpose(0, 1))[0].transpose(0, 1)
+        return self.head(self.tanh(x)[0][-1] + self.relu(x)[1][0])
+
+
+def sequences():
+    return torch.randn(7, 5, 6), torch.randint(0, 3, (5,))
+
+
 CASES = {
     "MNIST network, SGD": (Convolutional, images, lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)),
     "transformer, AdamW": (Transformer, text, lambda p: torch.optim.AdamW(p, lr=3e-3)),
+    "recurrent layers, SGD": (Recurrent, sequences, lambda p: torch.optim.SGD(p, lr=0.2)),
     "perceptron, RMSprop": (perceptron, vectors, lambda p: torch.optim.RMSprop(p, lr=1e-2)),
 }
 

@@ -1,10 +1,11 @@
-"""Recurrent networks, written over ordinary operators one time step after the other."""
+"""Recurrent networks: all steps of a direction as one operator, or one step after the other."""
 
 from __future__ import annotations
 
 import math
 
 import tiny_torch as torch
+from tiny_torch import _C
 
 from .. import functional as F
 from .. import init
@@ -62,6 +63,20 @@ def _run_steps(step, igates, hidden, weights, reverse):
     if reverse:
         outputs.reverse()
     return outputs, hidden
+
+
+def _run_whole(mode, x, hidden, w_ih, b_ih, weights, reverse):
+    """All steps of one direction over `x` (T, N, I), by one operator; the outputs are one tensor (T, N, H)."""
+    w_hh, b_hh = weights
+    if b_hh is None:
+        b_hh = w_hh.new_zeros(w_hh.size(0))
+    elif mode != "GRU":
+        # Both are added to the same gates; of a GRU's new state the second is within the reset gate's product.
+        b_ih, b_hh = None, b_ih + b_hh
+    igates = F.linear(x.flip(0) if reverse else x, w_ih, b_ih)
+    out, *cell = _C._nn._recurrent(mode, igates, w_hh, b_hh, hidden)
+    last = out[-1]
+    return (out.flip(0) if reverse else out), (last, *cell)
 
 
 def _run_packed(step, igates, hidden, weights, reverse):
@@ -244,6 +259,8 @@ class RNNBase(Module):
     def _run(self, input, hidden, batch_sizes):
         """`input` (T, N, I), or packed (sum, I) with `batch_sizes`; `hidden` a tuple of (layers, N, H)."""
         step = _STEPS[self.mode]
+        # A projection, steps of fewer and fewer sequences and the casts of `autocast` are of single steps.
+        whole = batch_sizes is None and self.proj_size == 0 and not _C._autocast_is_on()
         directions = 2 if self.bidirectional else 1
         finals = []
         x = input
@@ -252,11 +269,18 @@ class RNNBase(Module):
             for direction in range(directions):
                 index = layer * directions + direction
                 w_ih, b_ih, rest = self._layer_weights(index)
-                igates = F.linear(x, w_ih, b_ih)
-                igates = igates.unbind(0) if batch_sizes is None else igates.split(batch_sizes)
-                run = _run_steps if batch_sizes is None else _run_packed
-                out, final = run(step, igates, tuple(h[index] for h in hidden), rest, direction == 1)
-                outputs.append(torch.stack(out) if batch_sizes is None else torch.cat(out))
+                first = tuple(h[index] for h in hidden)
+                if whole:
+                    out, final = _run_whole(self.mode, x, first, w_ih, b_ih, rest, direction == 1)
+                elif batch_sizes is None:
+                    igates = F.linear(x, w_ih, b_ih).unbind(0)
+                    out, final = _run_steps(step, igates, first, rest, direction == 1)
+                    out = torch.stack(out)
+                else:
+                    igates = F.linear(x, w_ih, b_ih).split(batch_sizes)
+                    out, final = _run_packed(step, igates, first, rest, direction == 1)
+                    out = torch.cat(out)
+                outputs.append(out)
                 finals.append(final)
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
             if self.dropout > 0 and self.training and layer < self.num_layers - 1:

@@ -56,6 +56,26 @@ pub(super) trait Cell: 'static {
     fn backward<T: Real, const FMA: bool>(step: Back<'_, T>);
 }
 
+/// Replaces each number by a function of it and of those in its place elsewhere, `each!(to, |old, others ..| value)`. A cell is
+/// a sequence of these, none of many operands: compilers make vectors of such loops.
+macro_rules! each {
+    ($to:ident, |$old:ident| $value:expr) => {
+        for to in $to.iter_mut() {
+            let $old = *to;
+            *to = $value;
+        }
+    };
+    ($to:ident, |$old:pat_param, $($from:ident),+| $value:expr) => {{
+        let count = $to.len();
+        $(let $from = &$from[..count];)+
+        for (at, to) in $to.iter_mut().enumerate() {
+            let $old = *to;
+            $(let $from = $from[at];)+
+            *to = $value;
+        }
+    }};
+}
+
 /// The parts of a row.
 #[inline(always)]
 fn parts<T, const N: usize>(row: &[T], hidden: usize) -> [&[T]; N] {
@@ -89,14 +109,13 @@ impl Cell for Lstm {
         let n = step.hidden;
         let [i, f, g, o, c, h] = parts_mut(step.row, n);
         let [_, _, _, _, before, _] = parts::<T, 6>(step.before, n);
-        for j in 0..n {
-            i[j] = i[j].sigmoid::<FMA>();
-            f[j] = f[j].sigmoid::<FMA>();
-            g[j] = g[j].tanh::<FMA>();
-            o[j] = o[j].sigmoid::<FMA>();
-            c[j] = f[j] * before[j] + i[j] * g[j];
-            h[j] = o[j] * c[j].tanh::<FMA>();
-        }
+        each!(i, |x| x.sigmoid::<FMA>());
+        each!(f, |x| x.sigmoid::<FMA>());
+        each!(g, |x| x.tanh::<FMA>());
+        each!(o, |x| x.sigmoid::<FMA>());
+        each!(c, |_, f, before| f * before);
+        each!(c, |c, i, g| c + i * g);
+        each!(h, |_, c, o| o * c.tanh::<FMA>());
     }
 
     #[inline(always)]
@@ -105,18 +124,16 @@ impl Cell for Lstm {
         let [i, f, g, o, c, _] = parts::<T, 6>(step.state, n);
         let [_, _, _, _, before, _] = parts::<T, 6>(step.before, n);
         let [di, df, dg, d_o] = parts_mut(step.row, n);
-        let (outer, carried, cell) = (&step.outer[..n], &step.carried[..n], &mut step.cell[..n]);
-        let one = T::ONE;
-        for j in 0..n {
-            let dh = outer[j] + carried[j];
-            let t = c[j].tanh::<FMA>();
-            let dc = cell[j] + dh * o[j] * (one - t * t);
-            d_o[j] = dh * t * o[j] * (one - o[j]);
-            di[j] = dc * g[j] * i[j] * (one - i[j]);
-            df[j] = dc * before[j] * f[j] * (one - f[j]);
-            dg[j] = dc * i[j] * (one - g[j] * g[j]);
-            cell[j] = dc * f[j];
-        }
+        let (outer, dh, dc, one) = (step.outer, step.carried, step.cell, T::ONE);
+        each!(dh, |carried, outer| outer + carried);
+        // The tangent of `c` waits where the gradient of `o` goes.
+        each!(d_o, |_, c| c.tanh::<FMA>());
+        each!(dc, |dc, dh, o, d_o| dc + dh * o * (one - d_o * d_o));
+        each!(d_o, |t, dh, o| dh * t * o * (one - o));
+        each!(di, |_, dc, g, i| dc * g * i * (one - i));
+        each!(df, |_, dc, before, f| dc * before * f * (one - f));
+        each!(dg, |_, dc, i, g| dc * i * (one - g * g));
+        each!(dc, |dc, f| dc * f);
     }
 }
 
@@ -146,12 +163,10 @@ impl Cell for Gru {
         let [r, z, q, n, h] = parts_mut(step.row, m);
         let [_, _, _, _, before] = parts::<T, 5>(step.before, m);
         let [_, _, x] = parts::<T, 3>(step.gates, m);
-        for j in 0..m {
-            r[j] = r[j].sigmoid::<FMA>();
-            z[j] = z[j].sigmoid::<FMA>();
-            n[j] = (x[j] + r[j] * q[j]).tanh::<FMA>();
-            h[j] = (before[j] - n[j]) * z[j] + n[j];
-        }
+        each!(r, |x| x.sigmoid::<FMA>());
+        each!(z, |x| x.sigmoid::<FMA>());
+        each!(n, |_, x, r, q| (x + r * q).tanh::<FMA>());
+        each!(h, |_, before, n, z| (before - n) * z + n);
     }
 
     #[inline(always)]
@@ -160,17 +175,14 @@ impl Cell for Gru {
         let [r, z, q, n, _] = parts::<T, 5>(step.state, m);
         let [_, _, _, _, before] = parts::<T, 5>(step.before, m);
         let [dr, dz, dq, dn] = parts_mut(step.row, m);
-        let (outer, carried) = (&step.outer[..m], &mut step.carried[..m]);
-        let one = T::ONE;
-        for j in 0..m {
-            let dh = outer[j] + carried[j];
-            let new = dh * (one - z[j]) * (one - n[j] * n[j]);
-            dz[j] = dh * (before[j] - n[j]) * z[j] * (one - z[j]);
-            dr[j] = new * q[j] * r[j] * (one - r[j]);
-            dq[j] = new * r[j];
-            dn[j] = new;
-            carried[j] = dh * z[j];
-        }
+        let (outer, dh, one) = (step.outer, step.carried, T::ONE);
+        each!(dh, |carried, outer| outer + carried);
+        each!(dn, |_, dh, z, n| dh * (one - z) * (one - n * n));
+        each!(dz, |_, dh, before, n| dh * (before - n));
+        each!(dz, |dz, z| dz * z * (one - z));
+        each!(dr, |_, dn, q, r| dn * q * r * (one - r));
+        each!(dq, |_, dn, r| dn * r);
+        each!(dh, |dh, z| dh * z);
     }
 }
 
@@ -187,21 +199,16 @@ macro_rules! simple {
 
             #[inline(always)]
             fn forward<T: Real, const FMA: bool>(step: Forth<'_, T>) {
-                for h in step.row {
-                    let $x = *h;
-                    *h = $function;
-                }
+                let row = step.row;
+                each!(row, |$x| $function);
             }
 
             #[inline(always)]
             fn backward<T: Real, const FMA: bool>(step: Back<'_, T>) {
-                let n = step.hidden;
-                let (state, outer, carried, row) =
-                    (&step.state[..n], &step.outer[..n], &step.carried[..n], &mut step.row[..n]);
-                for j in 0..n {
-                    let $y = state[j];
-                    row[j] = (outer[j] + carried[j]) * $slope;
-                }
+                let (outer, carried, row) = (step.outer, step.carried, step.row);
+                each!(row, |_, outer, carried| outer + carried);
+                let $y = step.state;
+                each!(row, |sum, $y| sum * $slope);
             }
         }
     };

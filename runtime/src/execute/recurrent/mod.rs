@@ -278,7 +278,8 @@ fn drive<T: Real>(sizes: Sizes, weight: &Weight<T>, body: &dyn Body) {
     let threads = threads::num_threads();
     // Without tiles a sum depends on how many rows are multiplied at once, so that threads must not decide it.
     let has_tiles = weight.has_tiles();
-    let height = if has_tiles { rows.div_ceil(threads).max(FEWEST_ROWS) } else { rows.min(ROWS_WITHOUT_TILES) };
+    let height =
+        if has_tiles { rows.div_ceil(threads).max(FEWEST_ROWS) } else { rows.min(ROWS_WITHOUT_TILES) };
     let blocks = rows.div_ceil(height);
     let block = |i: usize| i * height..((i + 1) * height).min(rows);
     let panels = weight.panels.count();

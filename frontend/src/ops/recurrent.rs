@@ -1,0 +1,169 @@
+//! Recurrent layers: by the runtime's kernels of all steps, where those serve, and step after step elsewhere.
+
+use super::tied::{Tied, V, apply};
+use crate::composite::recurrent::{Cell, steps};
+use crate::composite::{Scope, concat};
+use crate::device::{self, Device};
+use crate::node::Value;
+use crate::record::{Recorder, grad_enabled};
+use ttk_autograd::{VjpOptions, vjp};
+use ttk_ir::{DType, Graph, Op, ValueId};
+
+/// A cell as the runtime's kernels know it: what rows of their results hold, in parts as wide as the hidden state.
+struct Layer {
+    cell: Cell,
+    kernel: &'static str,
+    backward: &'static str,
+    /// Parts of a row of states, and those which are the hidden and the cell state.
+    row: i64,
+    hidden: i64,
+    cell_state: i64,
+    /// Parts of a row of gradients.
+    back_row: i64,
+}
+
+static LSTM_LAYER: Layer = Layer {
+    cell: Cell::Lstm,
+    kernel: "recurrent.lstm",
+    backward: "recurrent.lstm_backward",
+    row: 6,
+    hidden: 5,
+    cell_state: 4,
+    back_row: 4,
+};
+static GRU_LAYER: Layer = Layer {
+    cell: Cell::Gru,
+    kernel: "recurrent.gru",
+    backward: "recurrent.gru_backward",
+    row: 5,
+    hidden: 4,
+    cell_state: 0,
+    back_row: 4,
+};
+static TANH_LAYER: Layer = Layer {
+    cell: Cell::Tanh,
+    kernel: "recurrent.tanh",
+    backward: "recurrent.tanh_backward",
+    row: 1,
+    hidden: 0,
+    cell_state: 0,
+    back_row: 1,
+};
+static RELU_LAYER: Layer =
+    Layer { cell: Cell::Relu, kernel: "recurrent.relu", backward: "recurrent.relu_backward", ..TANH_LAYER };
+
+macro_rules! tied {
+    ($($name:ident $title:literal $layer:ident)*) => { $(
+        static $name: Tied = Tied {
+            name: $title,
+            forward: |_, x| forward(&$layer, x),
+            derivative: |_, x, y, g| derivative(&$layer, x, y, g),
+        };
+    )* };
+}
+tied! {
+    LSTM "Lstm" LSTM_LAYER
+    GRU "Gru" GRU_LAYER
+    TANH "RnnTanh" TANH_LAYER
+    RELU "RnnRelu" RELU_LAYER
+}
+
+/// [`steps`], of values.
+pub(crate) fn recurrent(b: &mut Recorder, cell: Cell, operands: &[Value]) -> Vec<Value> {
+    let known = matches!(operands[0].ty.dtype, DType::F32 | DType::F64);
+    if known && device::place() == Device::Cpu {
+        let tied = match cell {
+            Cell::Lstm => &LSTM,
+            Cell::Gru => &GRU,
+            Cell::Tanh => &TANH,
+            Cell::Relu => &RELU,
+        };
+        let mut results = apply(tied, &[], operands);
+        // The kernel's own rows are for the derivative.
+        results.truncate(cell.states());
+        return results;
+    }
+    let scope = Scope::new(b);
+    let operands: Vec<V<'_>> = operands.iter().map(|v| scope.val(v)).collect();
+    steps(cell, &operands).into_iter().map(V::into_value).collect()
+}
+
+/// A kernel of the runtime with a result `[T+1, N, width]`.
+fn kernel<'r>(name: &str, operands: &[V<'r>], steps: i64, rows: i64, width: i64) -> V<'r> {
+    let values: Vec<Value> = operands.iter().map(|v| v.value().clone()).collect();
+    let op = Op::Custom {
+        name: name.into(),
+        attributes: [].into(),
+        dtype: operands[0].dtype(),
+        shape: ttk_ir::shape::shape(&[steps + 1, rows, width]),
+    };
+    operands[0].emit(op, &values)
+}
+
+/// The results of [`steps`], then the states as the kernel keeps them.
+fn forward<'r>(layer: &Layer, x: &[V<'r>]) -> Vec<V<'r>> {
+    let (t, n, h) = (x[0].size(0), x[0].size(1), x[1].size(1));
+    let states = kernel(layer.kernel, x, t, n, layer.row * h);
+    let mut results = vec![states.narrow(0, 1, t).narrow(2, layer.hidden * h, h)];
+    if layer.cell.states() == 2 {
+        results.push(states.select_at(0, t).narrow(1, layer.cell_state * h, h));
+    }
+    results.push(states);
+    results
+}
+
+fn derivative<'r>(layer: &Layer, x: &[V<'r>], y: &[V<'r>], g: &[Option<V<'r>>]) -> Vec<Option<V<'r>>> {
+    let outputs = layer.cell.states();
+    let g: Vec<V<'r>> =
+        g[..outputs].iter().zip(y).map(|(g, y)| g.clone().unwrap_or_else(|| y.full_like(0.0))).collect();
+    if grad_enabled() {
+        return step_by_step(layer.cell, x, &g).into_iter().map(Some).collect();
+    }
+    let (weight, states) = (&x[1], &y[outputs]);
+    let (t, n, h) = (x[0].size(0), x[0].size(1), weight.size(1));
+    let operands: Vec<V<'r>> = [weight, states].into_iter().chain(&g).cloned().collect();
+    let gradients = kernel(layer.backward, &operands, t, n, layer.back_row * h);
+    let rows = gradients.narrow(0, 1, t);
+    let gates = layer.cell.gates() * h;
+    let own = rows.narrow(2, 0, gates);
+    let outer = match layer.cell {
+        // The reset gate is between the two.
+        Cell::Gru => concat(&[rows.narrow(2, 0, 2 * h), rows.narrow(2, 3 * h, h)], 2),
+        Cell::Lstm | Cell::Tanh | Cell::Relu => own.clone(),
+    };
+    let before = states.narrow(0, 0, t).narrow(2, layer.hidden * h, h);
+    let weight = own.dot(&before, &[], &[(0, 0), (1, 1)]);
+    let bias = own.sum(&[0, 1]).squeeze(&[0, 1]);
+    let first = gradients.select_at(0, 0);
+    let mut parts = vec![Some(outer), Some(weight), Some(bias)];
+    parts.extend((0..outputs as i64).map(|i| Some(first.narrow(1, i * h, h))));
+    parts
+}
+
+/// The derivative as a function of operands and cotangents that has derivatives itself.
+fn step_by_step<'r>(cell: Cell, x: &[V<'r>], g: &[V<'r>]) -> Vec<V<'r>> {
+    let mut graph = Graph::new("recurrent");
+    let operands: Vec<ValueId> = x.iter().map(|v| graph.param(v.ty())).collect();
+    let scope = Scope::new(&mut graph);
+    let vals: Vec<_> = operands.iter().map(|v| scope.val(v)).collect();
+    let outputs: Vec<ValueId> = steps(cell, &vals).iter().map(|v| *v.value()).collect();
+    drop(vals);
+    let derived = match vjp(&graph, &outputs, &operands, VjpOptions::default()) {
+        Ok(derived) => derived,
+        Err(error) => unreachable!("steps of floating values were built here: {error}"),
+    };
+    let mut given = x.iter().chain(g);
+    let mut values: Vec<V<'r>> = Vec::with_capacity(derived.len());
+    for node in derived.nodes() {
+        let value = if let Op::Param { .. } = node.op
+            && let Some(operand) = given.next()
+        {
+            operand.clone()
+        } else {
+            let inputs: Vec<Value> = node.inputs.iter().map(|i| values[i.index()].value().clone()).collect();
+            x[0].emit(node.op.clone(), &inputs)
+        };
+        values.push(value);
+    }
+    derived.outputs.iter().map(|o| values[o.index()].clone()).collect()
+}
