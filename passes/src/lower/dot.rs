@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use ttk_ir::infer::dot_free_axes;
 use ttk_ir::kernel::{Access, LoopKind};
 use ttk_ir::program::{Gemm, Matrix, Operand};
-use ttk_ir::{DType, Expr, Graph, Op, ReduceOp, ValueId};
+use ttk_ir::{DType, Dim, Expr, Graph, Op, ReduceOp, ValueId};
 
 /// Whether the target has a matrix product of this element type.
 pub(crate) fn has_gemm(dtype: DType, half: HalfProducts) -> bool {
@@ -112,6 +112,33 @@ fn take_main(axes: &mut Vec<Axis>) -> Axis {
     }
 }
 
+/// The axes that are summed over, as few as the operands' steps allow.
+fn summed(contract: &[(u8, u8)], a_shape: &[Dim], sa: &[Expr], sb: &[Expr]) -> Vec<Axis> {
+    let axis = |&(x, y): &(u8, u8)| Axis {
+        size: a_shape[x as usize].expr(),
+        a: sa[x as usize].clone(),
+        b: sb[y as usize].clone(),
+        c: Expr::constant(0),
+    };
+    let mut sums: Vec<Axis> = contract.iter().map(axis).collect();
+    // Their order is free: follow the memory of the operand that steps most.
+    let key = |axis: &Axis| (axis.a.as_const().unwrap_or(i64::MAX), axis.b.as_const().unwrap_or(i64::MAX));
+    sums.sort_by_key(|axis| std::cmp::Reverse(key(axis)));
+    merged(sums)
+}
+
+/// Whether a `dot` is a product that sums over one axis of its operands as they lie in memory.
+pub(crate) fn sums_over_one_axis(graph: &Graph, v: ValueId) -> bool {
+    let node = graph.node(v);
+    let Op::Dot { contract, .. } = &node.op else { return false };
+    let strides = |operand: ValueId| match strided(graph, operand, &|_| false) {
+        Some(view) => view.strides,
+        None => row_major(&graph.ty(operand).shape),
+    };
+    let [a, b] = [node.inputs[0], node.inputs[1]].map(|operand| strides(operand));
+    summed(contract, &graph.ty(node.inputs[0]).shape, &a, &b).len() <= 1
+}
+
 /// The matrix product for a `dot` whose operands are strided views of stored values.
 pub(crate) fn gemm(
     graph: &Graph,
@@ -153,19 +180,8 @@ pub(crate) fn gemm(
             c: sc[batch.len() + a_free.len() + i].clone(),
         });
     }
-    let mut sums: Vec<Axis> = Vec::new();
-    for &(x, y) in contract {
-        sums.push(Axis {
-            size: a_shape[x as usize].expr(),
-            a: sa[x as usize].clone(),
-            b: sb[y as usize].clone(),
-            c: zero.clone(),
-        });
-    }
-    // The order of contracted axes is free: follow the memory of the operand that steps most.
-    let key = |axis: &Axis| (axis.a.as_const().unwrap_or(i64::MAX), axis.b.as_const().unwrap_or(i64::MAX));
-    sums.sort_by_key(|axis| std::cmp::Reverse(key(axis)));
-    let (mut rows, mut cols, mut sums) = (merged(rows), merged(cols), merged(sums));
+    let mut sums = summed(contract, a_shape, sa, sb);
+    let (mut rows, mut cols) = (merged(rows), merged(cols));
     let (m, n, k) = (take_main(&mut rows), take_main(&mut cols), take_main(&mut sums));
     batches.extend(rows);
     batches.extend(cols);

@@ -1,7 +1,7 @@
 //! Products of 16-bit floats for a target without instructions for them.
 
 use super::HalfProducts;
-use super::dot::strided;
+use super::dot::{strided, sums_over_one_axis};
 use crate::error::PassError;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -68,9 +68,8 @@ fn is_taken(graph: &Graph, product: ValueId, target: HalfProducts) -> bool {
         HalfProducts::Bf16 => {
             let node = graph.node(product);
             // Windows of an image are read where they lie by products of `f32` alone.
-            let Op::Dot { contract, .. } = &node.op else { return false };
-            let single = contract.len() == 1 && node.ty.dtype == DType::BF16;
-            single
+            node.ty.dtype == DType::BF16
+                && sums_over_one_axis(graph, product)
                 && with_vector(graph, product).is_none_or(|(matrix, axis)| {
                     // The matrix is read as it lies in memory, two terms at a time.
                     let matrix = node.inputs[matrix];
