@@ -1,7 +1,8 @@
 //! One team of threads for every parallel region.
 //!
-//! A region is a number of independent chunks. The calling thread works on them too, and helpers claim
-//! chunks as they come free, so a region never waits for a helper that is still waking up. Helpers spin
+//! A region is a number of independent chunks. Each thread is dealt those of its place, the same ones in each region of so
+//! many chunks: what it wrote in one, or read in the last turn of a loop, may still be in its core's caches. Whoever has done
+//! its own takes chunks of others, from their ends, so a region never waits for a helper that is still waking up. Helpers spin
 //! for a while after a region, since the next one is usually near, and then sleep. (The same
 //! regions through a rayon scope cost several times as much to enter from a thread that is not rayon's:
 //! it must wait for each helper to have woken, even when no work is left for it.)
@@ -49,6 +50,7 @@ pub fn parallel(chunks: usize, work: &Work<'_>) {
 pub(crate) fn parallel_on(threads: usize, chunks: usize, work: &Work<'_>) {
     let threads = threads.min(chunks);
     if threads > 1
+        && chunks <= u32::MAX as usize
         && !IN_REGION.get()
         && let Some(mut region) = team().region.try_lock()
     {
@@ -94,18 +96,45 @@ struct Team {
     /// `epoch << 32 | OPEN? | helpers inside`. A helper enters an open region by adding one, and each
     /// region at most once.
     state: AtomicU64,
-    /// The next chunk to claim.
-    next: AtomicUsize,
+    /// The chunks that are left of each slot's.
+    left: Box<[Deal]>,
     job: Job,
     helpers: Mutex<Vec<Arc<Helper>>>,
     region: Mutex<Region>,
+}
+
+/// Chunks from one to another, `from << 32 | to`: their owner takes the first of them, others the last.
+#[repr(align(64))]
+#[derive(Default)]
+struct Deal(AtomicU64);
+
+impl Deal {
+    fn set(&self, from: usize, to: usize) {
+        self.0.store((from as u64) << 32 | to as u64, Ordering::Relaxed);
+    }
+
+    /// Takes a chunk.
+    fn take(&self, is_owner: bool) -> Option<usize> {
+        let mut left = self.0.load(Ordering::Relaxed);
+        loop {
+            let (from, to) = (left >> 32, left & u64::from(u32::MAX));
+            if from >= to {
+                return None;
+            }
+            let (chunk, new) = if is_owner { (from, left + (1 << 32)) } else { (to - 1, left - 1) };
+            // A deal only shrinks within a region, so what is there again was there all the time.
+            match self.0.compare_exchange_weak(left, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(chunk as usize),
+                Err(now) => left = now,
+            }
+        }
+    }
 }
 
 /// The region's work; written by the holder of `Team::region` while no helper is inside.
 struct Job {
     /// A `*const &Work`, its lifetime ended by `Region::run` waiting for all helpers.
     work: AtomicPtr<&'static Work<'static>>,
-    chunks: AtomicUsize,
     /// How many helpers may enter.
     places: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -139,10 +168,9 @@ fn team() -> &'static Team {
         });
         let new = Box::into_raw(Box::new(Team {
             state: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
+            left: (0..MAX_THREADS).map(|_| Deal::default()).collect(),
             job: Job {
                 work: AtomicPtr::new(std::ptr::null_mut()),
-                chunks: AtomicUsize::new(0),
                 places: AtomicUsize::new(0),
                 panic: Mutex::new(None),
             },
@@ -174,16 +202,17 @@ impl Region {
         // and `Close` below waits for all of them before this function ends, by return or by panic.
         let work: &'static Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, _>(work) };
         team.job.work.store((&raw const work).cast_mut(), Ordering::Relaxed);
-        team.job.chunks.store(chunks, Ordering::Relaxed);
         team.job.places.store(threads - 1, Ordering::Relaxed);
-        team.next.store(0, Ordering::Relaxed);
+        for (slot, deal) in team.left[..threads].iter().enumerate() {
+            deal.set(chunks * slot / threads, chunks * (slot + 1) / threads);
+        }
         self.epoch = self.epoch.wrapping_add(1);
         // Sequentially consistent, and so is a helper's "I sleep": one of the two sees the other.
         team.state.store(u64::from(self.epoch) << 32 | OPEN, Ordering::SeqCst);
         team.wake(threads - 1);
 
         let close = Close(team);
-        claim(team, 0, chunks, work);
+        claim(team, 0, threads, work);
         drop(close);
         let panic = team.job.panic.lock().take();
         if let Some(panic) = panic {
@@ -210,6 +239,11 @@ impl Region {
 }
 
 impl Team {
+    /// Leaves nothing to claim.
+    fn drop_chunks(&self) {
+        self.left.iter().for_each(|deal| deal.set(0, 0));
+    }
+
     /// Wakes up to `wanted` of the helpers that sleep.
     fn wake(&self, wanted: usize) {
         for helper in self.helpers.lock().iter().take(wanted) {
@@ -229,7 +263,7 @@ impl Drop for Close {
     fn drop(&mut self) {
         // A panic of the caller's own chunk: nobody needs the rest.
         if std::thread::panicking() {
-            self.0.next.store(usize::MAX / 2, Ordering::Relaxed);
+            self.0.drop_chunks();
         }
         let mut state = self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0u32;
@@ -246,14 +280,13 @@ impl Drop for Close {
     }
 }
 
-/// Runs chunks until there are none left to claim.
-fn claim(team: &Team, slot: usize, chunks: usize, work: &Work<'_>) {
-    loop {
-        let chunk = team.next.fetch_add(1, Ordering::Relaxed);
-        if chunk >= chunks {
-            return;
+/// Runs chunks until there are none left to claim, those of the thread's own deal first.
+fn claim(team: &Team, slot: usize, threads: usize, work: &Work<'_>) {
+    for i in 0..threads {
+        let deal = &team.left[(slot + i) % threads];
+        while let Some(chunk) = deal.take(i == 0) {
+            work(slot, chunk);
         }
-        work(slot, chunk);
     }
 }
 
@@ -267,12 +300,12 @@ fn serve(team: &'static Team, own: &Helper, slot: usize) {
             continue;
         };
         done = epoch;
-        if slot <= team.job.places.load(Ordering::Relaxed) {
-            let chunks = team.job.chunks.load(Ordering::Relaxed);
+        let places = team.job.places.load(Ordering::Relaxed);
+        if slot <= places {
             // SAFETY: between `enter` and leaving below the region is alive, and so is its work.
             let work = unsafe { *team.job.work.load(Ordering::Relaxed) };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| claim(team, slot, chunks, work))) {
-                team.next.store(usize::MAX / 2, Ordering::Relaxed);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| claim(team, slot, places + 1, work))) {
+                team.drop_chunks();
                 *team.job.panic.lock() = Some(panic);
             }
         }
