@@ -203,8 +203,13 @@ pub(in super::super) unsafe fn multiply<T: Number>(
                     to[i] = p.c.wrapping_offset(place + lane as isize * p.c_lane);
                     from[i] = p.y.wrapping_offset(p.y_rows[row + i] as isize);
                 }
-                let tile =
-                    Tile { rows: to, lane: p.c_lane, width: end - lane, add: stretch.start > terms.start };
+                let tile = Tile {
+                    rows: to,
+                    lane: p.c_lane,
+                    width: end - lane,
+                    add: stretch.start > terms.start,
+                    ahead: 0,
+                };
                 // SAFETY: passed on from the caller; the panel was packed for these terms.
                 unsafe { kernels[height - 1](&p.y_terms[stretch.clone()], x, padded, &from, &tile) };
                 row += height;

@@ -119,6 +119,8 @@ struct Block<T: 'static> {
     lanes: usize,
     /// `kernels[v - 1][r - 1]` makes a tile of `v` vectors of lanes by `r` broadcast rows.
     kernels: &'static [&'static [Kernel<T>]],
+    /// As `kernels`, of tiles that ask for memory ahead.
+    asking: &'static [&'static [Kernel<T>]],
     /// Packs lanes that are contiguous along `k`: `(lanes, depth, from, stride, to, width)`.
     transpose: unsafe fn(usize, usize, *const T, isize, *mut T, usize),
 }
@@ -155,6 +157,8 @@ struct Tile<T> {
     width: usize,
     /// Whether to add to what is there.
     add: bool,
+    /// How many bytes from each term's lanes lies the line of memory that is asked for with it, by a kernel that asks.
+    ahead: isize,
 }
 
 /// The better style for a product, by an estimate of what there is besides the arithmetic: packing,
@@ -405,6 +409,7 @@ unsafe fn blocked<T: Term>(
         .packed
         .map_or_else(|| (Panels::new(lanes, size_of::<T>()), 0), |(_, panels, first)| (panels, first));
     let base = panels.start(first);
+    let is_far = packed_bytes(&panels, size_of::<T>(), k) > NEAR;
     // Behind the widest panel.
     let copy = p.scratch.cast::<T>().wrapping_add(panels.vector * panels.widest * k.min(STRETCH));
     for (from, d) in stretches(k) {
@@ -419,44 +424,57 @@ unsafe fn blocked<T: Term>(
             let in_place = is_read_in_place(x.lane as i64, rows) && width == padded;
             // SAFETY: lanes and terms of the operand; `scratch` has room for the widest panel, and a
             // packed operand has all panels.
-            let (panel, step) = unsafe {
+            let (panel, step, next) = unsafe {
                 if let Some((packed, ..)) = p.packed {
-                    let at = from * panels.padded() + panels.first_vector(i) * block.lanes * d;
-                    (packed.cast::<T>().add(at), padded)
+                    let at = |i: usize| from * panels.padded() + panels.first_vector(i) * block.lanes * d;
+                    let next = packed.cast::<T>().wrapping_add(at(i + 1));
+                    (packed.cast::<T>().add(at(i)), padded, is_far.then_some(next))
                 } else if in_place {
-                    (x.at(lane, from).cast_const(), x.step as usize)
+                    (x.at(lane, from).cast_const(), x.step as usize, None)
                 } else {
                     let to = p.scratch.cast::<T>();
                     pack(block, width, padded, d, x.at(lane, from), x, to);
-                    (to.cast_const(), padded)
+                    (to.cast_const(), padded, None)
                 }
             };
-            let kernels = block.kernels[padded / block.lanes - 1];
+            let vectors = padded / block.lanes;
+            let tall = block.kernels[vectors - 1].len();
             let mut row = 0;
             while row < rows {
-                let r = kernels.len().min(rows - row);
+                let r = tall.min(rows - row);
                 let mut to = [c.at(lane, row); MOST_ROWS];
                 for i in 1..r {
                     to[i] = to[i - 1].wrapping_offset(c.step);
                 }
-                let tile = Tile { rows: to, lane: c.lane, width, add };
+                // The first tiles of a panel ask for the next one, each for a vector of each term: no more at a time than memory
+                // gives.
+                let n = row / tall;
+                let ahead = next.filter(|_| n < vectors).map(|next| {
+                    next.wrapping_add(n * block.lanes).addr().wrapping_sub(panel.addr()) as isize
+                });
+                let tile = Tile { rows: to, lane: c.lane, width, add, ahead: ahead.unwrap_or(0) };
+                let kernels = if ahead.is_some() { block.asking } else { block.kernels };
                 let (start, y_row, y_step) = if p.rows_copied {
-                    (copy.wrapping_add(row * d), 1, kernels.len() as isize)
+                    (copy.wrapping_add(row * d), 1, tall as isize)
                 } else {
                     (y.at(row, from), y.lane, y.step)
                 };
                 // SAFETY: the tile is part of `c`, and its operands are where they were put.
-                unsafe { kernels[r - 1](d, panel, step, start, y_row, y_step, &tile) };
+                unsafe { kernels[vectors - 1][r - 1](d, panel, step, start, y_row, y_step, &tile) };
                 row += r;
             }
         }
     }
 }
 
+/// Packed operands of more bytes may not be in a core's own cache from one run to the next: their panels are asked for ahead.
+const NEAR: usize = 2 << 20;
+
 /// How many terms ahead memory is asked for.
 const AHEAD: usize = 12;
 
 /// Asks for a line of memory, which need not be there.
+#[inline(always)]
 fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it touches nothing.

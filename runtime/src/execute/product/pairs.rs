@@ -133,7 +133,7 @@ fn round_each(from: &[f32], to: &mut [u16]) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::super::x86::transpose_words;
+    use super::super::x86::{prefetch_far, transpose_words};
     use super::super::{Block, Kernel, Tile};
     use super::{Pair, Tiles};
     use std::arch::x86_64::*;
@@ -150,20 +150,23 @@ mod x86 {
     }
 
     macro_rules! kernels {
-        ($([$v:literal: $($r:literal)*])*) => { &[$(&[$(kernel::<$v, $r> as Kernel<Pair>),*]),*] };
+        ($asks:literal $([$v:literal: $($r:literal)*])*) => {
+            &[$(&[$(kernel::<$v, $r, $asks> as Kernel<Pair>),*]),*]
+        };
     }
 
     pub(super) static TILES: Tiles = Tiles {
         block: Block {
             lanes: LANES,
-            kernels: kernels!([1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]),
+            kernels: kernels!(false [1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]),
+            asking: kernels!(true [1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]),
             transpose: transpose_words::<Pair>,
         },
         dots,
     };
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
-    unsafe fn kernel<const V: usize, const R: usize>(
+    unsafe fn kernel<const V: usize, const R: usize, const ASKS: bool>(
         depth: usize,
         mut x: *const Pair,
         x_step: usize,
@@ -179,6 +182,9 @@ mod x86 {
                 let mut lanes = [_mm512_setzero_si512(); V];
                 for v in 0..V {
                     lanes[v] = _mm512_loadu_si512(x.add(v * LANES).cast());
+                }
+                if ASKS {
+                    prefetch_far(x.wrapping_byte_offset(tile.ahead));
                 }
                 for r in 0..R {
                     let pair = y.offset(r as isize * y_row).cast::<i32>().read_unaligned();

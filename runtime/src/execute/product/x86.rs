@@ -24,6 +24,13 @@ impl Number for f64 {
     }
 }
 
+/// Asks for a line of memory, which need not be there, for a core's larger cache.
+#[inline(always)]
+pub(super) fn prefetch_far<T>(at: *const T) {
+    // SAFETY: a hint; it touches nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+}
+
 /// The tiles of one instruction set and type, the intrinsics being given.
 macro_rules! tiles {
     ($name:ident, $feature:literal, $t:ty, $vector:ty, $lanes:literal, $transpose:path,
@@ -38,7 +45,8 @@ macro_rules! tiles {
             pub(super) static TILES: Tiles<$t> = Tiles {
                 block: Block {
                     lanes: $lanes,
-                    kernels: &[$(&[$(kernel::<$v, $r> as Kernel<$t>),*]),*],
+                    kernels: &[$(&[$(kernel::<$v, $r, false> as Kernel<$t>),*]),*],
+                    asking: &[$(&[$(kernel::<$v, $r, true> as Kernel<$t>),*]),*],
                     transpose: $transpose,
                 },
                 gathered: &[$(&[$(gathered::<$v, $r> as Gathered<$t>),*]),*],
@@ -49,7 +57,7 @@ macro_rules! tiles {
             };
 
             #[target_feature(enable = $feature)]
-            unsafe fn kernel<const V: usize, const R: usize>(
+            unsafe fn kernel<const V: usize, const R: usize, const ASKS: bool>(
                 depth: usize,
                 mut x: *const $t,
                 x_step: usize,
@@ -65,6 +73,9 @@ macro_rules! tiles {
                         let mut lanes = [$zero(); V];
                         for v in 0..V {
                             lanes[v] = $load(x.add(v * $lanes));
+                        }
+                        if ASKS {
+                            prefetch_far(x.wrapping_byte_offset(tile.ahead));
                         }
                         for r in 0..R {
                             let factor = $splat(*y.offset(r as isize * y_row));
