@@ -50,7 +50,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
                 let (item, group) = (rest / groups, rest % groups);
                 let terms = w.terms() * group / groups..w.terms() * (group + 1) / groups;
                 let sum = sums.matrix(cx, item, group).at(block.rows.start, block.cols.start);
-                terms_into(cx, w, &kept, slot, item, terms, &block, sum);
+                terms_into(cx, w, &kept, slot, item, terms, &block, sum, None);
             });
             // A few rows (or columns) at a time, so that a block of sums is still in cache for the
             // epilogue.
@@ -147,19 +147,25 @@ fn pack_item(cx: &Context<'_>, call: &Call, slot: usize, item: usize, to: *mut u
 fn direct(cx: &Context<'_>, w: &GemmWork, kept: &Option<Buffer>, slot: usize, item: usize, block: &Block) {
     let c = target(cx, w, item).at(block.rows.start, block.cols.start);
     if w.dtype == w.sum_type() {
-        terms_into(cx, w, kept, slot, item, 0..w.terms(), block, c);
+        terms_into(cx, w, kept, slot, item, 0..w.terms(), block, c, None);
         return;
     }
     let (m, n) = (block.rows.len(), block.cols.len());
     // SAFETY: room for such a block was reserved there.
     let sum = unsafe { cx.scratch(slot).add(w.sum_at) };
     let sum = Matrix::new(sum, w.sum_type(), n as isize, 1);
-    terms_into(cx, w, kept, slot, item, 0..w.terms(), block, sum);
+    // Tiles of pairs are rounded as they leave the registers.
+    let rounded = (w.pairs && w.style.packs() && w.terms() > 0).then_some(c);
+    terms_into(cx, w, kept, slot, item, 0..w.terms(), block, sum, rounded);
+    if rounded.is_some() {
+        return;
+    }
     // SAFETY: the block lies in `C` and in scratch of this thread.
     unsafe { convert_block(m, n, sum, c) };
 }
 
-/// Sums some terms of a block into `sum`, which need not hold anything before.
+/// Sums some terms of a block into `sum`, which need not hold anything before, or the last of them with what is there
+/// into `rounded`.
 #[expect(clippy::too_many_arguments)]
 fn terms_into(
     cx: &Context<'_>,
@@ -170,17 +176,18 @@ fn terms_into(
     terms: Range<usize>,
     block: &Block,
     sum: Matrix,
+    rounded: Option<Matrix>,
 ) {
     let (m, n) = (block.rows.len(), block.cols.len());
     if terms.is_empty() {
         // SAFETY: the block is this task's.
-        unsafe { zero(m, n, sum) };
+        return unsafe { zero(m, n, sum) };
     }
     // SAFETY: what was packed in the shared scratch.
     let shared = w.lanes_packed.map(|at| unsafe { cx.shared.add(at) });
     let lanes = kept.as_ref().map(Buffer::as_ptr).or(shared);
     let mut packed = [None; 2];
-    let first = terms.start;
+    let (first, last) = (terms.start, terms.end - 1);
     for term in terms {
         let (reduced, piece) = (term / w.pieces, term % w.pieces);
         let deep = (piece * w.piece).min(w.k)..((piece + 1) * w.piece).min(w.k);
@@ -194,6 +201,7 @@ fn terms_into(
             b: operand(cx, w, &w.b, slot, item, reduced, &mut packed[1]).at(deep.start, block.cols.start),
             c: sum,
             add: term > first,
+            rounded: rounded.filter(|_| term == last),
             packed: lanes.map(|lanes| {
                 (lanes.wrapping_add(item * w.lanes_bytes()).cast_const(), w.panels, block.panel)
             }),

@@ -209,6 +209,7 @@ pub(in super::super) unsafe fn multiply<T: Number>(
                     width: end - lane,
                     add: stretch.start > terms.start,
                     ahead: 0,
+                    rounded: None,
                 };
                 // SAFETY: passed on from the caller; the panel was packed for these terms.
                 unsafe { kernels[height - 1](&p.y_terms[stretch.clone()], x, padded, &from, &tile) };

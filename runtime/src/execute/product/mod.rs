@@ -159,6 +159,8 @@ struct Tile<T> {
     add: bool,
     /// How many bytes from each term's lanes lies the line of memory that is asked for with it, by a kernel that asks.
     ahead: isize,
+    /// Where the sums go rounded to bf16, and nowhere else: kernels of pairs alone know of it.
+    rounded: Option<Side<u16>>,
 }
 
 /// The better style for a product, by an estimate of what there is besides the arithmetic: packing,
@@ -295,6 +297,8 @@ pub(super) struct Product {
     pub(super) b: Matrix,
     pub(super) c: Matrix,
     pub(super) add: bool,
+    /// Where the result goes rounded to bf16, if it is one of pairs in a style that packs: `c` is room for its sums then.
+    pub(super) rounded: Option<Matrix>,
     /// All panels of the operand on the lanes, and the panel that this product begins with; it is
     /// packed here otherwise.
     pub(super) packed: Option<(*const u8, Panels, usize)>,
@@ -322,8 +326,8 @@ pub(super) unsafe fn multiply<T: Number>(tiles: &Tiles<T>, p: &Product) {
     // SAFETY: in all arms, passed on from the caller.
     unsafe {
         match p.style {
-            Style::Columns => blocked(&tiles.block, p, [n, m, k], columns),
-            Style::Rows => blocked(&tiles.block, p, [m, n, k], rows),
+            Style::Columns => blocked(&tiles.block, p, [n, m, k], columns, None),
+            Style::Rows => blocked(&tiles.block, p, [m, n, k], rows, None),
             Style::ColumnStreams => streams(tiles, [n, m, k], columns, p.add),
             Style::RowStreams => streams(tiles, [m, n, k], rows, p.add),
             Style::Dots => dots(tiles.dots, [n, m, k], columns, p.add),
@@ -403,6 +407,7 @@ unsafe fn blocked<T: Term>(
     p: &Product,
     [lanes, rows, k]: [usize; 3],
     [x, y, c]: [Side<T>; 3],
+    rounded: Option<Side<u16>>,
 ) {
     // Of a packed operand, the panels are those that it was packed in, whatever part of them is wanted.
     let (panels, first) = p
@@ -414,6 +419,7 @@ unsafe fn blocked<T: Term>(
     let copy = p.scratch.cast::<T>().wrapping_add(panels.vector * panels.widest * k.min(STRETCH));
     for (from, d) in stretches(k) {
         let add = p.add || from > 0;
+        let rounded = rounded.filter(|_| from + d == k);
         if p.rows_copied {
             // SAFETY: `scratch` has room for all rows behind the panel.
             unsafe { copy_rows(block, rows, d, y, from, copy) };
@@ -452,8 +458,10 @@ unsafe fn blocked<T: Term>(
                 let ahead = next.filter(|_| n < vectors).map(|next| {
                     next.wrapping_add(n * block.lanes).addr().wrapping_sub(panel.addr()) as isize
                 });
-                let tile = Tile { rows: to, lane: c.lane, width, add, ahead: ahead.unwrap_or(0) };
                 let kernels = if ahead.is_some() { block.asking } else { block.kernels };
+                let ahead = ahead.unwrap_or(0);
+                let rounded = rounded.map(|side| Side { start: side.at(lane, row), ..side });
+                let tile = Tile { rows: to, lane: c.lane, width, add, ahead, rounded };
                 let (start, y_row, y_step) = if p.rows_copied {
                     (copy.wrapping_add(row * d), 1, tall as isize)
                 } else {

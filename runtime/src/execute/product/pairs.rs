@@ -4,7 +4,7 @@
 //! Two terms of bf16 that follow each other along `k` are one [`Pair`], and a matrix of pairs is multiplied as one of numbers is:
 //! packed panels, broadcast rows. Where two terms do not lie next to each other they are brought together first ([`join`]).
 
-use super::{Block, Dots, Panels, Product, Style, blocked, dots, pack_panel};
+use super::{Block, Dots, Panels, Product, Side, Style, blocked, dots, pack_panel};
 use crate::execute::multiply::Matrix;
 use half::bf16;
 
@@ -45,11 +45,17 @@ pub(in super::super) unsafe fn multiply(p: &Product) {
     let Some(tiles) = tiles() else { unreachable!("bound for a machine without products of pairs") };
     let Product { m, n, k, .. } = *p;
     let (columns, rows) = p.sides::<Pair>();
+    let rounded = |on_rows: bool| {
+        p.rounded.map(|c| {
+            let (lane, step) = if on_rows { (c.rs, c.cs) } else { (c.cs, c.rs) };
+            Side { start: c.start.cast::<u16>(), lane, step }
+        })
+    };
     // SAFETY: in all arms, passed on from the caller.
     unsafe {
         match p.style {
-            Style::Columns => blocked(&tiles.block, p, [n, m, k], columns),
-            Style::Rows => blocked(&tiles.block, p, [m, n, k], rows),
+            Style::Columns => blocked(&tiles.block, p, [n, m, k], columns, rounded(false)),
+            Style::Rows => blocked(&tiles.block, p, [m, n, k], rows, rounded(true)),
             Style::Dots => dots(tiles.dots, [n, m, k], columns, p.add),
             Style::ColumnStreams | Style::RowStreams => unreachable!("not bound for pairs"),
         }
@@ -139,7 +145,6 @@ mod x86 {
     use std::arch::x86_64::*;
 
     const LANES: usize = 16;
-    const MOST_ROWS: usize = 8;
 
     /// A vector of pairs, in place: a function that is not inlined would pass it through memory.
     macro_rules! as_bf16 {
@@ -207,37 +212,73 @@ mod x86 {
     }
 
     /// Puts a tile where it goes.
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     #[inline]
     unsafe fn store<const V: usize, const R: usize>(sums: &[[__m512; V]; R], tile: &Tile<Pair>) {
-        if tile.lane == 1 && tile.width == V * LANES {
-            for r in 0..R {
-                for v in 0..V {
-                    // SAFETY: a vector of the tile.
-                    unsafe {
-                        let to = tile.rows[r].cast::<f32>().add(v * LANES);
-                        let sum = if tile.add {
-                            _mm512_add_ps(_mm512_loadu_ps(to), sums[r][v])
-                        } else {
-                            sums[r][v]
-                        };
-                        _mm512_storeu_ps(to, sum);
+        let is_whole = tile.lane == 1 && tile.width == V * LANES;
+        match tile.rounded {
+            Some(to) if is_whole && to.lane == 1 => {
+                for r in 0..R {
+                    for v in 0..V {
+                        // SAFETY: a vector of the tile, and of what it is rounded to.
+                        unsafe {
+                            let sum = total(sums[r][v], tile.rows[r].add(v * LANES), tile.add);
+                            let to = to.start.offset(r as isize * to.step).add(v * LANES);
+                            let rounded = _mm512_cvtneps_pbh(sum);
+                            // Two names of 256 bits.
+                            _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(rounded));
+                        }
                     }
                 }
             }
-            return;
+            None if is_whole => {
+                for r in 0..R {
+                    for v in 0..V {
+                        // SAFETY: a vector of the tile.
+                        unsafe {
+                            let to = tile.rows[r].add(v * LANES);
+                            _mm512_storeu_ps(to.cast(), total(sums[r][v], to, tile.add));
+                        }
+                    }
+                }
+            }
+            // SAFETY: passed on from the caller.
+            Some(_) | None => unsafe { store_each(sums, tile) },
         }
-        let mut all = [[0.0f32; 3 * LANES]; MOST_ROWS];
+    }
+
+    /// A vector of sums, and what was summed before.
+    ///
+    /// # Safety
+    /// There must be a vector at `before`, if it is to be added.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn total(sum: __m512, before: *const Pair, add: bool) -> __m512 {
+        // SAFETY: passed on from the caller.
+        if add { _mm512_add_ps(unsafe { _mm512_loadu_ps(before.cast()) }, sum) } else { sum }
+    }
+
+    /// As [`store`], number by number.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn store_each<const V: usize, const R: usize>(sums: &[[__m512; V]; R], tile: &Tile<Pair>) {
+        let mut all = [0.0f32; 3 * LANES];
         for r in 0..R {
             for v in 0..V {
-                // SAFETY: `V <= 3` vectors in each of `R` rows.
-                unsafe { _mm512_storeu_ps(all[r].as_mut_ptr().add(v * LANES), sums[r][v]) };
+                // SAFETY: `V <= 3` vectors.
+                unsafe { _mm512_storeu_ps(all.as_mut_ptr().add(v * LANES), sums[r][v]) };
             }
             for l in 0..tile.width {
                 // SAFETY: numbers of the tile; lanes past its width are left out.
                 unsafe {
                     let to = tile.rows[r].cast::<f32>().offset(l as isize * tile.lane);
-                    *to = if tile.add { *to + all[r][l] } else { all[r][l] };
+                    let sum = if tile.add { *to + all[l] } else { all[l] };
+                    match tile.rounded {
+                        Some(side) => {
+                            let to = side.start.offset(l as isize * side.lane + r as isize * side.step);
+                            super::round_each(&[sum], std::slice::from_mut(&mut *to));
+                        }
+                        None => *to = sum,
+                    }
                 }
             }
         }

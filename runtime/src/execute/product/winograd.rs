@@ -309,7 +309,8 @@ pub(in super::super) unsafe fn multiply<T: Number>(
                     for (i, to) in to.iter_mut().enumerate().take(height) {
                         *to = m.wrapping_add((row + i) * width + lane);
                     }
-                    let tile = Tile { rows: to, lane: 1, width: padded, add: from > 0, ahead: 0 };
+                    let tile =
+                        Tile { rows: to, lane: 1, width: padded, add: from > 0, ahead: 0, rounded: None };
                     let y = v.wrapping_add(row * channels + from);
                     // SAFETY: passed on from the caller.
                     unsafe { kernels[height - 1](depth, x, padded, y, channels as isize, 1, &tile) };
@@ -349,7 +350,8 @@ pub(in super::super) unsafe fn multiply_tiles<T: Number>(
                 for (i, to) in to.iter_mut().enumerate().take(height) {
                     *to = m.wrapping_add((row + i) * width + lane);
                 }
-                let tile = Tile { rows: to, lane: 1, width: padded, add: add || from > 0, ahead: 0 };
+                let tile =
+                    Tile { rows: to, lane: 1, width: padded, add: add || from > 0, ahead: 0, rounded: None };
                 let y = v.wrapping_add(from * channels + row);
                 // SAFETY: passed on from the caller.
                 unsafe { kernels[height - 1](depth, x, step, y, 1, channels as isize, &tile) };

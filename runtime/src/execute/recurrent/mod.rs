@@ -240,6 +240,7 @@ impl<T: Real> Weight<T> {
             b: self.matrix.at(0, from),
             c: c.at(0, from),
             add,
+            rounded: None,
             packed: self.has_tiles().then(|| (self.packed.as_ptr().cast(), self.panels, panels.start)),
             rows_copied: false,
             scratch: std::ptr::null_mut(),
