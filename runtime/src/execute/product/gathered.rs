@@ -4,7 +4,7 @@
 //! says; the two add up, as they do for every view without overlapping conditions. So neither the windows of
 //! an image nor axes that do not follow each other in memory have to be written out first.
 
-use super::{MOST_ROWS, Number, Panels, Tile, Tiles, copy_lanes};
+use super::{MOST_ROWS, NEAR, Number, Panels, Tile, Tiles, copy_lanes};
 use std::ops::Range;
 
 /// The longest stretch of terms that a tile sums in registers: a panel of so many stays in the nearest cache.
@@ -172,6 +172,7 @@ pub(in super::super) unsafe fn multiply<T: Number>(
         unsafe { zero(p, panels, rows) };
         return;
     }
+    let is_far = packed_numbers(p.panels, p.y_terms.len()) * size_of::<T>() > NEAR;
     let stretches = terms.len().div_ceil(STRETCH);
     let depth = terms.len().div_ceil(stretches);
     for first in terms.clone().step_by(depth) {
@@ -179,20 +180,32 @@ pub(in super::super) unsafe fn multiply<T: Number>(
         for panel in panels.clone() {
             let (lane, end) = (p.panels.start(panel), p.panels.start(panel + 1));
             let padded = (end - lane).next_multiple_of(p.panels.vector);
-            let x = match p.x {
+            let vectors = padded / p.panels.vector;
+            let (x, next) = match p.x {
                 Lanes::Packed(all) => {
-                    all.wrapping_add(panel_start(p.panels, panel, p.y_terms.len()) + stretch.start * padded)
+                    let at = |panel: usize, term: usize| {
+                        let width = p.panels.start(panel + 1) - p.panels.start(panel);
+                        let width = width.next_multiple_of(p.panels.vector);
+                        all.wrapping_add(panel_start(p.panels, panel, p.y_terms.len()) + term * width)
+                    };
+                    // What is read after this.
+                    let next = if panel + 1 < panels.end {
+                        at(panel + 1, stretch.start)
+                    } else {
+                        at(panels.start, stretch.end)
+                    };
+                    (at(panel, stretch.start), is_far.then_some(next))
                 }
                 Lanes::Strided { x, scratch } => {
                     // SAFETY: scratch has room for a stretch of the widest panel.
                     unsafe { pack_terms(p.panels, panel, x, stretch.clone(), scratch) };
-                    scratch.cast_const()
+                    (scratch.cast_const(), None)
                 }
             };
-            let kernels = tiles.gathered[padded / p.panels.vector - 1];
+            let (kernels, asking) = (tiles.gathered[vectors - 1], tiles.gathered_asking[vectors - 1]);
             let mut row = rows.start;
             while row < rows.end {
-                let height = kernels.len().min(rows.end - row);
+                let height = tiles.gathered_rows.min(rows.end - row);
                 // Of rows past the height the kernel takes no notice.
                 let (mut to, mut from) = ([p.c; MOST_ROWS], [p.y; MOST_ROWS]);
                 for i in 0..height {
@@ -203,16 +216,15 @@ pub(in super::super) unsafe fn multiply<T: Number>(
                     to[i] = p.c.wrapping_offset(place + lane as isize * p.c_lane);
                     from[i] = p.y.wrapping_offset(p.y_rows[row + i] as isize);
                 }
-                let tile = Tile {
-                    rows: to,
-                    lane: p.c_lane,
-                    width: end - lane,
-                    add: stretch.start > terms.start,
-                    ahead: 0,
-                    rounded: None,
-                };
+                let n = (row - rows.start) / tiles.gathered_rows;
+                let ahead = next.filter(|_| n < vectors).map(|next| {
+                    next.wrapping_add(n * p.panels.vector).addr().wrapping_sub(x.addr()) as isize
+                });
+                let kernel = if ahead.is_some() { asking } else { kernels }[height - 1];
+                let (add, ahead) = (stretch.start > terms.start, ahead.unwrap_or(0));
+                let tile = Tile { rows: to, lane: p.c_lane, width: end - lane, add, ahead, rounded: None };
                 // SAFETY: passed on from the caller; the panel was packed for these terms.
-                unsafe { kernels[height - 1](&p.y_terms[stretch.clone()], x, padded, &from, &tile) };
+                unsafe { kernel(&p.y_terms[stretch.clone()], x, padded, &from, &tile) };
                 row += height;
             }
         }

@@ -129,6 +129,11 @@ struct Block<T: 'static> {
 pub(super) struct Tiles<T: 'static> {
     block: Block<T>,
     gathered: &'static [&'static [Gathered<T>]],
+    /// As `gathered`, of tiles that ask for memory ahead.
+    gathered_asking: &'static [&'static [Gathered<T>]],
+    /// The rows of a tile of those that read by tables, where there are as many: compilers load the numbers of all rows
+    /// first, so that registers are left for fewer sums.
+    gathered_rows: usize,
     pub(super) winograd: winograd::Transforms<T>,
     dots: Dots<T, T>,
     /// `c = (c +) sum of x[q] * y[q]` over eight rows, and over one: `(lanes, x, stride, y, c, add)`.

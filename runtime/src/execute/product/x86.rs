@@ -35,7 +35,7 @@ pub(super) fn prefetch_far<T>(at: *const T) {
 macro_rules! tiles {
     ($name:ident, $feature:literal, $t:ty, $vector:ty, $lanes:literal, $transpose:path,
      $zero:ident $load:ident $store:ident $splat:ident $fma:ident $add:ident,
-     $most_rows:literal: [$([$v:literal: $($r:literal)*])*]) => {
+     $most_rows:literal, $gathered_rows:literal: [$([$v:literal: $($r:literal)*])*]) => {
         mod $name {
             use super::*;
 
@@ -49,7 +49,9 @@ macro_rules! tiles {
                     asking: &[$(&[$(kernel::<$v, $r, true> as Kernel<$t>),*]),*],
                     transpose: $transpose,
                 },
-                gathered: &[$(&[$(gathered::<$v, $r> as Gathered<$t>),*]),*],
+                gathered: &[$(&[$(gathered::<$v, $r, false> as Gathered<$t>),*]),*],
+                gathered_asking: &[$(&[$(gathered::<$v, $r, true> as Gathered<$t>),*]),*],
+                gathered_rows: $gathered_rows,
                 winograd: super::super::winograd::$name::TRANSFORMS,
                 dots,
                 stream: stream::<8>,
@@ -93,7 +95,7 @@ macro_rules! tiles {
 
             /// As [`kernel`], a term of the broadcast rows being as far into each as `terms` says.
             #[target_feature(enable = $feature)]
-            unsafe fn gathered<const V: usize, const R: usize>(
+            unsafe fn gathered<const V: usize, const R: usize, const ASKS: bool>(
                 terms: &[i32],
                 mut x: *const $t,
                 x_step: usize,
@@ -109,6 +111,9 @@ macro_rules! tiles {
                         let mut lanes = [$zero(); V];
                         for v in 0..V {
                             lanes[v] = $load(x.add(v * $lanes));
+                        }
+                        if ASKS {
+                            prefetch_far(x.wrapping_byte_offset(tile.ahead));
                         }
                         for r in 0..R {
                             let factor = $splat(*rows[r].offset(term as isize));
@@ -247,16 +252,16 @@ macro_rules! tiles {
 
 tiles!(avx512_f32, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f32, __m512, 16, super::transpose_words,
     _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps _mm512_add_ps,
-    8: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
+    8, 7: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
 tiles!(avx512_f64, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", f64, __m512d, 8, super::transpose_f64,
     _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_fmadd_pd _mm512_add_pd,
-    8: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
+    8, 7: [[1: 1 2 3 4 5 6 7 8] [2: 1 2 3 4 5 6 7 8] [3: 1 2 3 4 5 6 7 8]]);
 tiles!(avx2_f32, "avx2,fma", f32, __m256, 8, super::transpose_words,
     _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps _mm256_add_ps,
-    6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
+    6, 6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
 tiles!(avx2_f64, "avx2,fma", f64, __m256d, 4, super::transpose_f64,
     _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_fmadd_pd _mm256_add_pd,
-    6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
+    6, 6: [[1: 1 2 3 4 5 6] [2: 1 2 3 4 5 6]]);
 
 /// `to[p * width + l] = from[l * stride + p]` for `l < lanes`, `p < depth`, of any type of four bytes.
 ///
