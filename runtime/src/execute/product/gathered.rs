@@ -4,7 +4,7 @@
 //! says; the two add up, as they do for every view without overlapping conditions. So neither the windows of
 //! an image nor axes that do not follow each other in memory have to be written out first.
 
-use super::{MOST_ROWS, NEAR, Number, Panels, Tile, Tiles, copy_lanes};
+use super::{MOST_ROWS, NEAR, Number, Panels, Tile, Tiles, asked_ahead, copy_lanes};
 use std::ops::Range;
 
 /// The longest stretch of terms that a tile sums in registers: a panel of so many stays in the nearest cache.
@@ -217,9 +217,7 @@ pub(in super::super) unsafe fn multiply<T: Number>(
                     from[i] = p.y.wrapping_offset(p.y_rows[row + i] as isize);
                 }
                 let n = (row - rows.start) / tiles.gathered_rows;
-                let ahead = next.filter(|_| n < vectors).map(|next| {
-                    next.wrapping_add(n * p.panels.vector).addr().wrapping_sub(x.addr()) as isize
-                });
+                let ahead = asked_ahead(n, [vectors, p.panels.vector], x, next);
                 let kernel = if ahead.is_some() { asking } else { kernels }[height - 1];
                 let (add, ahead) = (stretch.start > terms.start, ahead.unwrap_or(0));
                 let tile = Tile { rows: to, lane: p.c_lane, width: end - lane, add, ahead, rounded: None };

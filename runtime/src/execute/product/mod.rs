@@ -457,12 +457,7 @@ unsafe fn blocked<T: Term>(
                 for i in 1..r {
                     to[i] = to[i - 1].wrapping_offset(c.step);
                 }
-                // The first tiles of a panel ask for the next one, each for a vector of each term: no more at a time than memory
-                // gives.
-                let n = row / tall;
-                let ahead = next.filter(|_| n < vectors).map(|next| {
-                    next.wrapping_add(n * block.lanes).addr().wrapping_sub(panel.addr()) as isize
-                });
+                let ahead = asked_ahead(row / tall, [vectors, block.lanes], panel, next);
                 let kernels = if ahead.is_some() { block.asking } else { block.kernels };
                 let ahead = ahead.unwrap_or(0);
                 let rounded = rounded.map(|side| Side { start: side.at(lane, row), ..side });
@@ -482,6 +477,19 @@ unsafe fn blocked<T: Term>(
 
 /// Packed operands of more bytes may not be in a core's own cache from one run to the next: their panels are asked for ahead.
 const NEAR: usize = 2 << 20;
+
+/// How far from the lanes that a tile reads of the panel `x` are those that it asks for of the panel that is read `next`: the
+/// first tiles of a panel ask for a vector of each term each, which is all of the next one, and no more at a time than
+/// memory gives. The tile is the `n`th of a panel of so many vectors of so many lanes.
+fn asked_ahead<T>(
+    n: usize,
+    [vectors, lanes]: [usize; 2],
+    x: *const T,
+    next: Option<*const T>,
+) -> Option<isize> {
+    next.filter(|_| n < vectors)
+        .map(|next| next.wrapping_add(n * lanes).addr().wrapping_sub(x.addr()) as isize)
+}
 
 /// How many terms ahead memory is asked for.
 const AHEAD: usize = 12;
