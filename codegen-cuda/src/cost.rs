@@ -239,7 +239,7 @@ fn instructions(inst: &Inst) -> i64 {
             Unary::Neg | Unary::Not | Unary::Abs | Unary::Relu | Unary::Floor | Unary::Round => 1,
             Unary::Sqrt => 8,
             Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => 16,
-            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => 24,
+            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf | Unary::Sigmoid => 24,
         },
         Inst::Binary(op, ..) => match op {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => 1,

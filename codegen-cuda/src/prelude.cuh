@@ -97,6 +97,16 @@ template <class T> __device__ __forceinline__ T tt_pow(T base, T exponent) {
   return (T)result;
 }
 
+// 1 / (1 + exp(-x)) by the exponential that does not overflow.
+__device__ __forceinline__ float tt_sigmoid(float x) {
+  const float t = expf(-fabsf(x));
+  return (x < 0.0f ? t : 1.0f) / (1.0f + t);
+}
+__device__ __forceinline__ double tt_sigmoid(double x) {
+  const double t = exp(-fabs(x));
+  return (x < 0.0 ? t : 1.0) / (1.0 + t);
+}
+
 // The larger and the smaller: NaN wins, and -0 is less than 0.
 template <class T> __device__ __forceinline__ T tt_max(T a, T b) { return a > b ? a : b; }
 template <class T> __device__ __forceinline__ T tt_min(T a, T b) { return a < b ? a : b; }

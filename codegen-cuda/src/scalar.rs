@@ -133,6 +133,7 @@ pub(crate) fn unary(op: Unary, dtype: DType, x: &str) -> String {
         Unary::Cos => function("cos", dtype, x),
         Unary::Tanh => function("tanh", dtype, x),
         Unary::Erf => function("erf", dtype, x),
+        Unary::Sigmoid => rounded(dtype, format!("tt_sigmoid({x})")),
     }
 }
 

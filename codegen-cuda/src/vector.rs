@@ -86,7 +86,7 @@ pub(crate) fn has_long_functions(body: &[Stmt]) -> bool {
     body.iter().any(|stmt| match stmt {
         Stmt::Let { dtype: DType::F64, inst: Inst::Unary(op, _), .. } => match op {
             Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => true,
-            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => true,
+            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf | Unary::Sigmoid => true,
             Unary::Neg | Unary::Not | Unary::Abs | Unary::Relu => false,
             Unary::Floor | Unary::Round | Unary::Sqrt => false,
         },

@@ -77,7 +77,7 @@ macro_rules! elementwise_table {
 }
 
 mod scalar;
-use scalar::{erf, float_only, max_nan, min_nan, pow_int, round_even, shift};
+use scalar::{erf, float_only, max_nan, min_nan, pow_int, round_even, shift, sigmoid};
 
 elementwise_table! {
     /// Elementwise operations of one operand; the result has the operand's type.
@@ -101,6 +101,8 @@ elementwise_table! {
         Erf "erf" Float 20 erf(x), x;
         /// `max(x, 0)`, with slope 0 at 0; a NaN stays.
         Relu "relu" Number 1 if x <= 0.0 { 0.0 } else { x }, x.max(0);
+        /// `1 / (1 + exp(-x))`
+        Sigmoid "sigmoid" Float 18 sigmoid(x), x;
     }
 }
 

@@ -87,6 +87,7 @@ fn unary() {
     check(Unary::Cos, &[1.0, 0.0], &[0.5403023, 1.0]);
     check(Unary::Tanh, &[0.5, INF, -INF], &[0.46211717, 1.0, -1.0]);
     check(Unary::Erf, &[0.5, INF, NAN], &[0.5204999, 1.0, NAN]);
+    check(Unary::Sigmoid, &[0.5, INF, -INF, -100.0, NAN], &[0.62245935, 1.0, 0.0, 3.783506e-44, NAN]);
 }
 
 #[test]

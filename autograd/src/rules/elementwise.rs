@@ -11,6 +11,7 @@ pub(crate) fn has_slope(u: Unary) -> bool {
         Unary::Not | Unary::Floor | Unary::Round => false,
         Unary::Neg | Unary::Abs | Unary::Relu | Unary::Sqrt | Unary::Exp | Unary::Expm1 => true,
         Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => true,
+        Unary::Sigmoid => true,
     }
 }
 
@@ -64,6 +65,13 @@ pub(crate) fn unary<B: Builder>(
             let square = b.mul(y, y);
             let one = b.full_like(y, 1.0);
             let slope = b.sub(&one, &square);
+            b.mul(g, &slope)
+        }
+        // `y (1 - y)`
+        Unary::Sigmoid => {
+            let one = b.full_like(y, 1.0);
+            let rest = b.sub(&one, y);
+            let slope = b.mul(&rest, y);
             b.mul(g, &slope)
         }
         Unary::Erf => {

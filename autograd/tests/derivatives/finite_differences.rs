@@ -11,7 +11,7 @@ fn unary_domain(u: Unary) -> Option<(f64, f64)> {
     match u {
         Unary::Not => None,
         Unary::Neg | Unary::Exp | Unary::Expm1 | Unary::Sin | Unary::Cos => Some((-2.0, 2.0)),
-        Unary::Tanh | Unary::Erf => Some((-2.0, 2.0)),
+        Unary::Tanh | Unary::Erf | Unary::Sigmoid => Some((-2.0, 2.0)),
         Unary::Abs | Unary::Relu | Unary::Sqrt | Unary::Log | Unary::Log1p => Some((0.4, 2.0)),
         Unary::Floor | Unary::Round => Some((0.55, 0.95)),
     }

@@ -36,6 +36,7 @@ impl Gen<'_> {
             | Unary::Cos
             | Unary::Tanh
             | Unary::Erf
+            | Unary::Sigmoid
             | Unary::Relu => return self.not_expanded(op.name(), dtype),
         };
         Ok(self.settle(V { value, kind: x.kind }, dtype))

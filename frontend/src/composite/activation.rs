@@ -66,13 +66,9 @@ pub fn gelu<'r, B: Builder>(x: &Val<'r, B>, form: Gelu) -> Val<'r, B> {
     })
 }
 
-/// `1 / (1 + exp(-x))`, computed with the exponential that does not overflow.
+/// `1 / (1 + exp(-x))`
 pub fn sigmoid<'r, B: Builder>(x: &Val<'r, B>) -> Val<'r, B> {
-    x.in_compute(|x| {
-        let up = x.ge(0.0);
-        let small = (-x).keep_where(&up, x).exp();
-        up.select(1.0, &small, &small) / (&small + 1.0)
-    })
+    x.in_compute(|x| x.unary(Unary::Sigmoid))
 }
 
 /// `log(sigmoid(x))`

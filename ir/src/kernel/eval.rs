@@ -430,7 +430,7 @@ fn arith_unary(op: Unary, x: Scalar) -> Scalar {
         Unary::Not | Unary::Relu | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => {
             return scalar::unary(op, x);
         }
-        Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => return scalar::unary(op, x),
+        Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf | Unary::Sigmoid => return scalar::unary(op, x),
     };
     Scalar::from_f64(x.dtype, result as f64)
 }

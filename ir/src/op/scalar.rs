@@ -32,6 +32,12 @@ pub(super) fn min_nan(a: f64, b: f64) -> f64 {
     }
 }
 
+/// With the exponential that does not overflow, so that small results are right.
+pub(super) fn sigmoid(x: f64) -> f64 {
+    let small = (-x.abs()).exp();
+    (if x < 0.0 { small } else { 1.0 }) / (1.0 + small)
+}
+
 pub(super) fn pow_int(base: i64, exponent: i64) -> i64 {
     if exponent < 0 {
         return match base {

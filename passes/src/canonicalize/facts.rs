@@ -23,7 +23,7 @@ fn no_negative_zero(r: &Rewriter<'_>, v: ValueId, depth: u32) -> bool {
         Op::Const { value, .. } => *value != ttk_ir::Scalar::from_f64(value.dtype, -0.0),
         Op::Iota { .. } => true,
         Op::Unary(u) => match u {
-            Unary::Abs | Unary::Relu | Unary::Exp | Unary::Cos => true,
+            Unary::Abs | Unary::Relu | Unary::Exp | Unary::Cos | Unary::Sigmoid => true,
             // These keep the sign of a zero; all but `neg` make one from a zero only, or from a small
             // negative number (`round`), or not at all.
             Unary::Sqrt | Unary::Expm1 | Unary::Log1p | Unary::Sin | Unary::Tanh | Unary::Erf => of(0),

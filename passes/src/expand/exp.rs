@@ -1,4 +1,4 @@
-//! `exp`, `expm1` and `tanh`.
+//! `exp`, `expm1`, `tanh` and `sigmoid`.
 //!
 //! `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite), and a polynomial in `r`.
 
@@ -73,6 +73,11 @@ impl Math<'_> {
     pub(super) fn exp_sum(&mut self, x: Val, low: Val) -> Val {
         // Beyond these the result is infinity or 0 all the same.
         let x = self.at_most(x, self.pick(89.0, 710.0));
+        self.exp_of_at_most(x, low)
+    }
+
+    /// [`exp_sum`](Self::exp_sum) of an `x` that makes no infinity, or just so.
+    fn exp_of_at_most(&mut self, x: Val, low: Val) -> Val {
         let x = self.at_least(x, self.pick(-104.0, -746.0));
         let (n, r) = self.reduce_exp(x);
         let zero = self.c(0.0);
@@ -110,6 +115,18 @@ impl Math<'_> {
         let zero = self.c(0.0);
         let is_zero = self.eq(x, zero);
         self.select(is_zero, x, e)
+    }
+
+    /// `1 / (1 + t)` or `t / (1 + t)` with `t = exp(-|x|)`, which does not overflow.
+    pub(super) fn sigmoid(&mut self, x: Val) -> Val {
+        let a = self.abs(x);
+        let minus = self.neg(a);
+        let (zero, one) = (self.c(0.0), self.c(1.0));
+        let t = self.exp_of_at_most(minus, zero);
+        let is_below = self.lt(x, zero);
+        let n = self.select(is_below, t, one);
+        let d = self.add(t, one);
+        self.div(n, d)
     }
 
     /// `tanh(x) = t / (t + 2)` with `t = expm1(2 |x|)`.

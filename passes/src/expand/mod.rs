@@ -28,7 +28,7 @@ fn is_native_unary(op: Unary) -> bool {
     match op {
         Unary::Neg | Unary::Not | Unary::Abs | Unary::Floor | Unary::Round | Unary::Sqrt => true,
         Unary::Relu | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => false,
-        Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => false,
+        Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf | Unary::Sigmoid => false,
     }
 }
 
@@ -148,6 +148,7 @@ impl Math<'_> {
                     Unary::Cos => self.cos(x),
                     Unary::Tanh => self.tanh(x),
                     Unary::Erf => self.erf(x),
+                    Unary::Sigmoid => self.sigmoid(x),
                     Unary::Neg | Unary::Not | Unary::Abs | Unary::Floor | Unary::Round | Unary::Sqrt => x,
                 }
             }

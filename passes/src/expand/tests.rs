@@ -132,6 +132,9 @@ fn exponentials() {
     check_unary(Unary::Expm1, DType::F64, -1.0, 1.0, 2.0, f64::exp_m1);
     check_unary(Unary::Tanh, DType::F32, -11.0, 11.0, 2.5, f64::tanh);
     check_unary(Unary::Tanh, DType::F64, -21.0, 21.0, 3.0, f64::tanh);
+    let sigmoid = |x: f64| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
+    check_unary(Unary::Sigmoid, DType::F32, -104.0, 20.0, 2.5, sigmoid);
+    check_unary(Unary::Sigmoid, DType::F64, -745.0, 40.0, 2.5, sigmoid);
 }
 
 #[test]

@@ -279,7 +279,9 @@ impl<'a> Emitter<'a> {
                     Unary::Sqrt | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => {
                         self.rounded(val, dtype)
                     }
-                    Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => self.rounded(val, dtype),
+                    Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf | Unary::Sigmoid => {
+                        self.rounded(val, dtype)
+                    }
                 })
             }
             Op::Binary(op) => {
