@@ -63,6 +63,8 @@ pub struct CustomFunction {
     pub inputs: Mutex<Vec<Option<Value>>>,
     pub n_outputs: usize,
     pub backward: CustomBackward,
+    /// Lets go of what `backward` has saved, once it serves no more.
+    pub release: Box<dyn Fn() + Send + Sync>,
 }
 
 impl fmt::Debug for CustomFunction {
@@ -140,12 +142,14 @@ pub fn remove_hook(t: &Tensor, id: u64) {
 /// Ties the results of a user's function to its derivative.
 ///
 /// `arguments` are the function's tensor arguments (`None` for others), `results` what it gave, computed
-/// with derivatives off. A result without an entry in `differentiable` stays without a tape.
+/// with derivatives off. A result without an entry in `differentiable` stays without a tape. `release` is called when a backward
+/// pass has used the derivative and nobody asked for the tape to be kept.
 pub fn tie_custom(
     name: &str,
     arguments: &[Option<Tensor>],
     results: &[(Tensor, bool)],
     backward: CustomBackward,
+    release: Box<dyn Fn() + Send + Sync>,
 ) -> Vec<Tensor> {
     let inputs: Vec<Option<Value>> = arguments.iter().map(|a| a.as_ref().map(Tensor::value)).collect();
     let wanted = crate::record::grad_enabled() && inputs.iter().flatten().any(|v| v.requires_grad);
@@ -158,6 +162,7 @@ pub fn tie_custom(
         inputs: Mutex::new(inputs),
         n_outputs: results.len(),
         backward,
+        release,
     });
     let b = crate::record::Recorder::with_grad(true);
     results

@@ -21,5 +21,6 @@ pub use args::{Arg, Number};
 pub use call::{Call, Operand, Returned};
 pub use direct::direct;
 pub use invoke::{Form, invoke};
+pub(crate) use recurrent::derivative_of_kernel;
 pub use signature::{Param, ParamType, Signature};
 pub use table::{Operator, Row, Saves, Space, Variants, find, operators};

@@ -174,7 +174,7 @@ fn _apply_custom_function<'py>(
         })
         .map_err(from_python)
     };
-    let tied = guard(|| Ok(grad::tie_custom(&name, &arguments, &results, Box::new(call))))?;
+    let tied = guard(|| Ok(grad::tie_custom(&name, &arguments, &results, Box::new(call), Box::new(|| {}))))?;
     let mut out: Vec<Bound<'py, PyAny>> = items;
     for ((&i, t), (original, _)) in tensors_at.iter().zip(tied).zip(&results) {
         if dirty.contains(&original.key()) {

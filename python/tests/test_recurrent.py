@@ -137,3 +137,63 @@ def test_one_plan_serves_many_lengths():
 def test_errors(call, message):
     with pytest.raises(RuntimeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_loaded_graph_has_derivatives(name, tmp_path):
+    layer_class, _, options = LAYERS[name]
+    layer = layer_class(3, 4, dtype=torch.float64, **options)
+    x = numbers(5, 2, 3).requires_grad_()
+
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            out, final = self.layer(x)
+            return (out * out).sum() + sum((f * torch.cos(f)).sum() for f in (final if name == "lstm" else [final]))
+
+    module = Sum()
+    path = str(tmp_path / "layer.ttk")
+    torch.jit.trace(module, (x.detach(),)).save(path)
+    (want,) = torch.autograd.grad(module(x), [x])
+    (got,) = torch.autograd.grad(torch.jit.load(path)(x), [x])
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_operands_that_were_written_are_found():
+    layer = nn.LSTM(3, 4)
+    out, _ = layer(torch.ones(5, 2, 3))
+    with torch.no_grad():
+        layer.weight_hh_l0.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+def test_the_tape_goes_with_the_backward_pass():
+    layer = nn.LSTM(3, 4)
+    out, _ = layer(torch.ones(5, 2, 3))
+    out.sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        out.sum().backward()
+
+
+def test_a_gate_that_is_shut_is_zero():
+    layer = nn.LSTM(2, 3)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.zero_()
+        # The forget gate's.
+        layer.bias_ih_l0[3:6] = -1e9
+    _, (_, cell) = layer(torch.zeros(1, 2, 2), (torch.zeros(1, 2, 3), torch.full((1, 2, 3), 1e30)))
+    assert cell.abs().max().item() == 0
+
+
+def test_a_unit_that_is_off_passes_no_gradient():
+    layer = nn.RNN(1, 1, nonlinearity="relu", bias=False)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1)
+    x = torch.full((1, 1, 1), -1.0).requires_grad_()
+    layer(x)[0].backward(torch.full((1, 1, 1), float("inf")))
+    assert x.grad.item() == 0

@@ -14,15 +14,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use ttk_codegen_cpu::{CompiledKernel, Compiler, CpuFeatures, Target, Width};
 use ttk_ir::device::DeviceProgram;
-use ttk_ir::eval::{self, EvalError};
+use ttk_ir::eval::{self, CustomOps, EvalError};
 use ttk_ir::kernel::Kernel;
 use ttk_ir::program::{self, Program};
-use ttk_ir::{Graph, Type};
+use ttk_ir::{Dim, Graph, Type};
 use ttk_passes::{HalfProducts, LowerOptions, Options};
 use ttk_runtime::artifact::{Artifact, Cuda, CudaCode, CudaFunction};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
 use ttk_runtime::cpu_features::{self, Level};
 use ttk_runtime::cuda::{self, CudaPlan, DeviceBuffer};
+use ttk_runtime::custom::{self, CustomInput, CustomOutput};
 use ttk_runtime::encode::{Reader, Writer, read_device_program, write_device_program};
 use ttk_runtime::{Buffer, CodeModule, KernelCode, Plan, RunError, threads};
 
@@ -486,6 +487,34 @@ fn logged<T>(
     Ok(outputs)
 }
 
+/// The runtime's kernels, for the interpreter, which has none of its own: what they compute is not checked, but what is made
+/// of that.
+struct Kernels;
+
+impl CustomOps for Kernels {
+    fn call(
+        &self,
+        name: &str,
+        attributes: &[i64],
+        inputs: &[&eval::Tensor],
+        ty: &Type,
+    ) -> Option<eval::Tensor> {
+        let kernel = custom::find(name)?;
+        let memory: Vec<Buffer> =
+            inputs.iter().map(|t| Buffer::from_slice(&t.data).ok()).collect::<Option<_>>()?;
+        let operands: Vec<CustomInput<'_>> = inputs
+            .iter()
+            .zip(&memory)
+            .map(|(t, memory)| CustomInput { dtype: t.dtype, shape: &t.dims, bytes: memory.bytes() })
+            .collect();
+        let dims: Vec<i64> = ty.shape.iter().map(Dim::fixed).collect::<Option<_>>()?;
+        let mut result = Buffer::zeroed(dims.iter().product::<i64>() as usize * ty.dtype.size()).ok()?;
+        let output = CustomOutput { dtype: ty.dtype, shape: &dims, bytes: result.bytes_mut()? };
+        kernel(attributes, &operands, output).ok()?;
+        Some(eval::Tensor { dtype: ty.dtype, dims, data: result.to_vec() })
+    }
+}
+
 /// Runs a graph by the reference interpreter.
 ///
 /// # Errors
@@ -498,7 +527,7 @@ pub(super) fn interpret(graph: &Graph, inputs: &[Buffer], symbols: &[i64]) -> Re
     };
     let types = graph.params().iter().map(|&p| graph.ty(p));
     let inputs: Vec<eval::Tensor> = inputs.iter().zip(types).map(tensor).collect();
-    eval::eval(graph, &inputs, symbols).map_err(|e| match e {
+    eval::eval_with(graph, &inputs, symbols, &Kernels).map_err(|e| match e {
         EvalError::IndexOutOfRange { .. } => Error::IndexOutOfRange,
         other => internal(other),
     })

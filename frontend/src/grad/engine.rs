@@ -213,6 +213,7 @@ fn walk(
             value.free_tape();
             if let Kind::Alias(Alias::Custom { function, .. }) = &value.kind {
                 function.inputs.lock().clear();
+                (function.release)();
             }
         }
     }
@@ -256,6 +257,7 @@ fn step(
             Ok(())
         }
         Kind::Alias(Alias::Custom { function, index }) => {
+            check_saved(value)?;
             w.add_custom(function, *index, cotangent);
             Ok(())
         }
@@ -264,6 +266,9 @@ fn step(
                 return Err(Error::BackwardTwice);
             }
             check_saved(value)?;
+            if let Op::Custom { name, .. } = op {
+                return kernel_step(w, name, &inputs, value, &cotangent);
+            }
             let needs: SmallVec<[bool; 3]> = inputs
                 .iter()
                 .enumerate()
@@ -284,6 +289,22 @@ fn step(
             Ok(())
         }
     }
+}
+
+/// Passes on the cotangent of a kernel that is recorded by its name. Operators have theirs tied to a derivative; a graph that was
+/// traced and loaded has the kernels alone.
+fn kernel_step(w: &mut Walk, name: &str, inputs: &[Value], value: &Value, cotangent: &Value) -> Result<()> {
+    let Some(parts) = crate::ops::derivative_of_kernel(&mut w.b, name, inputs, value, cotangent) else {
+        return Err(Error::runtime(format!("derivative for {name} in a loaded graph is not implemented")));
+    };
+    for (input, part) in inputs.iter().zip(parts) {
+        if let Some(part) = part
+            && input.requires_grad
+        {
+            w.add(input, part);
+        }
+    }
+    Ok(())
 }
 
 /// Whether PyTorch would have kept (and freed) tensors for the operation's derivative.
@@ -315,6 +336,7 @@ fn check_saved(value: &Node) -> Result<()> {
                 output: 0,
                 producer: match &value.kind {
                     Kind::Op(op) => op.name().to_owned(),
+                    Kind::Alias(Alias::Custom { function, .. }) => format!("{}Backward0", function.name),
                     Kind::Leaf | Kind::Alias(_) => "a view".to_owned(),
                 },
                 found,

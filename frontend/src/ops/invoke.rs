@@ -191,7 +191,7 @@ pub fn write_result(target: &Tensor, value: Value) -> Result<()> {
 }
 
 /// The tensors among some arguments.
-fn tensors(args: &[Arg]) -> impl Iterator<Item = &Tensor> {
+pub(super) fn tensors(args: &[Arg]) -> impl Iterator<Item = &Tensor> {
     args.iter().flat_map(|a| match a {
         Arg::Tensor(t) => std::slice::from_ref(t),
         Arg::Tensors(list) => list.as_slice(),

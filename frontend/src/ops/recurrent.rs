@@ -104,12 +104,38 @@ fn kernel<'r>(name: &str, operands: &[V<'r>], steps: i64, rows: i64, width: i64)
 fn forward<'r>(layer: &Layer, x: &[V<'r>]) -> Vec<V<'r>> {
     let (t, n, h) = (x[0].size(0), x[0].size(1), x[1].size(1));
     let states = kernel(layer.kernel, x, t, n, layer.row * h);
-    let mut results = vec![states.narrow(0, 1, t).narrow(2, layer.hidden * h, h)];
-    if layer.cell.states() == 2 {
-        results.push(states.select_at(0, t).narrow(1, layer.cell_state * h, h));
-    }
+    let mut results = parts(layer, &states);
     results.push(states);
     results
+}
+
+/// The hidden states, and the last cell state of a cell that has one, of the states as the kernel keeps them.
+fn parts<'r>(layer: &Layer, states: &V<'r>) -> Vec<V<'r>> {
+    let (t, h) = (states.size(0) - 1, states.size(2) / layer.row);
+    let mut parts = vec![states.narrow(0, 1, t).narrow(2, layer.hidden * h, h)];
+    if layer.cell.states() == 2 {
+        parts.push(states.select_at(0, t).narrow(1, layer.cell_state * h, h));
+    }
+    parts
+}
+
+/// The derivative of a kernel that was recorded by its name, as in a graph that was loaded: the cotangents of its operands from
+/// that of its states, of which others read what [`parts`] gives. `None` if it is no kernel of this kind.
+pub(crate) fn derivative_of_kernel(
+    b: &mut Recorder,
+    name: &str,
+    operands: &[Value],
+    states: &Value,
+    cotangent: &Value,
+) -> Option<Vec<Option<Value>>> {
+    let layer = [&LSTM_LAYER, &GRU_LAYER, &TANH_LAYER, &RELU_LAYER].into_iter().find(|l| l.kernel == name)?;
+    let scope = Scope::new(b);
+    let x: Vec<V<'_>> = operands.iter().map(|v| scope.val(v)).collect();
+    let states = scope.val(states);
+    let g: Vec<Option<V<'_>>> = parts(layer, &scope.val(cotangent)).into_iter().map(Some).collect();
+    let mut y = parts(layer, &states);
+    y.push(states);
+    Some(derivative(layer, &x, &y, &g).into_iter().map(|v| v.map(V::into_value)).collect())
 }
 
 fn derivative<'r>(layer: &Layer, x: &[V<'r>], y: &[V<'r>], g: &[Option<V<'r>>]) -> Vec<Option<V<'r>>> {

@@ -6,10 +6,13 @@
 //! they are recorded anew, because results that held the tape would hold themselves alive.
 
 use crate::composite::{Scope, Val};
+use crate::error::Error;
 use crate::grad::tie_custom;
 use crate::node::Value;
 use crate::record::{Recorder, grad_enabled, no_grad};
 use crate::tensor::Tensor;
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// A value under composition.
 pub(crate) type V<'r> = Val<'r, Recorder>;
@@ -38,9 +41,14 @@ pub(crate) fn apply(op: &'static Tied, attributes: &[i64], inputs: &[Value]) -> 
     let arguments: Vec<Option<Tensor>> = inputs.iter().map(|v| Some(Tensor::from_value(v.clone()))).collect();
     let given: Vec<(Tensor, bool)> =
         results.iter().map(|v| (Tensor::from_value(v.clone()), v.ty.dtype.is_float())).collect();
-    let (operands, attributes) = (inputs.to_vec(), attributes.to_vec());
+    let attributes = attributes.to_vec();
+    // What the derivative reads, until a backward pass lets go of it: results may be large.
+    let saved = Arc::new(Mutex::new(Some((inputs.to_vec(), results))));
+    let owned = saved.clone();
+    let release = move || drop(owned.lock().take());
     let backward = move |cotangents: &[Option<Tensor>]| {
-        let results = if grad_enabled() { apply(op, &attributes, &operands) } else { results.clone() };
+        let Some((operands, results)) = saved.lock().clone() else { return Err(Error::BackwardTwice) };
+        let results = if grad_enabled() { apply(op, &attributes, &operands) } else { results };
         let mut b = Recorder::new();
         let scope = Scope::new(&mut b);
         let (x, y): (Vec<V<'_>>, Vec<V<'_>>) =
@@ -50,7 +58,8 @@ pub(crate) fn apply(op: &'static Tied, attributes: &[i64], inputs: &[Value]) -> 
         let parts = (op.derivative)(&attributes, &x, &y, &g);
         Ok(parts.into_iter().map(|p| p.map(|v| Tensor::from_value(v.into_value()))).collect())
     };
-    tie_custom(op.name, &arguments, &given, Box::new(backward)).iter().map(Tensor::value).collect()
+    let tied = tie_custom(op.name, &arguments, &given, Box::new(backward), Box::new(release));
+    tied.iter().map(Tensor::value).collect()
 }
 
 /// [`apply`] within a formula.

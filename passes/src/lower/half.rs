@@ -67,9 +67,13 @@ fn is_taken(graph: &Graph, product: ValueId, target: HalfProducts) -> bool {
         HalfProducts::All => true,
         HalfProducts::Bf16 => {
             let node = graph.node(product);
+            let Op::Dot { contract, .. } = &node.op else { return false };
             // Windows of an image are read where they lie by products of `f32` alone.
             node.ty.dtype == DType::BF16
-                && sums_over_one_axis(graph, product)
+                && (contract.len() == 1
+                    || contract.len() > 1
+                        && sums_over_one_axis(graph, product)
+                        && !has_vector(graph, product))
                 && with_vector(graph, product).is_none_or(|(matrix, axis)| {
                     // The matrix is read as it lies in memory, two terms at a time.
                     let matrix = node.inputs[matrix];
@@ -78,6 +82,18 @@ fn is_taken(graph: &Graph, product: ValueId, target: HalfProducts) -> bool {
                 })
         }
     }
+}
+
+/// Whether an operand of a product has no axes but those that are summed over.
+fn has_vector(graph: &Graph, product: ValueId) -> bool {
+    let node = graph.node(product);
+    let Op::Dot { contract, .. } = &node.op else { return false };
+    let is_vector = |side: usize| {
+        let is_summed = |i: usize| contract.iter().any(|&(l, r)| [l, r][side] as usize == i);
+        let shape = &graph.ty(node.inputs[side]).shape;
+        shape.iter().enumerate().all(|(i, d)| is_summed(i) || d.is_one())
+    };
+    is_vector(0) || is_vector(1)
 }
 
 /// Which operand of a product is a matrix, and its axis that is summed over, where the other one is a vector.

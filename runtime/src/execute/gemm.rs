@@ -153,8 +153,10 @@ fn direct(cx: &Context<'_>, w: &GemmWork, kept: &Option<Buffer>, slot: usize, it
     let (m, n) = (block.rows.len(), block.cols.len());
     // SAFETY: room for such a block was reserved there.
     let sum = unsafe { cx.scratch(slot).add(w.sum_at) };
-    let sum = Matrix::new(sum, w.sum_type(), n as isize, 1);
-    // Tiles of pairs are rounded as they leave the registers.
+    // Lanes are contiguous where tiles are rounded as they leave the registers.
+    let (rs, cs) = if w.pairs && w.style.on_rows() { (1, m as isize) } else { (n as isize, 1) };
+    let sum = Matrix::new(sum, w.sum_type(), rs, cs);
+    // Tiles of pairs are.
     let rounded = (w.pairs && w.style.packs() && w.terms() > 0).then_some(c);
     terms_into(cx, w, kept, slot, item, 0..w.terms(), block, sum, rounded);
     if rounded.is_some() {

@@ -265,7 +265,7 @@ fn cut(b: &mut Binder<'_>, w: &mut GatheredWork) -> Option<()> {
         b.reserve(gathered::panel_numbers(&w.panels, w.terms) * size, 0);
         return Some(());
     }
-    w.rows_each = w.rows.div_ceil(along_rows).next_multiple_of(product::MOST_ROWS * 3).min(w.rows);
+    w.rows_each = w.rows.div_ceil(along_rows).next_multiple_of(gathered::rows(size) * 3).min(w.rows);
     w.panels_each = w.panels.count().div_ceil(along_panels);
     b.reserve(0, w.items * packed);
     Some(())

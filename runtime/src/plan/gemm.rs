@@ -434,10 +434,6 @@ fn style(binder: &Binder<'_>, w: &mut GemmWork) {
     let size = w.sum_type().size();
     let strides = |s: &Side| [s.rs, s.cs];
     let (mut a, mut b, mut c) = (strides(&w.a), strides(&w.b), strides(&w.c));
-    if w.pairs {
-        // Sums are put where they go afterwards.
-        c = [w.n as i64, 1];
-    }
     if w.converts() {
         // They are converted to these.
         (a, b, c) = ([w.k as i64, 1], [w.n as i64, 1], [w.n as i64, 1]);

@@ -5,6 +5,7 @@ use crate::composite::recurrent::Cell;
 use crate::error::{Error, Result};
 use crate::node::Value;
 use crate::ops::call::{Call, Returned};
+use crate::ops::invoke::{note_saved, tensors};
 use crate::ops::recurrent;
 use crate::tensor::Tensor;
 
@@ -20,7 +21,11 @@ fn direction(c: &mut Call<'_>) -> Result<Returned> {
     operands.extend(c.tensors(4)?.iter().map(Tensor::value));
     check(cell, &operands)?;
     let results = recurrent::recurrent(&mut c.b, cell, &operands);
-    Ok(Returned::Tuple { names: &[], items: results.into_iter().map(Tensor::from_value).collect() })
+    let items: Vec<Tensor> = results.into_iter().map(Tensor::from_value).collect();
+    for item in items.iter().filter(|item| item.requires_grad()) {
+        note_saved(c.row.saves, tensors(c.args), item);
+    }
+    Ok(Returned::Tuple { names: &[], items })
 }
 
 fn check(cell: Cell, operands: &[Value]) -> Result<()> {

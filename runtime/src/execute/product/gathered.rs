@@ -52,6 +52,14 @@ pub(in super::super) struct Strided<'a, T> {
     pub(in super::super) by_place: &'a [u32],
 }
 
+/// Broadcast rows of a whole tile of this machine, for a type of so many bytes.
+pub(crate) fn rows(bytes: usize) -> usize {
+    fn of<T: Number>() -> usize {
+        T::tiles().map_or(MOST_ROWS, |t| t.gathered_rows)
+    }
+    if bytes == 8 { of::<f64>() } else { of::<f32>() }
+}
+
 /// Numbers that [`Lanes::Strided`] needs for scratch.
 pub(crate) fn scratch_numbers(panels: &Panels) -> usize {
     panels.widest * panels.vector * STRETCH

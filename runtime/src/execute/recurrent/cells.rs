@@ -188,7 +188,7 @@ impl Cell for Gru {
 
 /// Elman (1990). States: `h`. Gradients: of what `tanh` or `relu` is taken of.
 macro_rules! simple {
-    ($name:ident, |$x:ident| $function:expr, |$y:ident| $slope:expr) => {
+    ($name:ident, |$x:ident| $function:expr, |$sum:ident, $y:ident| $gradient:expr) => {
         pub(super) struct $name;
 
         impl Cell for $name {
@@ -208,11 +208,11 @@ macro_rules! simple {
                 let (outer, carried, row) = (step.outer, step.carried, step.row);
                 each!(row, |_, outer, carried| outer + carried);
                 let $y = step.state;
-                each!(row, |sum, $y| sum * $slope);
+                each!(row, |$sum, $y| $gradient);
             }
         }
     };
 }
 
-simple!(Tanh, |x| x.tanh::<FMA>(), |y| (T::ONE - y * y));
-simple!(Relu, |x| relu(x), |y| if y > T::default() { T::ONE } else { T::default() });
+simple!(Tanh, |x| x.tanh::<FMA>(), |sum, y| sum * (T::ONE - y * y));
+simple!(Relu, |x| relu(x), |sum, y| if y <= T::default() { T::default() } else { sum });

@@ -77,9 +77,10 @@ impl Real for f32 {
 
     #[inline(always)]
     fn sigmoid<const FMA: bool>(self) -> f32 {
-        // Below, the result is less than 2e-38, and above it is 1.
         let (scale, p) = exp_parts::<FMA>(clamped(-self, -87.0, 87.0));
-        1.0 / (1.0 + fma::<FMA>(scale, p, scale))
+        let y = 1.0 / (1.0 + fma::<FMA>(scale, p, scale));
+        // From there on the result is less than a normal number, soon none.
+        if self < -87.0 { 0.0 } else { y }
     }
 
     /// `t / (t + 2)` with `t = exp(2 |x|) - 1`.

@@ -36,6 +36,9 @@ const SHARED: usize = 768 << 10;
 /// The fewest rows of a thread: so many cost hardly more than one.
 const FEWEST_ROWS: usize = 4;
 
+/// A step of no more products of numbers is over before other threads have heard of it.
+const SHORT: usize = 1 << 19;
+
 /// The rows of a thread on a machine without tiles.
 const ROWS_WITHOUT_TILES: usize = 16;
 
@@ -65,6 +68,11 @@ fn kernel<C: Cell>(backward: bool) -> CustomKernel {
     })
 }
 
+/// How many elements there are, if memory can have as many.
+fn count(sizes: &[usize]) -> Option<usize> {
+    sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size))
+}
+
 /// Checks an operand's type and sizes, and gives its elements.
 fn operand<'a, T: Real>(x: &CustomInput<'a>, sizes: &[usize]) -> Result<&'a [T], String> {
     let same = x.shape.len() == sizes.len() && x.shape.iter().zip(sizes).all(|(&a, &b)| a == b as i64);
@@ -73,7 +81,7 @@ fn operand<'a, T: Real>(x: &CustomInput<'a>, sizes: &[usize]) -> Result<&'a [T],
     }
     // SAFETY: every bit pattern is a number.
     let (before, numbers, after) = unsafe { x.bytes.align_to::<T>() };
-    if !before.is_empty() || !after.is_empty() || numbers.len() != sizes.iter().product::<usize>() {
+    if !before.is_empty() || !after.is_empty() || count(sizes) != Some(numbers.len()) {
         return Err("an operand that is not where numbers of its type are".into());
     }
     Ok(numbers)
@@ -87,7 +95,7 @@ fn result<'a, T: Real>(out: CustomOutput<'a>, sizes: &[usize]) -> Result<&'a mut
     }
     // SAFETY: every bit pattern is a number.
     let (before, numbers, after) = unsafe { out.bytes.align_to_mut::<T>() };
-    if !before.is_empty() || !after.is_empty() || numbers.len() != sizes.iter().product::<usize>() {
+    if !before.is_empty() || !after.is_empty() || count(sizes) != Some(numbers.len()) {
         return Err("a result that is not where numbers of its type are".into());
     }
     Ok(numbers)
@@ -128,6 +136,9 @@ fn forward<C: Cell, T: Real>(inputs: &[CustomInput<'_>], out: CustomOutput<'_>) 
     let weight = operand::<T>(weight, &[C::GATES * h, h])?;
     let bias = operand::<T>(bias, &[C::GATES * h])?;
     let states = result::<T>(out, &[steps + 1, rows, C::ROW * h])?;
+    if states.is_empty() {
+        return Ok(());
+    }
     for (first, at) in first.iter().zip([C::HIDDEN, C::CELL]) {
         let first = operand::<T>(first, &[rows, h])?;
         for n in 0..rows {
@@ -142,7 +153,7 @@ fn forward<C: Cell, T: Real>(inputs: &[CustomInput<'_>], out: CustomOutput<'_>) 
             row[part * h..(part + 1) * h].fill(T::default());
         }
     }
-    let weight = Weight::new(C::GATES * h, h, weight, (1, h as isize));
+    let weight = Weight::new(C::GATES * h, h, weight, (1, h as isize))?;
     let states = states.as_mut_ptr();
     drive(sizes, &weight, &Forward::<C, T> { sizes, gates, bias, states, cell: PhantomData });
     Ok(())
@@ -158,11 +169,14 @@ fn back<C: Cell, T: Real>(inputs: &[CustomInput<'_>], out: CustomOutput<'_>) -> 
     let states = operand::<T>(states, &[steps + 1, rows, C::ROW * h])?;
     let outer = operand::<T>(hidden, &[steps, rows, h])?;
     let gradients = result::<T>(out, &[steps + 1, rows, C::BACK_ROW * h])?;
-    let mut carried = vec![T::default(); C::STATES * rows * h];
+    if gradients.is_empty() {
+        return Ok(());
+    }
+    let mut carried = zeros(C::STATES * rows * h)?;
     if let [last] = last {
         carried[rows * h..].copy_from_slice(operand::<T>(last, &[rows, h])?);
     }
-    let weight = Weight::new(h, C::GATES * h, weight, (h as isize, 1));
+    let weight = Weight::new(h, C::GATES * h, weight, (h as isize, 1))?;
     let body = Backward::<C, T> {
         sizes,
         states,
@@ -198,21 +212,19 @@ unsafe impl<T: Sync> Sync for Weight<T> {}
 
 impl<T: Real> Weight<T> {
     /// `(rs, cs)` are the strides of `numbers` along `k` and along the lanes.
-    fn new(lanes: usize, k: usize, numbers: &[T], (rs, cs): (isize, isize)) -> Weight<T> {
+    fn new(lanes: usize, k: usize, numbers: &[T], (rs, cs): (isize, isize)) -> Result<Weight<T>, String> {
         let matrix = Matrix::new(numbers.as_ptr().cast_mut().cast(), T::DTYPE, rs, cs);
         let panels = Panels::new(lanes, size_of::<T>());
         let mut packed = Vec::new();
         if T::tiles().is_some() {
-            packed = vec![T::default(); product::packed_bytes(&panels, size_of::<T>(), k) / size_of::<T>()];
-            let (to, matrix) = (Shared(packed.as_mut_ptr()), Shared(matrix));
+            packed = zeros(product::packed_bytes(&panels, size_of::<T>(), k) / size_of::<T>())?;
+            let packing = Packing { matrix, to: packed.as_mut_ptr() };
             threads::parallel(panels.count(), &|_, panel| {
-                // SAFETY: the room that `packed_bytes` asks for; panels have each their own place in it.
-                unsafe {
-                    prepack(Style::Columns, false, k, matrix.get(), &panels, panel, to.get().cast());
-                }
+                // SAFETY: there is the room that `packed_bytes` asks for.
+                unsafe { packing.pack(k, &panels, panel) };
             });
         }
-        Weight { lanes, k, matrix, panels, packed }
+        Ok(Weight { lanes, k, matrix, panels, packed })
     }
 
     fn has_tiles(&self) -> bool {
@@ -250,16 +262,30 @@ impl<T: Real> Weight<T> {
     }
 }
 
-/// What several threads use at once, each in its place.
-struct Shared<T>(T);
+/// An operand that threads pack at once.
+struct Packing<T> {
+    matrix: Matrix,
+    to: *mut T,
+}
 
-// SAFETY: whoever makes one says why.
-unsafe impl<T> Sync for Shared<T> {}
+// SAFETY: the matrix is only read, and each panel is written by one thread.
+unsafe impl<T: Send> Sync for Packing<T> {}
 
-impl<T: Copy> Shared<T> {
-    fn get(&self) -> T {
-        self.0
+impl<T: Real> Packing<T> {
+    /// # Safety
+    /// The matrix must be in memory, and `to` have room for all panels of it.
+    unsafe fn pack(&self, k: usize, panels: &Panels, panel: usize) {
+        // SAFETY: passed on from the caller.
+        unsafe { prepack(Style::Columns, false, k, self.matrix, panels, panel, self.to.cast()) };
     }
+}
+
+/// Zeros.
+fn zeros<T: Real>(n: usize) -> Result<Vec<T>, String> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(n).map_err(|_| format!("no memory for {n} numbers of a recurrent layer"))?;
+    out.resize(n, T::default());
+    Ok(out)
 }
 
 /// What a step does before and after its product, and the product's matrices.
@@ -268,14 +294,12 @@ trait Body: Sync {
     /// The operand and the result from a row on, and whether the product is added to what is there.
     fn matrices(&self, step: usize, row: usize) -> (Matrix, Matrix, bool);
     fn after(&self, _step: usize, _rows: Range<usize>) {}
+    fn has_after(&self) -> bool;
 }
 
 /// Goes through all steps. The result does not depend on how many threads share the work: each sum is made in one order.
 fn drive<T: Real>(sizes: Sizes, weight: &Weight<T>, body: &dyn Body) {
     let Sizes { steps, rows, .. } = sizes;
-    if rows == 0 || sizes.hidden == 0 {
-        return;
-    }
     let threads = threads::num_threads();
     // Without tiles a sum depends on how many rows are multiplied at once, so that threads must not decide it.
     let has_tiles = weight.has_tiles();
@@ -289,7 +313,8 @@ fn drive<T: Real>(sizes: Sizes, weight: &Weight<T>, body: &dyn Body) {
         // SAFETY: the body's rows, which no other thread has at this time, but for other panels.
         unsafe { weight.multiply(rows.len(), a, c, add, panels) };
     };
-    if !has_tiles || threads == 1 || blocks > 1 && weight.bytes() <= SHARED {
+    let short = rows * weight.lanes * weight.k <= SHORT;
+    if !has_tiles || threads == 1 || short || blocks > 1 && weight.bytes() <= SHARED {
         threads::parallel(blocks, &|_, i| {
             for step in 0..steps {
                 body.before(step, block(i));
@@ -305,7 +330,9 @@ fn drive<T: Real>(sizes: Sizes, weight: &Weight<T>, body: &dyn Body) {
         threads::parallel(parts, &|_, i| {
             product(step, 0..rows, i * panels / parts..(i + 1) * panels / parts);
         });
-        threads::parallel(blocks, &|_, i| body.after(step, block(i)));
+        if body.has_after() {
+            threads::parallel(blocks, &|_, i| body.after(step, block(i)));
+        }
     }
 }
 
@@ -343,6 +370,10 @@ impl<C: Cell, T: Real> Body for Forward<'_, C, T> {
         let before = self.state(step, row).wrapping_add(C::HIDDEN * h);
         let matrix = |start: *mut T| Matrix::new(start.cast(), T::DTYPE, stride, 1);
         (matrix(before), matrix(self.state(step + 1, row)), true)
+    }
+
+    fn has_after(&self) -> bool {
+        true
     }
 
     fn after(&self, step: usize, rows: Range<usize>) {
@@ -415,6 +446,10 @@ impl<C: Cell, T: Real> Body for Backward<'_, C, T> {
             };
             step_back::<C, T>(level, step);
         }
+    }
+
+    fn has_after(&self) -> bool {
+        false
     }
 
     fn matrices(&self, step: usize, row: usize) -> (Matrix, Matrix, bool) {
