@@ -36,7 +36,7 @@ use super::multiply::Matrix;
 use std::ops::Add;
 
 /// The longest stretch of `k` that a tile sums in registers; longer ones are cut evenly.
-const STRETCH: usize = 384;
+const STRETCH: usize = 512;
 
 /// With so few broadcast rows, contiguous lanes are used in place and not packed.
 const NOT_PACKED: usize = 16;
