@@ -197,3 +197,18 @@ def test_a_unit_that_is_off_passes_no_gradient():
     x = torch.full((1, 1, 1), -1.0).requires_grad_()
     layer(x)[0].backward(torch.full((1, 1, 1), float("inf")))
     assert x.grad.item() == 0
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_long_sequences_in_parts(name):
+    """Where nothing is kept for derivatives, so many steps at a time: the same numbers."""
+    layer_class, _, options = LAYERS[name]
+    layer = layer_class(3, 256, **options)
+    rows = {"lstm": 60, "gru": 70}.get(name, 350)
+    x = torch.randn(200, rows, 3)
+    want, last = layer(x)
+    with torch.no_grad():
+        got, final = layer(x)
+    assert torch.equal(got, want)
+    for a, b in zip(final, last) if name == "lstm" else [(final, last)]:
+        assert torch.equal(a, b)

@@ -68,16 +68,25 @@ tied! {
     RELU "RnnRelu" RELU_LAYER
 }
 
+/// Bytes of states that are kept at once where no derivative will read them: rows of gates are several times the output.
+const TOGETHER: usize = 64 << 20;
+
 /// [`steps`], of values.
 pub(crate) fn recurrent(b: &mut Recorder, cell: Cell, operands: &[Value]) -> Vec<Value> {
-    let known = matches!(operands[0].ty.dtype, DType::F32 | DType::F64);
-    if known && device::place() == Device::Cpu {
-        let tied = match cell {
-            Cell::Lstm => &LSTM,
-            Cell::Gru => &GRU,
-            Cell::Tanh => &TANH,
-            Cell::Relu => &RELU,
+    let dtype = operands[0].ty.dtype;
+    if matches!(dtype, DType::F32 | DType::F64) && device::place() == Device::Cpu {
+        let (tied, layer) = match cell {
+            Cell::Lstm => (&LSTM, &LSTM_LAYER),
+            Cell::Gru => (&GRU, &GRU_LAYER),
+            Cell::Tanh => (&TANH, &TANH_LAYER),
+            Cell::Relu => (&RELU, &RELU_LAYER),
         };
+        let (gates, states) = (operands[0].dims(), operands[3].dims());
+        let step = layer.row as usize * states.iter().product::<i64>() as usize * dtype.size();
+        let some = (TOGETHER / step.max(1)).max(1) as i64;
+        if gates[0] > some && !(grad_enabled() && operands.iter().any(|v| v.requires_grad)) {
+            return in_parts(b, tied, cell, operands, some);
+        }
         let mut results = apply(tied, &[], operands);
         // The kernel's own rows are for the derivative.
         results.truncate(cell.states());
@@ -86,6 +95,31 @@ pub(crate) fn recurrent(b: &mut Recorder, cell: Cell, operands: &[Value]) -> Vec
     let scope = Scope::new(b);
     let operands: Vec<V<'_>> = operands.iter().map(|v| scope.val(v)).collect();
     steps(cell, &operands).into_iter().map(V::into_value).collect()
+}
+
+/// As many steps at a time, each part from the states that the one before it has left.
+fn in_parts(b: &mut Recorder, tied: &'static Tied, cell: Cell, operands: &[Value], some: i64) -> Vec<Value> {
+    let scope = Scope::new(b);
+    let gates = scope.val(&operands[0]);
+    let (mut given, mut hidden) = (operands.to_vec(), Vec::new());
+    for first in (0..gates.size(0)).step_by(some as usize) {
+        let n = some.min(gates.size(0) - first);
+        given[0] = gates.narrow(0, first, n).into_value();
+        let mut results = apply(tied, &[], &given).into_iter();
+        if let Some(part) = results.next() {
+            let part = scope.val(&part);
+            given[3] = part.select_at(0, n - 1).into_value();
+            hidden.push(part);
+        }
+        if cell.states() == 2
+            && let Some(state) = results.next()
+        {
+            given[4] = state;
+        }
+    }
+    let mut results = vec![concat(&hidden, 0).into_value()];
+    results.extend(given.drain(4..));
+    results
 }
 
 /// A kernel of the runtime with a result `[T+1, N, width]`.
