@@ -3,6 +3,11 @@
 
 pub mod special;
 
+/// How the kernels `recurrent.CELL` and `recurrent.CELL_backward` lay out their results.
+pub mod recurrent {
+    pub use crate::execute::recurrent::{GRU, LSTM, Layout, RELU, TANH};
+}
+
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, LazyLock};

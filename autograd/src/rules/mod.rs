@@ -83,7 +83,7 @@ pub fn vjp_rule<B: Builder>(
 
         Op::Detach => none(),
         Op::Barrier => smallvec![float(b, 0).then(|| cotangent.clone())],
-        // A kernel of the runtime brings its own derivative, as a call that the frontend records.
+        // A kernel of the runtime has its derivative from the frontend (`ops/tied.rs`, `grad/engine.rs`).
         Op::Custom { .. } => none(),
     }
 }

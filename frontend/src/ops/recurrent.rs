@@ -8,49 +8,40 @@ use crate::node::Value;
 use crate::record::{Recorder, grad_enabled};
 use ttk_autograd::{VjpOptions, vjp};
 use ttk_ir::{DType, Graph, Op, ValueId};
+use ttk_runtime::custom::recurrent::{self as layout, Layout};
 
-/// A cell as the runtime's kernels know it: what rows of their results hold, in parts as wide as the hidden state.
+/// A cell as the runtime's kernels know it.
 struct Layer {
     cell: Cell,
     kernel: &'static str,
     backward: &'static str,
-    /// Parts of a row of states, and those which are the hidden and the cell state.
-    row: i64,
-    hidden: i64,
-    cell_state: i64,
-    /// Parts of a row of gradients.
-    back_row: i64,
+    layout: Layout,
 }
 
 static LSTM_LAYER: Layer = Layer {
     cell: Cell::Lstm,
     kernel: "recurrent.lstm",
     backward: "recurrent.lstm_backward",
-    row: 6,
-    hidden: 5,
-    cell_state: 4,
-    back_row: 4,
+    layout: layout::LSTM,
 };
 static GRU_LAYER: Layer = Layer {
     cell: Cell::Gru,
     kernel: "recurrent.gru",
     backward: "recurrent.gru_backward",
-    row: 5,
-    hidden: 4,
-    cell_state: 0,
-    back_row: 4,
+    layout: layout::GRU,
 };
 static TANH_LAYER: Layer = Layer {
     cell: Cell::Tanh,
     kernel: "recurrent.tanh",
     backward: "recurrent.tanh_backward",
-    row: 1,
-    hidden: 0,
-    cell_state: 0,
-    back_row: 1,
+    layout: layout::TANH,
 };
-static RELU_LAYER: Layer =
-    Layer { cell: Cell::Relu, kernel: "recurrent.relu", backward: "recurrent.relu_backward", ..TANH_LAYER };
+static RELU_LAYER: Layer = Layer {
+    cell: Cell::Relu,
+    kernel: "recurrent.relu",
+    backward: "recurrent.relu_backward",
+    layout: layout::RELU,
+};
 
 macro_rules! tied {
     ($($name:ident $title:literal $layer:ident)*) => { $(
@@ -82,7 +73,7 @@ pub(crate) fn recurrent(b: &mut Recorder, cell: Cell, operands: &[Value]) -> Vec
             Cell::Relu => (&RELU, &RELU_LAYER),
         };
         let (gates, states) = (operands[0].dims(), operands[3].dims());
-        let step = layer.row as usize * states.iter().product::<i64>() as usize * dtype.size();
+        let step = layer.layout.row * states.iter().product::<i64>() as usize * dtype.size();
         let some = (TOGETHER / step.max(1)).max(1) as i64;
         if gates[0] > some && !(grad_enabled() && operands.iter().any(|v| v.requires_grad)) {
             return in_parts(b, tied, cell, operands, some);
@@ -137,7 +128,7 @@ fn kernel<'r>(name: &str, operands: &[V<'r>], steps: i64, rows: i64, width: i64)
 /// The results of [`steps`], then the states as the kernel keeps them.
 fn forward<'r>(layer: &Layer, x: &[V<'r>]) -> Vec<V<'r>> {
     let (t, n, h) = (x[0].size(0), x[0].size(1), x[1].size(1));
-    let states = kernel(layer.kernel, x, t, n, layer.row * h);
+    let states = kernel(layer.kernel, x, t, n, layer.layout.row as i64 * h);
     let mut results = parts(layer, &states);
     results.push(states);
     results
@@ -145,10 +136,10 @@ fn forward<'r>(layer: &Layer, x: &[V<'r>]) -> Vec<V<'r>> {
 
 /// The hidden states, and the last cell state of a cell that has one, of the states as the kernel keeps them.
 fn parts<'r>(layer: &Layer, states: &V<'r>) -> Vec<V<'r>> {
-    let (t, h) = (states.size(0) - 1, states.size(2) / layer.row);
-    let mut parts = vec![states.narrow(0, 1, t).narrow(2, layer.hidden * h, h)];
+    let (t, h) = (states.size(0) - 1, states.size(2) / layer.layout.row as i64);
+    let mut parts = vec![states.narrow(0, 1, t).narrow(2, layer.layout.hidden as i64 * h, h)];
     if layer.cell.states() == 2 {
-        parts.push(states.select_at(0, t).narrow(1, layer.cell_state * h, h));
+        parts.push(states.select_at(0, t).narrow(1, layer.layout.cell as i64 * h, h));
     }
     parts
 }
@@ -182,7 +173,7 @@ fn derivative<'r>(layer: &Layer, x: &[V<'r>], y: &[V<'r>], g: &[Option<V<'r>>]) 
     let (weight, states) = (&x[1], &y[outputs]);
     let (t, n, h) = (x[0].size(0), x[0].size(1), weight.size(1));
     let operands: Vec<V<'r>> = [weight, states].into_iter().chain(&g).cloned().collect();
-    let gradients = kernel(layer.backward, &operands, t, n, layer.back_row * h);
+    let gradients = kernel(layer.backward, &operands, t, n, layer.layout.back_row as i64 * h);
     let rows = gradients.narrow(0, 1, t);
     let gates = layer.cell.gates() * h;
     let own = rows.narrow(2, 0, gates);
@@ -191,7 +182,7 @@ fn derivative<'r>(layer: &Layer, x: &[V<'r>], y: &[V<'r>], g: &[Option<V<'r>>]) 
         Cell::Gru => concat(&[rows.narrow(2, 0, 2 * h), rows.narrow(2, 3 * h, h)], 2),
         Cell::Lstm | Cell::Tanh | Cell::Relu => own.clone(),
     };
-    let before = states.narrow(0, 0, t).narrow(2, layer.hidden * h, h);
+    let before = states.narrow(0, 0, t).narrow(2, layer.layout.hidden as i64 * h, h);
     let weight = own.dot(&before, &[], &[(0, 0), (1, 1)]);
     let bias = own.sum(&[0, 1]).squeeze(&[0, 1]);
     let first = gradients.select_at(0, 0);

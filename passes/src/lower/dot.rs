@@ -135,7 +135,7 @@ pub(crate) fn sums_over_one_axis(graph: &Graph, v: ValueId) -> bool {
         Some(view) => view.strides,
         None => row_major(&graph.ty(operand).shape),
     };
-    let [a, b] = [node.inputs[0], node.inputs[1]].map(|operand| strides(operand));
+    let [a, b] = [node.inputs[0], node.inputs[1]].map(strides);
     summed(contract, &graph.ty(node.inputs[0]).shape, &a, &b).len() <= 1
 }
 

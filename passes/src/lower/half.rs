@@ -68,46 +68,43 @@ fn is_taken(graph: &Graph, product: ValueId, target: HalfProducts) -> bool {
         HalfProducts::Bf16 => {
             let node = graph.node(product);
             let Op::Dot { contract, .. } = &node.op else { return false };
-            // Windows of an image are read where they lie by products of `f32` alone.
-            node.ty.dtype == DType::BF16
-                && (contract.len() == 1
-                    || contract.len() > 1
-                        && sums_over_one_axis(graph, product)
-                        && !has_vector(graph, product))
-                && with_vector(graph, product).is_none_or(|(matrix, axis)| {
+            if node.ty.dtype != DType::BF16 {
+                return false;
+            }
+            match contract.as_slice() {
+                [] => false,
+                [_] => with_vector(graph, product).is_none_or(|(matrix, axis)| {
                     // The matrix is read as it lies in memory, two terms at a time.
                     let matrix = node.inputs[matrix];
                     let next = strided(graph, matrix, &|_| false).is_some_and(|s| s.strides[axis].is_one());
                     next && matches!(graph.ty(matrix).shape[axis], Dim::Fixed(n) if n % 2 == 0)
-                })
+                }),
+                // Windows of an image are read where they lie by products of `f32` alone.
+                _ => {
+                    let has_vector = is_vector(graph, product, 0) || is_vector(graph, product, 1);
+                    !has_vector && sums_over_one_axis(graph, product)
+                }
+            }
         }
     }
 }
 
 /// Whether an operand of a product has no axes but those that are summed over.
-fn has_vector(graph: &Graph, product: ValueId) -> bool {
+fn is_vector(graph: &Graph, product: ValueId, side: usize) -> bool {
     let node = graph.node(product);
     let Op::Dot { contract, .. } = &node.op else { return false };
-    let is_vector = |side: usize| {
-        let is_summed = |i: usize| contract.iter().any(|&(l, r)| [l, r][side] as usize == i);
-        let shape = &graph.ty(node.inputs[side]).shape;
-        shape.iter().enumerate().all(|(i, d)| is_summed(i) || d.is_one())
-    };
-    is_vector(0) || is_vector(1)
+    let is_summed = |i: usize| contract.iter().any(|&(l, r)| [l, r][side] as usize == i);
+    let shape = &graph.ty(node.inputs[side]).shape;
+    shape.iter().enumerate().all(|(i, d)| is_summed(i) || d.is_one())
 }
 
 /// Which operand of a product is a matrix, and its axis that is summed over, where the other one is a vector.
 fn with_vector(graph: &Graph, product: ValueId) -> Option<(usize, usize)> {
-    let node = graph.node(product);
-    let Op::Dot { batch, contract } = &node.op else { return None };
+    let Op::Dot { batch, contract } = &graph.node(product).op else { return None };
     let &[(left, right)] = contract.as_slice() else { return None };
     if !batch.is_empty() {
         return None;
     }
     let axes = [left as usize, right as usize];
-    let is_vector = |side: usize| {
-        let shape = &graph.ty(node.inputs[side]).shape;
-        shape.iter().enumerate().all(|(i, d)| i == axes[side] || d.is_one())
-    };
-    (0..2).find(|&side| is_vector(1 - side)).map(|side| (side, axes[side]))
+    (0..2).find(|&side| is_vector(graph, product, 1 - side)).map(|side| (side, axes[side]))
 }

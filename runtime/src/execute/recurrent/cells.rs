@@ -56,6 +56,27 @@ pub(super) trait Cell: 'static {
     fn backward<T: Real, const FMA: bool>(step: Back<'_, T>);
 }
 
+/// What rows of states and of gradients hold, for who reads the kernels' results: numbers of parts as wide as the hidden state,
+/// and which of them the hidden and the cell state are.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    pub row: usize,
+    pub hidden: usize,
+    pub cell: usize,
+    pub back_row: usize,
+}
+
+impl Layout {
+    const fn of<C: Cell>() -> Layout {
+        Layout { row: C::ROW, hidden: C::HIDDEN, cell: C::CELL, back_row: C::BACK_ROW }
+    }
+}
+
+pub const LSTM: Layout = Layout::of::<Lstm>();
+pub const GRU: Layout = Layout::of::<Gru>();
+pub const TANH: Layout = Layout::of::<Tanh>();
+pub const RELU: Layout = Layout::of::<Relu>();
+
 /// Replaces each number by a function of it and of those in its place elsewhere, `each!(to, |old, others ..| value)`. A cell is
 /// a sequence of these, none of many operands: compilers make vectors of such loops.
 macro_rules! each {

@@ -30,6 +30,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use ttk_ir::DType;
 
+pub use cells::{GRU, LSTM, Layout, RELU, TANH};
+
 /// A packed weight of more bytes is not each thread's own: with the rows of a step it would not stay in a core's cache.
 const SHARED: usize = 768 << 10;
 
@@ -294,7 +296,10 @@ trait Body: Sync {
     /// The operand and the result from a row on, and whether the product is added to what is there.
     fn matrices(&self, step: usize, row: usize) -> (Matrix, Matrix, bool);
     fn after(&self, _step: usize, _rows: Range<usize>) {}
-    fn has_after(&self) -> bool;
+    /// Whether `after` does anything.
+    fn has_after(&self) -> bool {
+        false
+    }
 }
 
 /// Goes through all steps. The result does not depend on how many threads share the work: each sum is made in one order.
@@ -448,10 +453,6 @@ impl<C: Cell, T: Real> Body for Backward<'_, C, T> {
         }
     }
 
-    fn has_after(&self) -> bool {
-        false
-    }
-
     fn matrices(&self, step: usize, row: usize) -> (Matrix, Matrix, bool) {
         let h = self.sizes.hidden;
         let from = self.gradient(self.sizes.steps - step, row);
@@ -476,8 +477,9 @@ macro_rules! for_levels {
                     C::$method::<T, true>(step);
                 }
                 match level {
-                    // SAFETY: in both arms, a machine of this level has the instructions.
+                    // SAFETY: a machine of this level has the instructions.
                     Level::Avx512 => return unsafe { avx512::<C, T>(step) },
+                    // SAFETY: as above.
                     Level::Avx2 => return unsafe { avx2::<C, T>(step) },
                     Level::Baseline => {}
                 }
