@@ -3,7 +3,7 @@
 use crate::error::{CliError, type_text};
 use std::path::{Path, PathBuf};
 use ttk_frontend::compile::{self, CompileOptions, compile_graph};
-use ttk_frontend::device::{Device, Memory};
+use ttk_frontend::device::{Device, Memories};
 use ttk_ir::Type;
 use ttk_runtime::artifact::Artifact;
 use ttk_runtime::npy::{self, Array};
@@ -67,20 +67,20 @@ pub(crate) fn run(
             compile::trust(&artifact);
         }
     }
-    let mut arguments =
-        arguments.into_iter().map(|a| Memory::Host(a).on(device)).collect::<Result<_, _>>()?;
+    let mut arguments = Memories::copied(device, arguments)?;
     let options = CompileOptions { inference: true, device, ..CompileOptions::default() };
     let compiled = compile_graph(&artifact.graph, &options)?;
     let results = compiled.run(&mut arguments, &[])?;
     let arrays: Vec<Array> = results
+        .host()?
         .into_iter()
         .zip(&artifact.graph.outputs)
         .map(|(data, &id)| {
             let ty = artifact.graph.ty(id);
             let shape = ty.shape.iter().map(|d| d.eval(&[]) as usize).collect();
-            Ok(Array { dtype: ty.dtype, shape, data: data.host()? })
+            Array { dtype: ty.dtype, shape, data }
         })
-        .collect::<Result<_, CliError>>()?;
+        .collect();
     Ok(npy::write_all(outputs.iter().map(PathBuf::as_path).zip(&arrays))?)
 }
 

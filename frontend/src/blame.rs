@@ -4,7 +4,7 @@
 //! computed, with hundreds of others, and much was recorded after it. So the operation is looked for, and what does
 //! not depend on it is computed.
 
-use crate::compile::extract::{Entry, extract_roots};
+use crate::compile::extract::{Step, extract_roots};
 use crate::error::{Error, Result};
 use crate::materialize::{compute, compute_roots};
 use crate::node::{Kind, Value};
@@ -109,26 +109,26 @@ fn roll_back(storage: &Storage, dependence: &mut Dependence) -> bool {
 /// thereafter. `None` if all of it can be computed so.
 fn first_failing(roots: &[Value]) -> Option<(Value, Error)> {
     let recording = extract_roots(roots);
-    let (mut fine, mut wrong, mut error) = (0, recording.nodes.len(), None);
+    let (mut fine, mut wrong, mut error) = (0, recording.len(), None);
     while fine < wrong {
         let last = fine + (wrong - fine) / 2;
         let mut used = vec![false; last + 1];
-        for entry in &recording.nodes[..=last] {
-            let Entry::Op { inputs, .. } = entry else { continue };
-            inputs.iter().for_each(|&i| used[i as usize] = true);
+        for (_, step) in recording.entries().take(last + 1) {
+            let Step::Op(operands) = step else { continue };
+            operands.iter().for_each(|&i| used[i as usize] = true);
         }
-        let ends = recording.nodes[..=last].iter().zip(&used).filter_map(|(entry, used)| match entry {
-            Entry::Op { value, .. } if !used => Some(value.clone()),
-            Entry::Op { .. } | Entry::Leaf(_) => None,
+        let ends = recording.entries().zip(&used).filter_map(|((value, step), used)| match step {
+            Step::Op(_) if !used => Some(value.clone()),
+            Step::Op(_) | Step::Leaf(_) => None,
         });
         match compute_roots(&ends.collect::<Vec<_>>()) {
             Ok(()) => fine = last + 1,
             Err(e) => (wrong, error) = (last, Some(e)),
         }
     }
-    match &recording.nodes.get(fine)? {
-        Entry::Op { value, .. } => Some((value.clone(), error?)),
-        Entry::Leaf(_) => None,
+    match recording.entries().nth(fine)? {
+        (value, Step::Op(_)) => Some((value.clone(), error?)),
+        (_, Step::Leaf(_)) => None,
     }
 }
 

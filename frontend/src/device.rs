@@ -13,8 +13,9 @@ use ttk_runtime::cuda::{self, CudaError, DeviceBuffer};
 use ttk_runtime::{Buffer, RunError};
 
 /// Where a tensor lives.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Device {
+    #[default]
     Cpu,
     Cuda(u32),
     /// Shapes without elements.
@@ -210,6 +211,63 @@ impl Memory {
         match self {
             Memory::Host(b) => b.is_exclusive(),
             Memory::Cuda(b) => b.is_exclusive(),
+        }
+    }
+}
+
+/// Memory of several values, all on one device.
+#[derive(Debug)]
+pub enum Memories {
+    Host(Vec<Buffer>),
+    Cuda(Vec<DeviceBuffer>),
+}
+
+impl Memories {
+    /// None, with room for some.
+    pub fn with_capacity(device: Device, n: usize) -> Memories {
+        match device {
+            Device::Cpu | Device::Meta => Memories::Host(Vec::with_capacity(n)),
+            Device::Cuda(_) => Memories::Cuda(Vec::with_capacity(n)),
+        }
+    }
+
+    /// Elements of the processor, copied to a device that is another.
+    ///
+    /// # Errors
+    /// No memory for the copies.
+    pub fn copied(device: Device, all: Vec<Buffer>) -> Result<Memories> {
+        let mut copies = Memories::with_capacity(device, all.len());
+        for one in all {
+            copies.push(Memory::Host(one).on(device)?);
+        }
+        Ok(copies)
+    }
+
+    /// Adds one that is on the device of the others; no other is.
+    pub fn push(&mut self, memory: Memory) {
+        match (self, memory) {
+            (Memories::Host(all), Memory::Host(one)) => all.push(one),
+            (Memories::Cuda(all), Memory::Cuda(one)) => all.push(one),
+            (Memories::Host(_), Memory::Cuda(_)) | (Memories::Cuda(_), Memory::Host(_)) => {}
+        }
+    }
+
+    /// Gives one after the other to each of `takers`.
+    pub fn hand_out<T>(self, takers: impl Iterator<Item = T>, mut give: impl FnMut(T, Memory)) {
+        match self {
+            Memories::Host(all) => takers.zip(all).for_each(|(to, one)| give(to, Memory::Host(one))),
+            Memories::Cuda(all) => takers.zip(all).for_each(|(to, one)| give(to, Memory::Cuda(one))),
+        }
+    }
+
+    /// The elements for the processor to read.
+    ///
+    /// # Errors
+    /// As [`Memory::on`].
+    pub fn host(&self) -> Result<Vec<Buffer>> {
+        match self {
+            Memories::Host(all) => Ok(all.clone()),
+            Memories::Cuda(all) => all.iter().map(|b| Ok(b.to_buffer()?)).collect(),
         }
     }
 }

@@ -3,9 +3,9 @@
 use crate::blame;
 use crate::capture;
 use crate::compile::cache::{PlanCache, scalar_bytes};
-use crate::compile::extract::{Entry, Recording, extract, extract_roots};
+use crate::compile::extract::{Recording, Step, extract, extract_roots_into};
 use crate::counters;
-use crate::device::{self, Device, Memory};
+use crate::device::{self, Device, Memories, Memory};
 use crate::error::Result;
 use crate::host::{check_room, for_each_offset};
 use crate::node::{Alias, Kind, Node, Value};
@@ -21,8 +21,18 @@ use std::sync::{Arc, LazyLock};
 use ttk_ir::{Op, Type};
 use ttk_runtime::Buffer;
 
-/// The cache of compiled plans; its lock also makes computations one at a time.
-static PLANS: LazyLock<Mutex<PlanCache>> = LazyLock::new(Mutex::default);
+/// What computing takes. Its lock makes computations one at a time.
+static COMPUTING: LazyLock<Mutex<Computing>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Computing {
+    plans: PlanCache,
+    /// Room for the next recording.
+    recording: Recording,
+}
+
+/// How what is to be computed is found: [`extract`] or [`extract_roots_into`].
+type Extract = fn(&[Value], &mut Recording);
 
 /// So many values and their memory are passed on without a list of their own on the heap: a call of one operator, whose
 /// result is wanted at once.
@@ -49,23 +59,23 @@ pub fn flush() -> Result<()> {
     if capture::is_capturing() {
         return Ok(());
     }
-    let mut waiting: SmallVec<[(Value, Arc<Storage>); FEW]> = SmallVec::new();
-    for storage in pending::take() {
-        let value = storage.value.lock().clone();
-        if value.is_computed() {
-            storage.forget_past();
-        } else {
-            waiting.push((value, storage));
-        }
-    }
+    let mut storages: SmallVec<[Arc<Storage>; FEW]> = SmallVec::new();
+    pending::take_all(|storage| storages.push(storage));
     // In the order of recording, so that the same program gives the same graph.
-    waiting.sort_by_key(|(value, _)| value.id);
-    let mut roots: SmallVec<[Value; FEW]> = SmallVec::with_capacity(waiting.len());
-    let mut storages: SmallVec<[Arc<Storage>; FEW]> = SmallVec::with_capacity(waiting.len());
-    for (value, storage) in waiting {
-        roots.push(value);
-        storages.push(storage);
+    if storages.len() > 1 {
+        storages.sort_by_cached_key(|storage| storage.value.lock().id);
     }
+    let mut roots: SmallVec<[Value; FEW]> = SmallVec::with_capacity(storages.len());
+    storages.retain(|storage| {
+        let value = storage.value.lock().clone();
+        let waits = !value.is_computed();
+        if waits {
+            roots.push(value);
+        } else {
+            storage.forget_past();
+        }
+        waits
+    });
     let result = compute(&roots);
     drop(roots);
     let result = match result {
@@ -89,7 +99,7 @@ pub fn compute(roots: &[Value]) -> Result<()> {
 
 /// [`compute`] of the roots alone.
 pub(crate) fn compute_roots(roots: &[Value]) -> Result<()> {
-    compute_as(roots, extract_roots)
+    compute_as(roots, extract_roots_into)
 }
 
 /// Computes a value that someone wants to see. When that fails, what waits with it is computed as by [`flush`].
@@ -105,24 +115,20 @@ pub fn demand(roots: &[Value]) -> Result<()> {
     result
 }
 
-fn compute_as(roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
+fn compute_as(roots: &[Value], extract: Extract) -> Result<()> {
     if capture::is_capturing() && roots.iter().any(|v| matches!(v.device, Some(Device::Cuda(_)))) {
         return Err(capture::not_permitted());
     }
-    let mut plans = PLANS.lock();
+    let mut computing = COMPUTING.lock();
     note_computation();
     if device::used() {
-        return compute_everywhere(&mut plans, roots, extract);
+        return compute_everywhere(&mut computing, roots, extract);
     }
-    compute_in_one(&mut plans, roots, extract)
+    compute_in_one(&mut computing, roots, extract)
 }
 
 /// Computes values each on its device, after what they need of others.
-fn compute_everywhere(
-    plans: &mut PlanCache,
-    roots: &[Value],
-    extract: fn(&[Value]) -> Recording,
-) -> Result<()> {
+fn compute_everywhere(computing: &mut Computing, roots: &[Value], extract: Extract) -> Result<()> {
     let mut devices: Vec<Device> = Vec::new();
     let device_of = |v: &Value| v.device.unwrap_or(Device::Cpu);
     for device in roots.iter().map(device_of) {
@@ -134,9 +140,9 @@ fn compute_everywhere(
         let here: Vec<Value> = roots.iter().filter(|v| device_of(v) == device).cloned().collect();
         let foreign = foreign(&here, device);
         if !foreign.is_empty() {
-            compute_everywhere(plans, &foreign, extract)?;
+            compute_everywhere(computing, &foreign, extract)?;
         }
-        compute_in_one(plans, &here, extract)?;
+        compute_in_one(computing, &here, extract)?;
     }
     Ok(())
 }
@@ -161,7 +167,7 @@ fn foreign(roots: &[Value], device: Device) -> Vec<Value> {
 }
 
 /// Computes values of one device; what they need of others is known.
-fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) -> Recording) -> Result<()> {
+fn compute_in_one(computing: &mut Computing, roots: &[Value], extract: Extract) -> Result<()> {
     let waiting: SmallVec<[Value; FEW]>;
     let roots = if roots.iter().any(|v| v.is_computed()) {
         waiting = roots.iter().filter(|v| !v.is_computed()).cloned().collect();
@@ -172,32 +178,34 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
     if roots.is_empty() {
         return Ok(());
     }
-    let recording = extract(roots);
+    let Computing { plans, recording } = computing;
+    extract(roots, recording);
+    let result = run(plans, recording);
+    recording.clear();
+    result
+}
+
+/// Computes a recording and hands out the results.
+fn run(plans: &mut PlanCache, recording: &Recording) -> Result<()> {
     let device = recording.device;
-    let mut results: Vec<Memory> = Vec::new();
     // Copies of leaves of other devices.
     let mut copies: Vec<(usize, Memory)> = Vec::new();
-    if !recording.outputs.is_empty() {
-        let (plan, arguments) = plans.plan_for(&recording)?;
-        for (i, leaf) in recording.leaves.iter().enumerate() {
-            if let Some(memory) = leaf.memory().filter(|m| m.device() != device) {
-                let copy = memory.on(device)?;
-                // What can be anywhere is here from now on.
-                if leaf.device.is_none() {
-                    leaf.give(copy.clone());
-                }
-                copies.push((i, copy));
-            }
+    if recording.outputs().len() > 0 {
+        let (plan, arguments) = plans.plan_for(recording)?;
+        if device::used() {
+            copies = copy_leaves(recording)?;
         }
         let mut copied = copies.iter().peekable();
-        let mut inputs: Vec<Memory> = Vec::with_capacity(recording.leaves.len() + arguments.scalars.len());
-        for (i, (leaf, &donate)) in recording.leaves.iter().zip(&recording.donate).enumerate() {
+        let n_inputs = recording.leaves().len() + arguments.scalars.len();
+        let mut inputs = Memories::with_capacity(device, n_inputs);
+        for (i, (leaf, &donate)) in recording.leaves().zip(&recording.donate).enumerate() {
             if let Some((_, copy)) = copied.next_if(|(at, _)| *at == i) {
                 inputs.push(copy.clone());
                 continue;
             }
             // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
-            inputs.extend(if donate && !plan.at_risk(i) { leaf.take() } else { leaf.memory() });
+            let memory = if donate && !plan.at_risk(i) { leaf.take() } else { leaf.memory() };
+            memory.into_iter().for_each(|memory| inputs.push(memory));
         }
         counters::add(&counters::RUNS, 1);
         let outcome = arguments
@@ -209,27 +217,29 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
                 Ok(())
             })
             .and_then(|()| plan.run(&mut inputs, &arguments.symbols));
-        if outcome.is_err() {
-            for (leaf, buffer) in recording.leaves.iter().zip(inputs) {
-                if !leaf.is_computed() {
-                    leaf.give(buffer);
-                }
+        match outcome {
+            Ok(results) => {
+                results.hand_out(recording.outputs(), |(_, value), memory| value.set_computed(memory));
+            }
+            Err(error) => {
+                inputs.hand_out(recording.leaves(), |leaf, memory| {
+                    if !leaf.is_computed() {
+                        leaf.give(memory);
+                    }
+                });
+                return Err(error);
             }
         }
-        results = outcome?;
-    }
-    for ((_, value), memory) in recording.outputs.iter().zip(results) {
-        value.set_computed(memory);
     }
     // Aliases have the elements of what they stand for, when that was computed or known.
     for (alias, at) in &recording.aliases {
-        let memory = match &recording.nodes[*at as usize] {
-            Entry::Leaf(i) => {
-                let copy = copies.iter().find(|(at, _)| at == &(*i as usize)).map(|(_, m)| m.clone());
+        let memory = match recording.entry(*at) {
+            (leaf, Step::Leaf(i)) => {
+                let copy = copies.iter().find(|(at, _)| *at == i).map(|(_, m)| m.clone());
                 let there = |m: &Memory| alias.device.is_none_or(|d| d == m.device());
-                copy.filter(there).or_else(|| recording.leaves[*i as usize].memory())
+                copy.filter(there).or_else(|| leaf.memory())
             }
-            Entry::Op { value, .. } => value.memory(),
+            (value, Step::Op(_)) => value.memory(),
         };
         if let Some(memory) = memory {
             alias.set_computed(match alias.device {
@@ -239,6 +249,23 @@ fn compute_in_one(plans: &mut PlanCache, roots: &[Value], extract: fn(&[Value]) 
         }
     }
     Ok(())
+}
+
+/// Copies of the leaves that are on other devices than their recording, and which leaves these are.
+fn copy_leaves(recording: &Recording) -> Result<Vec<(usize, Memory)>> {
+    let device = recording.device;
+    let mut copies = Vec::new();
+    for (i, leaf) in recording.leaves().enumerate() {
+        if let Some(memory) = leaf.memory().filter(|m| m.device() != device) {
+            let copy = memory.on(device)?;
+            // What can be anywhere is here from now on.
+            if leaf.device.is_none() {
+                leaf.give(copy.clone());
+            }
+            copies.push((i, copy));
+        }
+    }
+    Ok(copies)
 }
 
 /// The elements of a view of a computed value, copied into a value of their own.
@@ -339,10 +366,10 @@ pub fn hold_zeros(storage: &Arc<Storage>) -> Result<()> {
 
 /// Forgets every compiled plan of this process.
 pub fn clear_plans() {
-    PLANS.lock().clear();
+    COMPUTING.lock().plans.clear();
 }
 
 /// How many plans are compiled.
 pub fn plan_count() -> usize {
-    PLANS.lock().len()
+    COMPUTING.lock().plans.len()
 }

@@ -19,7 +19,7 @@ mod tied;
 pub use crate::device::Device;
 pub use args::{Arg, Number};
 pub use call::{Call, Operand, Returned};
-pub use direct::direct;
+pub use direct::{direct, product};
 pub use invoke::{Form, invoke};
 pub(crate) use recurrent::derivative_of_kernel;
 pub use signature::{Param, ParamType, Signature};

@@ -58,16 +58,17 @@ pub(crate) fn add(storage: &Arc<Storage>) {
     storage.place.0.store(place, Ordering::Relaxed);
 }
 
-/// Takes all that are alive off the list.
-pub(crate) fn take() -> Vec<Arc<Storage>> {
+/// Takes all that are alive off the list, and gives each to `take`, under the list's lock.
+pub(crate) fn take_all(mut take: impl FnMut(Arc<Storage>)) {
     let mut waiting = WAITING.lock();
     waiting.free.clear();
     // Those that die at this moment find the list empty.
-    let places = std::mem::take(&mut waiting.places);
-    let alive: Vec<Arc<Storage>> = places.iter().filter_map(|place| place.upgrade()).collect();
-    alive.iter().for_each(|s| s.place.0.store(NOWHERE, Ordering::Relaxed));
-    drop(waiting);
-    alive
+    for place in waiting.places.drain(..) {
+        if let Some(storage) = place.upgrade() {
+            storage.place.0.store(NOWHERE, Ordering::Relaxed);
+            take(storage);
+        }
+    }
 }
 
 /// Takes a storage that dies off the list.

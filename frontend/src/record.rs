@@ -107,6 +107,19 @@ impl Recorder {
         Node::make(device, Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc, None)
     }
 
+    /// The product of two matrices of one type, whose sizes fit.
+    pub(crate) fn product(&self, x: Value, y: Value) -> Value {
+        let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
+        let device = device::join(x.device, y.device);
+        let op = Op::Dot { batch: SmallVec::new(), contract: SmallVec::from_iter([(1, 0)]) };
+        let inputs = SmallVec::from_iter([x, y]);
+        let ty = |inputs: &[Value]| {
+            let (x, y) = (&inputs[0].ty, &inputs[1].ty);
+            Type { dtype: x.dtype, shape: SmallVec::from_iter([x.shape[0].clone(), y.shape[1].clone()]) }
+        };
+        Node::make(device, Kind::Op(op), ty, inputs, requires_grad, self.loc, None)
+    }
+
     /// The value itself, with another meaning to the derivative walk.
     pub fn alias(&self, alias: Alias, value: &Value, requires_grad: bool) -> Value {
         let inputs = SmallVec::from_iter([value.clone()]);

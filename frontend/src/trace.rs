@@ -1,7 +1,7 @@
 //! Traces: a recorded computation as a graph of its own, with its weights.
 
 use crate::compile::cache::graph_of;
-use crate::compile::extract::extract_roots;
+use crate::compile::extract::{Recording, Step, extract_roots};
 use crate::compile::generalize::Pattern;
 use crate::compile::signature::Signature;
 use crate::device;
@@ -62,9 +62,9 @@ pub(crate) fn trace_values(
     // Inputs anew: arguments in their order, used or not, then everything else that is read.
     let mut out = Graph::like(&graph);
     out.name = "forward".into();
-    let leaf_of = |a: usize| recording.leaves.iter().position(|l| key(l) == a);
+    let leaf_of = |a: usize| recording.leaves().position(|l| key(l) == a);
     let mut params: FxHashMap<usize, ValueId> = FxHashMap::default();
-    for (&a, t) in arguments.iter().zip(outputs_types(&arguments, &recording.leaves, key)) {
+    for (&a, t) in arguments.iter().zip(outputs_types(&arguments, &recording, key)) {
         let ty = match leaf_of(a) {
             Some(i) => graph.ty(graph.params()[i]).clone(),
             None => t,
@@ -75,7 +75,7 @@ pub(crate) fn trace_values(
         }
     }
     let mut weights = Vec::new();
-    for (i, leaf) in recording.leaves.iter().enumerate() {
+    for (i, leaf) in recording.leaves().enumerate() {
         if params.contains_key(&i) {
             continue;
         }
@@ -99,7 +99,7 @@ pub(crate) fn trace_values(
     }
     // An output may be an input, or occur twice: the recording lists only what is computed.
     for root in roots {
-        let computed = recording.outputs.iter().position(|(_, v)| Arc::ptr_eq(v, root));
+        let computed = recording.outputs().position(|(_, v)| Arc::ptr_eq(v, root));
         let id = match computed {
             Some(i) => ids[graph.outputs[i].index()],
             None => resolve_output(root, &recording, &graph, &ids, &params)?,
@@ -110,11 +110,11 @@ pub(crate) fn trace_values(
 }
 
 /// The type of an argument that nothing reads is not in the recording; a placeholder stands for it.
-fn outputs_types(arguments: &[usize], leaves: &[Value], key: impl Fn(&Value) -> usize) -> Vec<Type> {
+fn outputs_types(arguments: &[usize], recording: &Recording, key: impl Fn(&Value) -> usize) -> Vec<Type> {
     arguments
         .iter()
         .map(|&a| {
-            let leaf = leaves.iter().find(|l| key(l) == a);
+            let leaf = recording.leaves().find(|l| key(l) == a);
             leaf.map_or_else(|| Type::fixed(ttk_ir::DType::F32, &[]), |l| l.ty.clone())
         })
         .collect()
@@ -122,22 +122,22 @@ fn outputs_types(arguments: &[usize], leaves: &[Value], key: impl Fn(&Value) -> 
 
 fn resolve_output(
     root: &Value,
-    recording: &crate::compile::extract::Recording,
+    recording: &Recording,
     graph: &Graph,
     ids: &[ValueId],
     params: &FxHashMap<usize, ValueId>,
 ) -> Result<ValueId> {
     if let Some((_, at)) = recording.aliases.iter().find(|(v, _)| Arc::ptr_eq(v, root)) {
-        return Ok(match &recording.nodes[*at as usize] {
-            crate::compile::extract::Entry::Leaf(i) => params[&(*i as usize)],
-            crate::compile::extract::Entry::Op { value, .. } => {
-                let i = recording.outputs.iter().position(|(_, v)| Arc::ptr_eq(v, value));
+        return Ok(match recording.entry(*at) {
+            (_, Step::Leaf(i)) => params[&i],
+            (value, Step::Op(_)) => {
+                let i = recording.outputs().position(|(_, v)| Arc::ptr_eq(v, value));
                 let i = i.ok_or_else(|| Error::Internal { detail: "an output is missing".into() })?;
                 ids[graph.outputs[i].index()]
             }
         });
     }
-    let leaf = recording.leaves.iter().position(|l| Arc::ptr_eq(l, root));
+    let leaf = recording.leaves().position(|l| Arc::ptr_eq(l, root));
     leaf.map(|i| params[&i]).ok_or_else(|| Error::Internal { detail: "an output is missing".into() })
 }
 

@@ -3,7 +3,7 @@
 use crate::dispatch::call_named;
 use crate::errors::{guard, guard_unlocked};
 use crate::make::{make, next};
-use crate::operators::{Operand, arithmetic, binary, in_place, named};
+use crate::operators::{Operand, arithmetic, binary, in_place, named, product};
 use crate::parse::{number_of, type_name};
 use crate::types::{PyDevice, dtype_object, size_object};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
@@ -479,11 +479,11 @@ impl PyTensor {
     }
 
     fn __matmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("matmul"), slf.as_any(), other)
+        product(named!("matmul"), slf.as_any(), other)
     }
 
     fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: &Operand<'py>) -> PyResult<Operand<'py>> {
-        binary(named!("matmul"), other, slf.as_any())
+        product(named!("matmul"), other, slf.as_any())
     }
 
     fn __pow__<'py>(

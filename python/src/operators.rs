@@ -54,6 +54,16 @@ pub(crate) fn arithmetic<'py>(
     binary(named, x, y)
 }
 
+/// `x @ y`: one operation on two matrices of one type; otherwise as [`binary`].
+pub(crate) fn product<'py>(named: &Named, x: &Operand<'py>, y: &Operand<'py>) -> PyResult<Operand<'py>> {
+    if let (Some(a), Some(b), Some(operator)) = (as_tensor(x), as_tensor(y), named.operator())
+        && let Some(result) = recorded(x.py(), || Ok(ops::product(operator, a, b)))?
+    {
+        return wrap(x.py(), result);
+    }
+    binary(named, x, y)
+}
+
 /// `x op y`, or `NotImplemented` where `y` may know what to do.
 pub(crate) fn binary<'py>(op: &Named, x: &Operand<'py>, y: &Operand<'py>) -> PyResult<Operand<'py>> {
     let py = x.py();

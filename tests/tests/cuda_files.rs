@@ -4,7 +4,7 @@ mod standin;
 
 use standin::{Standin, devices};
 use ttk_frontend::compile::{CompileOptions, compile_graph, cuda_of_file, trust};
-use ttk_frontend::device::{Device, Memory};
+use ttk_frontend::device::{Device, Memories};
 use ttk_ir::Graph;
 use ttk_ir::testing::{Values, input_types, random_inputs};
 use ttk_runtime::Buffer;
@@ -27,15 +27,12 @@ fn functions_compiled(graph: &Graph) -> usize {
     let options = CompileOptions { inference: true, device: Device::Cuda(0), ..CompileOptions::default() };
     let compiled = compile_graph(graph, &options).unwrap();
     let inputs = random_inputs(&input_types(graph), &[], 5, Values::Tame);
-    let mut there = Vec::new();
-    for x in &inputs {
-        let host = Memory::Host(Buffer::from_slice(&x.data).unwrap());
-        there.push(host.on(Device::Cuda(0)).unwrap());
-    }
+    let host = inputs.iter().map(|x| Buffer::from_slice(&x.data).unwrap()).collect();
+    let mut there = Memories::copied(Device::Cuda(0), host).unwrap();
     let out = compiled.run(&mut there, &[]).unwrap();
     let want = ttk_ir::eval::eval(graph, &inputs, &[]).unwrap();
-    for (got, want) in out.iter().zip(&want) {
-        let got = got.host().unwrap().to_vec::<f32>();
+    for (got, want) in out.host().unwrap().iter().zip(&want) {
+        let got = got.to_vec::<f32>();
         for (a, b) in got.iter().zip(want.to_f64()) {
             assert!((f64::from(*a) - b).abs() <= 1e-5 * b.abs().max(1.0), "{a} {b}");
         }

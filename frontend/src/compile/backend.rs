@@ -2,7 +2,7 @@
 //! that lets the next process skip them.
 
 use crate::counters;
-use crate::device::{self, Device, Memory};
+use crate::device::{self, Device, Memories};
 use crate::error::{Error, Exception, Result};
 use crate::{log, profile};
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use ttk_passes::{HalfProducts, LowerOptions, Options};
 use ttk_runtime::artifact::{Artifact, Cuda, CudaCode, CudaFunction};
 use ttk_runtime::cache::{CodeCache, Entry, KeyBuilder};
 use ttk_runtime::cpu_features::{self, Level};
-use ttk_runtime::cuda::{self, CudaPlan, DeviceBuffer};
+use ttk_runtime::cuda::{self, CudaPlan};
 use ttk_runtime::custom::{self, CustomInput, CustomOutput};
 use ttk_runtime::encode::{Reader, Writer, read_device_program, write_device_program};
 use ttk_runtime::{Buffer, CodeModule, KernelCode, Plan, RunError, threads};
@@ -406,53 +406,32 @@ impl Compiled {
     /// still there, and as they were but for those [at risk](Compiled::at_risk).
     ///
     /// # Errors
-    /// No memory; an index out of range.
-    pub fn run(&self, inputs: &mut Vec<Memory>, symbols: &[i64]) -> Result<Vec<Memory>> {
+    /// No memory; an index out of range; inputs on another device.
+    pub fn run(&self, inputs: &mut Memories, symbols: &[i64]) -> Result<Memories> {
         let expected = match &self.verify {
-            Some(graph) => {
-                let there: Vec<Buffer> = inputs.iter().map(Memory::host).collect::<Result<_>>()?;
-                Some((graph, interpret(graph, &there, symbols)?))
-            }
+            Some(graph) => Some((graph, interpret(graph, &inputs.host()?, symbols)?)),
             None => None,
         };
-        let outputs = match &self.engine {
-            Engine::Cpu(plan) => {
-                let mut buffers: Vec<Buffer> = inputs.drain(..).filter_map(host_memory).collect();
+        let outputs = match (&self.engine, inputs) {
+            (Engine::Cpu(plan), Memories::Host(buffers)) => {
                 let algorithms = || plan.algorithms(symbols).unwrap_or_default();
-                let outputs = logged(plan.program(), symbols, algorithms, |times| {
-                    plan.run_timed(&mut buffers, symbols, times).map_err(run_error)
-                });
-                inputs.extend(buffers.into_iter().map(Memory::Host));
-                outputs?.into_iter().map(Memory::Host).collect::<Vec<_>>()
+                Memories::Host(logged(plan.program(), symbols, algorithms, |times| {
+                    plan.run_timed(buffers, symbols, times).map_err(run_error)
+                })?)
             }
-            Engine::Cuda(plan) => {
-                let mut buffers: Vec<DeviceBuffer> = inputs.drain(..).filter_map(gpu_memory).collect();
-                let outputs = logged(plan.program(), symbols, Vec::new, |times| {
-                    Ok(plan.run_timed(&mut buffers, symbols, times)?)
-                });
-                inputs.extend(buffers.into_iter().map(Memory::Cuda));
-                outputs?.into_iter().map(Memory::Cuda).collect()
+            (Engine::Cuda(plan), Memories::Cuda(buffers)) => {
+                Memories::Cuda(logged(plan.program(), symbols, Vec::new, |times| {
+                    Ok(plan.run_timed(buffers, symbols, times)?)
+                })?)
+            }
+            (Engine::Cpu(_), Memories::Cuda(_)) | (Engine::Cuda(_), Memories::Host(_)) => {
+                return Err(internal("a plan was given memory of another device"));
             }
         };
         if let Some((graph, expected)) = expected {
-            let there: Vec<Buffer> = outputs.iter().map(Memory::host).collect::<Result<_>>()?;
-            verify(graph, &expected, &there)?;
+            verify(graph, &expected, &outputs.host()?)?;
         }
         Ok(outputs)
-    }
-}
-
-fn host_memory(m: Memory) -> Option<Buffer> {
-    match m {
-        Memory::Host(buffer) => Some(buffer),
-        Memory::Cuda(_) => None,
-    }
-}
-
-fn gpu_memory(m: Memory) -> Option<DeviceBuffer> {
-    match m {
-        Memory::Host(_) => None,
-        Memory::Cuda(buffer) => Some(buffer),
     }
 }
 

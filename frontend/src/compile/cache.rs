@@ -1,7 +1,7 @@
 //! The structural cache: recordings that were compiled before, found without running a pass.
 
 use super::backend::{self, CompileOptions, Compiled};
-use super::extract::{Entry, Recording};
+use super::extract::{Recording, Step};
 use super::generalize::{Arguments, Pattern};
 use super::signature::{Signature, with_dims};
 use crate::counters;
@@ -48,7 +48,7 @@ impl PlanCache {
         let widened = plans.iter().rev().find_map(|p| p.pattern.widened(signature));
         let reason = match &widened {
             Some(p) => MissReason::Differs { sizes: p.dims.len(), scalars: p.lifted.len() },
-            None => MissReason::NewStructure { operations: r.nodes.len() },
+            None => MissReason::NewStructure { operations: r.len() },
         };
         crate::log::cache_miss(&reason);
         if let Some(pattern) = widened
@@ -98,7 +98,7 @@ pub enum MissReason {
 }
 
 fn options(r: &Recording, pattern: &Pattern) -> CompileOptions {
-    let mut donate = r.donate.to_vec();
+    let mut donate = r.donate.clone();
     donate.extend(pattern.lifted.iter().map(|_| false));
     CompileOptions { donate, device: r.device, tf32: device::tf32(), ..CompileOptions::default() }
 }
@@ -124,17 +124,17 @@ pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
     };
     // Inputs come first, in order; their sizes stand first in the order of entries, too, but between
     // those of operations, so all operations are rewritten before the graph is filled.
-    let mut rewritten: Vec<Option<Op>> = Vec::with_capacity(r.nodes.len());
-    let mut inputs: Vec<Type> = Vec::with_capacity(r.leaves.len());
-    for entry in &r.nodes {
-        rewritten.push(match entry {
-            Entry::Leaf(i) => {
-                let ty = &r.leaves[*i as usize].ty;
+    let mut rewritten: Vec<Option<Op>> = Vec::with_capacity(r.len());
+    let mut inputs: Vec<Type> = Vec::with_capacity(r.leaves().len());
+    for (value, step) in r.entries() {
+        rewritten.push(match step {
+            Step::Leaf(_) => {
+                let ty = &value.ty;
                 let shape: Shape = ty.shape.iter().map(|_| next()).collect();
                 inputs.push(Type { dtype: ty.dtype, shape });
                 None
             }
-            Entry::Op { value, .. } => match &value.kind {
+            Step::Op(_) => match &value.kind {
                 Kind::Op(op) => Some(with_dims(op, &mut next)),
                 Kind::Leaf | Kind::Alias(_) => return None,
             },
@@ -149,10 +149,10 @@ pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
 
     let mut scalar_at = 0;
     let mut lifted = pattern.scalars.iter().peekable();
-    let mut ids: Vec<ValueId> = Vec::with_capacity(r.nodes.len());
-    for (entry, op) in r.nodes.iter().zip(rewritten) {
-        let id = match (entry, op) {
-            (Entry::Op { value, inputs }, Some(op)) => {
+    let mut ids: Vec<ValueId> = Vec::with_capacity(r.len());
+    for ((value, step), op) in r.entries().zip(rewritten) {
+        let id = match (step, op) {
+            (Step::Op(operands), Some(op)) => {
                 let loc = match source::lookup(value.loc) {
                     Some(loc) => graph.loc_id(loc),
                     None => ttk_ir::LocId::default(),
@@ -165,7 +165,7 @@ pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
                         None => graph.add_at(op, &[], loc).ok()?,
                     }
                 } else {
-                    let inputs: Vec<ValueId> = inputs.iter().map(|&i| ids[i as usize]).collect();
+                    let inputs: Vec<ValueId> = operands.iter().map(|&i| ids[i as usize]).collect();
                     match graph.add_at(op, &inputs, loc) {
                         Ok(id) => id,
                         Err(e) => {
@@ -184,12 +184,12 @@ pub fn graph_of(r: &Recording, pattern: &Pattern) -> Option<Graph> {
                 }
                 id
             }
-            (Entry::Leaf(i), _) => params[*i as usize],
-            (Entry::Op { .. }, None) => return None,
+            (Step::Leaf(i), _) => params[i],
+            (Step::Op(_), None) => return None,
         };
         ids.push(id);
     }
-    graph.outputs = r.outputs.iter().map(|(at, _)| ids[*at as usize]).collect();
+    graph.outputs = r.outputs().map(|(at, _)| ids[at as usize]).collect();
     Some(graph)
 }
 

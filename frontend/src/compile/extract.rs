@@ -1,230 +1,373 @@
 //! Which operations must run for some values to be known.
+//!
+//! Every call whose result is wanted at once comes through here, and so does every step of a training loop: what an
+//! extraction needs is kept for the next one, values are counted up and down once each, and each is locked once.
 
 use crate::device::{self, Device, Memory};
 use crate::node::{Alias, Kind, Node, Value};
 use parking_lot::Mutex;
-use smallvec::{SmallVec, smallvec};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use ttk_autograd::worth_saving;
 use ttk_ir::Op;
 use ttk_ir::op::Family;
 
-/// A position in [`Recording::nodes`].
+/// A position in [`Recording::entries`].
 pub type Index = u32;
 
 /// One thing a recording computes, after its operands.
 #[derive(Debug)]
-pub enum Entry {
-    /// The `i`-th of [`Recording::leaves`].
+pub struct Entry {
+    pub value: Value,
+    what: What,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug)]
+enum What {
+    /// Known: the leaf of that number.
     Leaf(u32),
-    /// The operation of `value`, on earlier entries.
-    Op { value: Value, inputs: SmallVec<[Index; 3]> },
+    /// An operation on the entries that stand in this part of `Recording::operands`.
+    Op(Range<u32>),
+}
+
+/// What an entry is, with its operands.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// Known: the leaf of that number.
+    Leaf(usize),
+    /// The operation of the value, on earlier entries.
+    Op(&'a [Index]),
 }
 
 /// The uncomputed part of the graph below some values, in an order of computation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recording {
-    pub nodes: Vec<Entry>,
-    /// Values that are known.
-    pub leaves: SmallVec<[Value; FEW]>,
-    /// What to hand out: position and the value it is for, distinct positions.
-    pub outputs: SmallVec<[(Index, Value); FEW]>,
+    entries: Vec<Entry>,
+    operands: Vec<Index>,
+    leaves: Vec<Index>,
+    outputs: Vec<Index>,
     /// Aliases of entries, which are computed along with them.
     pub aliases: Vec<(Value, Index)>,
     /// For each leaf, whether nothing outside the recording can see its memory.
-    pub donate: SmallVec<[bool; 16]>,
+    pub donate: Vec<bool>,
     /// Where it is computed.
     pub device: Device,
 }
 
-/// Collects what `roots` need, and which values by the way should be kept.
+impl Recording {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&Value, Step<'_>)> {
+        self.entries.iter().map(|entry| (&entry.value, self.step(entry)))
+    }
+
+    pub fn entry(&self, at: Index) -> (&Value, Step<'_>) {
+        let entry = &self.entries[at as usize];
+        (&entry.value, self.step(entry))
+    }
+
+    fn step(&self, entry: &Entry) -> Step<'_> {
+        match &entry.what {
+            What::Leaf(i) => Step::Leaf(*i as usize),
+            What::Op(range) => Step::Op(&self.operands[range.start as usize..range.end as usize]),
+        }
+    }
+
+    /// Values that are known.
+    pub fn leaves(&self) -> impl ExactSizeIterator<Item = &Value> {
+        self.leaves.iter().map(|&at| &self.entries[at as usize].value)
+    }
+
+    pub fn leaf(&self, i: usize) -> &Value {
+        &self.entries[self.leaves[i] as usize].value
+    }
+
+    /// What to hand out: distinct entries, and the values they are for.
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = (Index, &Value)> {
+        self.outputs.iter().map(|&at| (at, &self.entries[at as usize].value))
+    }
+
+    /// Lets go of the values, and keeps the room that they took.
+    pub fn clear(&mut self) {
+        self.aliases.clear();
+        // Users before what they use: then each value that goes is the last to hold nothing else.
+        while self.entries.pop().is_some() {}
+        self.operands.clear();
+        self.leaves.clear();
+        self.outputs.clear();
+        self.donate.clear();
+    }
+
+    fn push_leaf(&mut self, value: Value) -> Index {
+        let at = self.entries.len() as Index;
+        self.entries.push(Entry { value, what: What::Leaf(self.leaves.len() as u32) });
+        self.leaves.push(at);
+        at
+    }
+}
+
+/// Collects in `into`, which is empty, what `roots` need, and which values by the way should be kept.
 ///
 /// Beyond the roots, a value is handed out when someone else still holds it (a tensor, or the tape of a
 /// backward pass yet to come) and computing it again would be dear.
-pub fn extract(roots: &[Value]) -> Recording {
-    extract_with(roots, true)
+pub fn extract(roots: &[Value], into: &mut Recording) {
+    EXTRACTION.lock().run(roots, true, into);
 }
 
 /// [`extract`] of the roots alone: what a trace records.
 pub fn extract_roots(roots: &[Value]) -> Recording {
-    extract_with(roots, false)
+    let mut recording = Recording::default();
+    extract_roots_into(roots, &mut recording);
+    recording
 }
 
-/// So many of a recording need no memory of their own: one operator's, or a few's.
-const FEW: usize = 4;
-const MANY: usize = 16;
+/// [`extract_roots`], collected in `into`, which is empty.
+pub fn extract_roots_into(roots: &[Value], into: &mut Recording) {
+    EXTRACTION.lock().run(roots, false, into);
+}
 
-/// Something of each entry.
-type Flags = SmallVec<[bool; 4 * MANY]>;
+/// The lock is held while values are marked, because there is one mark to a value.
+static EXTRACTION: Mutex<Extraction> = Mutex::new(Extraction {
+    number: 0,
+    slots: Vec::new(),
+    operands: Vec::new(),
+    stack: Vec::new(),
+    flags: Vec::new(),
+});
 
-/// Values under way, each with how many of its operands have been visited.
-type Stack = SmallVec<[(Value, usize); MANY]>;
+/// An extraction under way, or the room that the next one gets.
+struct Extraction {
+    /// Counts extractions: [`Node::visited`] says which slot a value has in which of them.
+    number: u32,
+    /// The values come upon.
+    slots: Vec<Slot>,
+    /// Slots of the operands of one value after the other.
+    operands: Vec<u32>,
+    /// Slots of values whose operands are under way.
+    stack: Vec<u32>,
+    /// Of each entry.
+    flags: Vec<Flags>,
+}
 
-/// What the extraction under way knows of a value it has come upon.
-struct Visited {
-    /// The entry that stands for it.
+/// A value come upon.
+struct Slot {
+    /// Until it has an entry.
+    value: Option<Value>,
+    /// The entry that stands for it, or [`NOWHERE`] yet.
     at: Index,
     /// References to it, alias or not, from inside the recording.
     internal: u32,
+    /// Where in `operands` those are that have no entry yet, and how far back all of them begin.
+    rest: Range<u32>,
+    first: u32,
 }
 
-/// The number of the last extraction: [`Node::visited`] says where a value is in which.
-///
-/// The lock is held while values are marked, because there is one mark to a value.
-static EXTRACTION: Mutex<u32> = Mutex::new(0);
+const NOWHERE: Index = Index::MAX;
 
-/// The values an extraction has come upon, found by their marks.
-struct Seen {
-    extraction: u32,
-    visited: SmallVec<[Visited; MANY]>,
+/// What is known of an entry.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    /// It is handed out.
+    taken: bool,
+    /// Someone outside the recording holds it.
+    held: bool,
+    /// Its elements are there afterwards, if by way of another value's.
+    there: bool,
+    /// What stays uncomputed will be computed from it later.
+    kept: bool,
 }
 
-impl Seen {
-    fn index(&self, v: &Node) -> Option<usize> {
+impl Extraction {
+    fn run(&mut self, roots: &[Value], keep_dear: bool, r: &mut Recording) {
+        r.device = roots.iter().fold(None, |d, v| device::join(d, v.device)).unwrap_or(Device::Cpu);
+        self.number = self.number.wrapping_add(1).max(1);
+        self.slots.clear();
+        self.operands.clear();
+        self.stack.clear();
+        self.flags.clear();
+        for root in roots {
+            self.visit(r, root);
+        }
+        self.note_held(r);
+        self.take_roots(r, roots);
+        let tape_alive = self.take_dear(r, keep_dear);
+        self.note_kept(r);
+        self.note_donated(r, tape_alive);
+    }
+
+    /// The slot of a value, if there is one.
+    fn known(&self, v: &Node) -> Option<u32> {
         let mark = v.visited.load(Ordering::Relaxed);
-        (mark >> 32 == u64::from(self.extraction)).then_some(mark as u32 as usize)
+        (mark >> 32 == u64::from(self.number)).then_some(mark as u32)
     }
 
-    fn get(&mut self, v: &Node) -> Option<&mut Visited> {
-        let index = self.index(v)?;
-        self.visited.get_mut(index)
+    /// The slot of a value.
+    fn slot(&mut self, v: &Value) -> u32 {
+        if let Some(slot) = self.known(v) {
+            return slot;
+        }
+        let slot = self.slots.len() as u32;
+        v.visited.store(u64::from(self.number) << 32 | u64::from(slot), Ordering::Relaxed);
+        self.slots.push(Slot { value: Some(v.clone()), at: NOWHERE, internal: 0, rest: 0..0, first: 0 });
+        slot
     }
 
-    /// Where an operand is; it has been visited.
-    fn at(&self, v: &Node) -> Index {
-        self.visited[self.index(v).expect("operands come first")].at
+    /// Gives a value and what it needs entries, operands first.
+    fn visit(&mut self, r: &mut Recording, root: &Value) {
+        let root = self.slot(root);
+        if self.slots[root as usize].at != NOWHERE || self.enter(r, root) {
+            return;
+        }
+        self.stack.push(root);
+        while let Some(&top) = self.stack.last() {
+            let mut rest = self.slots[top as usize].rest.clone();
+            let operands = rest.by_ref().map(|i| self.operands[i as usize]);
+            let next = operands.into_iter().find(|&operand| self.slots[operand as usize].at == NOWHERE);
+            self.slots[top as usize].rest = rest;
+            match next {
+                Some(operand) => {
+                    if !self.enter(r, operand) {
+                        self.stack.push(operand);
+                    }
+                }
+                None => {
+                    self.stack.pop();
+                    self.finish(r, top);
+                }
+            }
+        }
     }
 
-    fn insert(&mut self, v: &Node, at: Index) {
-        let mark = u64::from(self.extraction) << 32 | self.visited.len() as u64;
-        v.visited.store(mark, Ordering::Relaxed);
-        self.visited.push(Visited { at, internal: 0 });
+    /// Gives a known value its entry, or finds out what the operands of one are that is not; which it was.
+    fn enter(&mut self, r: &mut Recording, slot: u32) -> bool {
+        let Some(value) = self.slots[slot as usize].value.take() else { return true };
+        if value.is_computed() {
+            self.slots[slot as usize].at = r.push_leaf(value);
+            return true;
+        }
+        let first = self.operands.len() as u32;
+        let state = value.state.lock();
+        for operand in &state.inputs {
+            let operand = self.slot(operand);
+            self.slots[operand as usize].internal += 1;
+            self.operands.push(operand);
+        }
+        drop(state);
+        let (slot, end) = (&mut self.slots[slot as usize], self.operands.len() as u32);
+        (slot.value, slot.rest, slot.first) = (Some(value), first..end, first);
+        false
+    }
+
+    /// Gives a value its entry, or that of what it is an alias of.
+    fn finish(&mut self, r: &mut Recording, slot: u32) {
+        let found = &mut self.slots[slot as usize];
+        let operands = found.first as usize..found.rest.end as usize;
+        let Some(value) = found.value.take() else { return };
+        let at = match &value.kind {
+            Kind::Op(Op::Detach) | Kind::Alias(_) => {
+                let at = self.slots[self.operands[operands.start] as usize].at;
+                r.aliases.push((value, at));
+                at
+            }
+            Kind::Op(_) => {
+                let first = r.operands.len() as u32;
+                for i in operands {
+                    r.operands.push(self.slots[self.operands[i] as usize].at);
+                }
+                let what = What::Op(first..r.operands.len() as u32);
+                r.entries.push(Entry { value, what });
+                r.entries.len() as Index - 1
+            }
+            Kind::Leaf => unreachable!("a leaf always has its elements"),
+        };
+        self.slots[slot as usize].at = at;
     }
 
     /// Whether someone outside the recording holds a value: one reference is the recording's own.
     fn is_held_outside(&self, v: &Value) -> bool {
-        let internal = self.index(v).map_or(0, |i| self.visited[i].internal);
+        let internal = self.known(v).map_or(0, |slot| self.slots[slot as usize].internal);
         Arc::strong_count(v) > internal as usize + 1
     }
-}
 
-fn extract_with(roots: &[Value], keep_dear: bool) -> Recording {
-    let mut r = Recording {
-        nodes: Vec::new(),
-        leaves: SmallVec::new(),
-        outputs: SmallVec::new(),
-        aliases: Vec::new(),
-        donate: SmallVec::new(),
-        device: roots.iter().fold(None, |d, v| device::join(d, v.device)).unwrap_or(Device::Cpu),
-    };
-    let mut extraction = EXTRACTION.lock();
-    *extraction = extraction.wrapping_add(1).max(1);
-    let mut seen = Seen { extraction: *extraction, visited: SmallVec::new() };
-    let mut stack: Stack = SmallVec::new();
-    for root in roots {
-        enter(&mut r, &mut seen, &mut stack, root);
-        while let Some((value, done)) = stack.last_mut() {
-            let state = value.state.lock();
-            let next = state.inputs[*done..].iter().position(|v| seen.index(v).is_none());
-            if let Some(i) = next {
-                let operand = state.inputs[*done + i].clone();
-                *done += i + 1;
-                drop(state);
-                enter(&mut r, &mut seen, &mut stack, &operand);
-                continue;
+    fn note_held(&mut self, r: &Recording) {
+        for entry in &r.entries {
+            let held = self.is_held_outside(&entry.value);
+            self.flags.push(Flags { held, there: true, ..Flags::default() });
+        }
+        for (alias, at) in &r.aliases {
+            self.flags[*at as usize].held |= self.is_held_outside(alias);
+        }
+    }
+
+    fn take_roots(&mut self, r: &mut Recording, roots: &[Value]) {
+        for root in roots {
+            let Some(slot) = self.known(root) else { continue };
+            let at = self.slots[slot as usize].at;
+            let taken = std::mem::replace(&mut self.flags[at as usize].taken, true);
+            // An alias of something known is set directly when results are handed out.
+            if !taken && matches!(r.entries[at as usize].what, What::Op(_)) {
+                r.outputs.push(at);
             }
-            let positions: SmallVec<[Index; 3]> = state.inputs.iter().map(|v| seen.at(v)).collect();
-            for v in &state.inputs {
-                if let Some(visited) = seen.get(v) {
-                    visited.internal += 1;
+        }
+    }
+
+    /// Hands out what is held and dear; whether a tape is alive that may read what is not handed out.
+    fn take_dear(&mut self, r: &mut Recording, keep_dear: bool) -> bool {
+        let mut tape_alive = false;
+        for (at, entry) in r.entries.iter().enumerate() {
+            let What::Op(operands) = &entry.what else { continue };
+            let flags = self.flags[at];
+            let on_tape = entry.value.requires_grad && !entry.value.tape_freed.load(Ordering::Relaxed);
+            tape_alive |= on_tape && flags.held;
+            let Kind::Op(op) = &entry.value.kind else { continue };
+            // What a tensor holds is computed with the rest, but for what costs nothing to take again.
+            let first = (operands.start < operands.end).then(|| r.operands[operands.start as usize]);
+            let free = is_free(op) && first.is_none_or(|x| self.flags[x as usize].there);
+            let wanted = if flags.held && !on_tape { !free } else { on_tape && worth_saving(op) };
+            let taken = flags.taken || keep_dear && wanted;
+            if taken && !flags.taken {
+                r.outputs.push(at as Index);
+            }
+            self.flags[at] = Flags { taken, there: taken || free, ..flags };
+        }
+        tape_alive
+            || r.aliases.iter().any(|(v, _)| {
+                matches!(v.kind, Kind::Alias(Alias::Custom { .. })) && !v.tape_freed.load(Ordering::Relaxed)
+            })
+    }
+
+    /// What stays uncomputed and is held will be computed later from these leaves: they must stay.
+    fn note_kept(&mut self, r: &Recording) {
+        for at in (0..r.entries.len()).rev() {
+            let What::Op(operands) = &r.entries[at].what else { continue };
+            let flags = &mut self.flags[at];
+            flags.kept |= flags.held;
+            if flags.kept && !flags.taken {
+                for &x in &r.operands[operands.start as usize..operands.end as usize] {
+                    self.flags[x as usize].kept = true;
                 }
             }
-            drop(state);
-            let Some((value, _)) = stack.pop() else { break };
-            match &value.kind {
-                Kind::Op(Op::Detach) | Kind::Alias(_) => {
-                    seen.insert(&value, positions[0]);
-                    r.aliases.push((value, positions[0]));
-                }
-                Kind::Op(_) => {
-                    seen.insert(&value, r.nodes.len() as u32);
-                    r.nodes.push(Entry::Op { value, inputs: positions });
-                }
-                Kind::Leaf => unreachable!("a leaf always has its elements"),
-            }
         }
     }
-    let mut taken: Flags = smallvec![false; r.nodes.len()];
-    for root in roots {
-        let at = seen.at(root);
-        if !std::mem::replace(&mut taken[at as usize], true) {
-            let value = match &r.nodes[at as usize] {
-                Entry::Op { value, .. } => value.clone(),
-                // An alias of something known: set directly when results are handed out.
-                Entry::Leaf(_) => continue,
-            };
-            r.outputs.push((at, value));
+
+    fn note_donated(&self, r: &mut Recording, tape_alive: bool) {
+        let Recording { entries, leaves, donate, device, .. } = r;
+        for &at in &*leaves {
+            let flags = self.flags[at as usize];
+            let own = |m: &Memory| m.is_exclusive() && m.device() == *device;
+            let exclusive = || entries[at as usize].value.state.lock().buffer.as_ref().is_some_and(own);
+            donate.push(!tape_alive && !flags.kept && !flags.held && exclusive());
         }
     }
-    let mut held: Flags = r
-        .nodes
-        .iter()
-        .map(|entry| match entry {
-            Entry::Leaf(i) => seen.is_held_outside(&r.leaves[*i as usize]),
-            Entry::Op { value, .. } => seen.is_held_outside(value),
-        })
-        .collect();
-    for (alias, at) in &r.aliases {
-        held[*at as usize] |= seen.is_held_outside(alias);
-    }
-    drop(extraction);
-    let mut tape_alive = false;
-    // Whose elements are there afterwards, if by way of another value's.
-    let mut there: Flags = smallvec![true; r.nodes.len()];
-    for (at, entry) in r.nodes.iter().enumerate() {
-        let Entry::Op { value, inputs } = entry else { continue };
-        let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
-        tape_alive |= on_tape && held[at];
-        let Kind::Op(op) = &value.kind else { continue };
-        // What a tensor holds is computed with the rest, but for what costs nothing to take again.
-        let free = is_free(op) && inputs.first().is_none_or(|&x| there[x as usize]);
-        let wanted = if held[at] && !on_tape { !free } else { on_tape && worth_saving(op) };
-        if keep_dear && wanted && !taken[at] {
-            taken[at] = true;
-            r.outputs.push((at as u32, value.clone()));
-        }
-        there[at] = taken[at] || free;
-    }
-    tape_alive |= r.aliases.iter().any(|(v, _)| {
-        matches!(v.kind, Kind::Alias(Alias::Custom { .. })) && !v.tape_freed.load(Ordering::Relaxed)
-    });
-    // What stays uncomputed and is held will be computed later from these leaves: they must stay.
-    let mut kept: Flags = smallvec![false; r.nodes.len()];
-    for at in (0..r.nodes.len()).rev() {
-        let Entry::Op { inputs, .. } = &r.nodes[at] else { continue };
-        kept[at] |= held[at];
-        if kept[at] && !taken[at] {
-            for &i in inputs {
-                kept[i as usize] = true;
-            }
-        }
-    }
-    r.donate = r
-        .nodes
-        .iter()
-        .enumerate()
-        .filter_map(|(at, entry)| match entry {
-            Entry::Leaf(i) => {
-                let value = &r.leaves[*i as usize];
-                let own = |m: &Memory| m.is_exclusive() && m.device() == r.device;
-                let exclusive = || value.state.lock().buffer.as_ref().is_some_and(own);
-                Some(!tape_alive && !kept[at] && !held[at] && exclusive())
-            }
-            Entry::Op { .. } => None,
-        })
-        .collect();
-    r
 }
 
 /// Whether what an operation gives is there for the asking: a number, or elements that are elsewhere.
@@ -237,19 +380,5 @@ fn is_free(op: &Op) -> bool {
         op => {
             op.family() == Family::View && !matches!(op, Op::Concat { .. } | Op::Pad { .. } | Op::Update(_))
         }
-    }
-}
-
-/// Puts a value that has not been visited on the stack, or down as a leaf if it is known.
-fn enter(r: &mut Recording, seen: &mut Seen, stack: &mut Stack, value: &Value) {
-    if seen.index(value).is_some() {
-        return;
-    }
-    if value.is_computed() {
-        seen.insert(value, r.nodes.len() as u32);
-        r.nodes.push(Entry::Leaf(r.leaves.len() as u32));
-        r.leaves.push(value.clone());
-    } else {
-        stack.push((value.clone(), 0));
     }
 }

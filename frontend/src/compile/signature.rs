@@ -3,7 +3,7 @@
 //! A recording is taken apart into its structure (operations, operands, element types, ranks), its sizes
 //! and its scalar constants. Structure must be equal; sizes and scalars may be parameters of the plan.
 
-use super::extract::{Entry, Recording};
+use super::extract::{Recording, Step};
 use crate::device::{self, Device};
 use crate::node::Kind;
 use rustc_hash::FxHasher;
@@ -43,20 +43,17 @@ impl Signature {
             Device::Cpu | Device::Meta => 0,
             Device::Cuda(i) => 4 << 56 | u64::from(device::tf32()) << 32 | u64::from(i),
         });
-        let mut leaf = 0;
-        for entry in &r.nodes {
-            match entry {
-                Entry::Leaf(i) => {
-                    let ty = &r.leaves[*i as usize].ty;
-                    let donate = r.donate[leaf] as u64;
-                    leaf += 1;
+        for (value, step) in r.entries() {
+            match step {
+                Step::Leaf(i) => {
+                    let (ty, donate) = (&value.ty, r.donate[i] as u64);
                     s.words.push(1 << 56 | donate << 16 | (ty.dtype as u64) << 8 | ty.rank() as u64);
                     s.push_dims(&ty.shape);
                 }
-                Entry::Op { value, inputs } => {
+                Step::Op(operands) => {
                     let Kind::Op(op) = &value.kind else { continue };
-                    s.words.push(2 << 56 | op_word(op) << 8 | inputs.len() as u64);
-                    s.words.extend(inputs.iter().map(|&i| i as u64));
+                    s.words.push(2 << 56 | op_word(op) << 8 | operands.len() as u64);
+                    s.words.extend(operands.iter().map(|&i| i as u64));
                     if value.varying && can_lift(value.ty.dtype) {
                         s.varying.push(s.scalars.len());
                     }
@@ -65,7 +62,7 @@ impl Signature {
             }
         }
         s.words.push(3 << 56);
-        s.words.extend(r.outputs.iter().map(|(at, _)| *at as u64));
+        s.words.extend(r.outputs().map(|(at, _)| at as u64));
     }
 
     /// A hash of the structure.

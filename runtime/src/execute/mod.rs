@@ -84,14 +84,16 @@ pub(crate) fn run(
     let slots = threads::num_threads();
     let scratch_at = bound.arena.next_multiple_of(ALIGNMENT);
     let shared_at = scratch_at + bound.scratch * slots;
-    let arena = Buffer::new(shared_at + bound.shared)?;
+    let bytes = shared_at + bound.shared;
+    let arena = if bytes > 0 { Some(Buffer::new(bytes)?) } else { None };
+    let start = arena.as_ref().map_or(std::ptr::dangling_mut::<u128>().cast(), Buffer::as_ptr);
 
     state.pointers.clear();
     state.pointers.extend(bound.places.iter().map(|place| match *place {
         Placed::Input(i) => inputs[i as usize].as_ptr(),
         Placed::Fresh(i) => fresh[i as usize].as_ptr(),
         // SAFETY: offsets were checked against the arena's size.
-        Placed::Arena(offset) => unsafe { arena.as_ptr().add(offset) },
+        Placed::Arena(offset) => unsafe { start.add(offset) },
     }));
     state.arguments.clear();
     let State { pointers, arguments } = state;
@@ -104,9 +106,9 @@ pub(crate) fn run(
         pointers,
         arguments,
         // SAFETY: the arena was made large enough for both.
-        scratch: unsafe { arena.as_ptr().add(scratch_at) },
+        scratch: unsafe { start.add(scratch_at) },
         // SAFETY: as above.
-        shared: unsafe { arena.as_ptr().add(shared_at) },
+        shared: unsafe { start.add(shared_at) },
         slots,
         errors: ErrorWord::default(),
     };
@@ -116,6 +118,9 @@ pub(crate) fn run(
         if let (Some(times), Some(start)) = (&mut times, start) {
             times.push(start.elapsed());
         }
+    }
+    if bound.gives_fresh {
+        return Ok(fresh);
     }
     let give = |place: &Placed| match *place {
         Placed::Input(i) => inputs[i as usize].clone(),

@@ -32,6 +32,8 @@ pub(crate) struct Bound {
     /// Inputs whose memory is written.
     pub(crate) overwritten: Vec<u32>,
     pub(crate) outputs: Vec<Placed>,
+    /// Whether the outputs are the new blocks, each once and in order.
+    pub(crate) gives_fresh: bool,
     pub(crate) arena: usize,
     /// Bytes of scratch for each thread, and for all together.
     pub(crate) scratch: usize,
@@ -159,6 +161,7 @@ pub(crate) fn bind(p: &Program, symbols: &[i64]) -> Result<Bound, RunError> {
             fresh: Vec::new(),
             overwritten: Vec::new(),
             outputs: Vec::new(),
+            gives_fresh: false,
             arena: 0,
             scratch: 0,
             shared: 0,
@@ -269,6 +272,8 @@ impl Binder<'_> {
             }
             self.out.outputs.push(place);
         }
+        let (given, made) = (&self.out.outputs, self.out.fresh.len() as u32);
+        self.out.gives_fresh = (0..made).map(Placed::Fresh).eq(given.iter().copied());
         Ok(())
     }
 

@@ -32,9 +32,15 @@ pub struct Plan {
     program: Program,
     code: CodeModule,
     customs: Vec<Option<CustomKernel>>,
+    ready: Mutex<Ready>,
+}
+
+/// What runs left for others.
+#[derive(Default)]
+struct Ready {
     /// The most recently used first.
-    bound: Mutex<Vec<Arc<Bound>>>,
-    states: Mutex<Vec<execute::State>>,
+    bound: Vec<Arc<Bound>>,
+    states: Vec<execute::State>,
 }
 
 /// For how many combinations of sizes a plan keeps what it worked out.
@@ -74,7 +80,7 @@ impl Plan {
                 Action::RandomBits { .. } | Action::Copy { .. } => Ok(None),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Plan { program, code, customs, bound: Mutex::new(Vec::new()), states: Mutex::new(Vec::new()) })
+        Ok(Plan { program, code, customs, ready: Mutex::default() })
     }
 
     pub fn program(&self) -> &Program {
@@ -113,7 +119,7 @@ impl Plan {
         symbols: &[i64],
         times: Option<&mut Vec<Duration>>,
     ) -> Result<Vec<Buffer>, RunError> {
-        let bound = self.bind(symbols)?;
+        let (bound, mut state) = self.prepare(symbols)?;
         if inputs.len() != bound.inputs.len() {
             return Err(RunError::InputCount {
                 program: self.program.name.clone(),
@@ -131,9 +137,8 @@ impl Plan {
                 });
             }
         }
-        let mut state = self.states.lock().pop().unwrap_or_default();
         let outputs = execute::run(self, &bound, inputs, &mut state, times);
-        self.states.lock().push(state);
+        self.ready.lock().states.push(state);
         outputs
     }
 
@@ -142,7 +147,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::run`], of sizes.
     pub fn algorithms(&self, symbols: &[i64]) -> Result<Vec<Option<&'static str>>, RunError> {
-        Ok(self.bind(symbols)?.steps.iter().map(Work::algorithm).collect())
+        Ok(self.prepare(symbols)?.0.steps.iter().map(Work::algorithm).collect())
     }
 
     pub(crate) fn code(&self) -> &CodeModule {
@@ -153,17 +158,19 @@ impl Plan {
         self.customs[step].as_ref()
     }
 
-    /// Everything worked out for these sizes, found or made.
-    fn bind(&self, symbols: &[i64]) -> Result<Arc<Bound>, RunError> {
+    /// Everything worked out for these sizes, found or made, and what a run needs besides.
+    fn prepare(&self, symbols: &[i64]) -> Result<(Arc<Bound>, execute::State), RunError> {
         {
-            let mut bound = self.bound.lock();
+            let Ready { bound, states } = &mut *self.ready.lock();
             // A comparison of nothing is asked first: with AVX-512 it reads where nothing is, under a mask, which is slow.
             let same = |b: &Arc<Bound>| {
                 b.symbols.len() == symbols.len() && (symbols.is_empty() || *b.symbols == *symbols)
             };
             if let Some(at) = bound.iter().position(same) {
-                bound[..=at].rotate_right(1);
-                return Ok(bound[0].clone());
+                if at > 0 {
+                    bound[..=at].rotate_right(1);
+                }
+                return Ok((bound[0].clone(), states.pop().unwrap_or_default()));
             }
         }
         if symbols.len() != self.program.symbols.len() {
@@ -177,10 +184,10 @@ impl Plan {
             return Err(RunError::SymbolValue { name: symbol.name.clone(), value });
         }
         let new = Arc::new(bind::bind(&self.program, symbols)?);
-        let mut bound = self.bound.lock();
+        let Ready { bound, states } = &mut *self.ready.lock();
         bound.truncate(KEPT - 1);
         bound.insert(0, new.clone());
-        Ok(new)
+        Ok((new, states.pop().unwrap_or_default()))
     }
 }
 
