@@ -15,7 +15,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Once};
+use std::sync::{Once, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -36,6 +36,17 @@ pub fn set_num_threads(n: usize) {
     THREADS.store(n.min(MAX_THREADS), Ordering::Relaxed);
 }
 
+/// Which threads take part in a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sharing {
+    /// The calling one.
+    Alone,
+    /// Helpers that are awake as well: what is over before one is woken.
+    Awake,
+    /// All helpers.
+    All,
+}
+
 /// Runs `work` for every chunk in `0..chunks`, on this thread and on helpers that are free, and returns
 /// when all are done. Inside another region, or while another thread has the team, this thread does it
 /// all.
@@ -43,16 +54,18 @@ pub fn set_num_threads(n: usize) {
 /// # Panics
 /// When `work` does; the other chunks have stopped or finished by then.
 pub fn parallel(chunks: usize, work: &Work<'_>) {
-    parallel_on(num_threads(), chunks, work);
+    share(Sharing::All, num_threads(), chunks, work);
 }
 
-/// [`parallel`] with slots below `threads`, whatever [`num_threads`] has become meanwhile.
-pub(crate) fn parallel_on(threads: usize, chunks: usize, work: &Work<'_>) {
+/// [`parallel`] with slots below `threads`, whatever [`num_threads`] has become meanwhile, on those that `sharing` says.
+pub(crate) fn share(sharing: Sharing, threads: usize, chunks: usize, work: &Work<'_>) {
     let threads = threads.min(chunks);
-    if threads > 1
-        && chunks <= u32::MAX as usize
+    if sharing != Sharing::Alone
+        && threads > 1
+        && chunks <= i32::MAX as usize
         && !IN_REGION.get()
         && let Some(mut region) = team().region.try_lock()
+        && region.is_worth(sharing, &team().seats[1..threads])
     {
         IN_REGION.set(true);
         region.run(team(), threads, chunks, work);
@@ -91,69 +104,103 @@ fn default_threads() -> usize {
     }
 }
 
-/// Helpers and the region they are in.
+/// The threads' seats, and who may deal.
 struct Team {
-    /// `epoch << 32 | OPEN? | helpers inside`. A helper enters an open region by adding one, and each
-    /// region at most once.
-    state: AtomicU64,
-    /// The chunks that are left of each slot's.
-    left: Box<[Deal]>,
-    job: Job,
-    helpers: Mutex<Vec<Arc<Helper>>>,
+    /// Of the calling thread, then of each helper.
+    seats: Box<[Seat]>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
     region: Mutex<Region>,
 }
 
-/// Chunks from one to another, `from << 32 | to`: their owner takes the first of them, others the last.
+/// Where a thread is dealt chunks of a region.
+///
+/// What a helper looks at while it waits, and what it needs to begin, is one line of memory: that it travels from one core to
+/// another is most of what a small region costs.
 #[repr(align(64))]
+#[derive(Default)]
+struct Seat {
+    deal: Deal,
+    /// A `*const &Work`, its lifetime ended by `Region::run` waiting for all helpers; written with what follows while the
+    /// seat's helper is not in a region.
+    work: AtomicPtr<&'static Work<'static>>,
+    /// How many seats the region has.
+    threads: AtomicUsize,
+    bed: Bed,
+}
+
+/// A helper asleep.
+#[repr(align(64))]
+#[derive(Default)]
+struct Bed {
+    sleeping: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+/// Chunks from one to another, `IN_REGION? | from << 32 | to`: their owner takes the first of them, others the last.
+///
+/// A helper enters a region by taking the first chunk that it was dealt, and stays in it until it says so. In a region there is
+/// no other deal until all that entered have left.
 #[derive(Default)]
 struct Deal(AtomicU64);
 
+const ENTERED: u64 = 1 << 63;
+
 impl Deal {
     fn set(&self, from: usize, to: usize) {
-        self.0.store((from as u64) << 32 | to as u64, Ordering::Relaxed);
+        self.0.store((from as u64) << 32 | to as u64, Ordering::Release);
+    }
+
+    /// The chunks that are left, as they are written.
+    fn parts(left: u64) -> Option<(u64, u64)> {
+        let (from, to) = ((left & !ENTERED) >> 32, left & u64::from(u32::MAX));
+        (from < to).then_some((from, to))
+    }
+
+    /// Whether there are chunks to take.
+    fn is_there(&self) -> bool {
+        Deal::parts(self.0.load(Ordering::Relaxed)).is_some()
     }
 
     /// Takes a chunk.
     fn take(&self, is_owner: bool) -> Option<usize> {
         let mut left = self.0.load(Ordering::Relaxed);
         loop {
-            let (from, to) = (left >> 32, left & u64::from(u32::MAX));
-            if from >= to {
-                return None;
-            }
-            let (chunk, new) = if is_owner { (from, left + (1 << 32)) } else { (to - 1, left - 1) };
-            // A deal only shrinks within a region, so what is there again was there all the time.
-            match self.0.compare_exchange_weak(left, new, Ordering::Relaxed, Ordering::Relaxed) {
+            let (from, to) = Deal::parts(left)?;
+            let (chunk, new) = if is_owner { (from, left + (1 << 32) | ENTERED) } else { (to - 1, left - 1) };
+            match self.0.compare_exchange_weak(left, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Some(chunk as usize),
                 Err(now) => left = now,
             }
         }
     }
-}
 
-/// The region's work; written by the holder of `Team::region` while no helper is inside.
-struct Job {
-    /// A `*const &Work`, its lifetime ended by `Region::run` waiting for all helpers.
-    work: AtomicPtr<&'static Work<'static>>,
-    /// How many helpers may enter.
-    places: AtomicUsize,
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
-}
+    /// Leaves nothing to take.
+    fn drop_chunks(&self) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left & ENTERED));
+    }
 
-struct Helper {
-    thread: Mutex<Option<Thread>>,
-    sleeping: AtomicBool,
+    /// Leaves the region, when there is nothing to take any more.
+    fn leave(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    fn is_entered(&self) -> bool {
+        self.0.load(Ordering::Acquire) & ENTERED != 0
+    }
 }
 
 /// The right to open a region.
 #[derive(Default)]
 struct Region {
-    epoch: u32,
+    /// How many helpers there are.
     started: usize,
+    /// How many small regions found nobody awake since one was opened.
+    missed: u32,
 }
 
-const OPEN: u64 = 1 << 31;
-const INSIDE: u64 = OPEN - 1;
+/// Of so many small regions that find nobody awake, the last wakes helpers for those that follow: in a loop of them they
+/// stay awake then.
+const MISSED: u32 = 32;
 
 static TEAM: AtomicPtr<Team> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -167,14 +214,8 @@ fn team() -> &'static Team {
             unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         });
         let new = Box::into_raw(Box::new(Team {
-            state: AtomicU64::new(0),
-            left: (0..MAX_THREADS).map(|_| Deal::default()).collect(),
-            job: Job {
-                work: AtomicPtr::new(std::ptr::null_mut()),
-                places: AtomicUsize::new(0),
-                panic: Mutex::new(None),
-            },
-            helpers: Mutex::new(Vec::new()),
+            seats: (0..MAX_THREADS).map(|_| Seat::default()).collect(),
+            panic: Mutex::new(None),
             region: Mutex::new(Region::default()),
         }));
         match TEAM.compare_exchange(std::ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
@@ -196,94 +237,107 @@ extern "C" fn in_child() {
 }
 
 impl Region {
+    /// Whether there is somebody to open a region for.
+    fn is_worth(&mut self, sharing: Sharing, helpers: &[Seat]) -> bool {
+        let awake = |seats: &[Seat]| seats.iter().any(|seat| !seat.bed.sleeping.load(Ordering::Relaxed));
+        if sharing == Sharing::Awake && !awake(&helpers[..helpers.len().min(self.started)]) {
+            self.missed += 1;
+            if self.missed < MISSED {
+                return false;
+            }
+        }
+        self.missed = 0;
+        true
+    }
+
     fn run(&mut self, team: &'static Team, threads: usize, chunks: usize, work: &Work<'_>) {
         self.start_helpers(team, threads - 1);
         // SAFETY: only the lifetime changes. Helpers use the reference between entering and leaving,
         // and `Close` below waits for all of them before this function ends, by return or by panic.
         let work: &'static Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, _>(work) };
-        team.job.work.store((&raw const work).cast_mut(), Ordering::Relaxed);
-        team.job.places.store(threads - 1, Ordering::Relaxed);
-        for (slot, deal) in team.left[..threads].iter().enumerate() {
-            deal.set(chunks * slot / threads, chunks * (slot + 1) / threads);
+        let seats = &team.seats[..threads];
+        let close = Close { seats, panic: &team.panic };
+        for (slot, seat) in seats.iter().enumerate() {
+            seat.work.store((&raw const work).cast_mut(), Ordering::Relaxed);
+            seat.threads.store(threads, Ordering::Relaxed);
+            seat.deal.set(chunks * slot / threads, chunks * (slot + 1) / threads);
         }
-        self.epoch = self.epoch.wrapping_add(1);
-        // Sequentially consistent, and so is a helper's "I sleep": one of the two sees the other.
-        team.state.store(u64::from(self.epoch) << 32 | OPEN, Ordering::SeqCst);
-        team.wake(threads - 1);
-
-        let close = Close(team);
-        claim(team, 0, threads, work);
+        wake(seats);
+        if let Some(chunk) = seats[0].deal.take(true) {
+            work(0, chunk);
+            // Who fell asleep while the first deal was on its way to it has not been seen asleep then.
+            wake(seats);
+        }
+        claim(seats, 0, work);
         drop(close);
-        let panic = team.job.panic.lock().take();
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
     }
 
     fn start_helpers(&mut self, team: &'static Team, wanted: usize) {
         while self.started < wanted {
-            let helper = Arc::new(Helper { thread: Mutex::new(None), sleeping: AtomicBool::new(false) });
-            let (own, slot) = (helper.clone(), self.started + 1);
-            let spawned = std::thread::Builder::new()
-                .name(format!("ttk-{slot}"))
-                .spawn(move || serve(team, &own, slot));
-            match spawned {
-                Ok(handle) => *helper.thread.lock() = Some(handle.thread().clone()),
+            let slot = self.started + 1;
+            let helper = std::thread::Builder::new().name(format!("ttk-{slot}"));
+            match helper.spawn(move || serve(team, slot)) {
+                Ok(handle) => {
+                    let _ = team.seats[slot].bed.thread.set(handle.thread().clone());
+                }
                 // The caller does the work alone when the system gives no thread.
                 Err(_) => return,
             }
-            team.helpers.lock().push(helper);
             self.started += 1;
         }
     }
 }
 
-impl Team {
-    /// Leaves nothing to claim.
-    fn drop_chunks(&self) {
-        self.left.iter().for_each(|deal| deal.set(0, 0));
-    }
-
-    /// Wakes up to `wanted` of the helpers that sleep.
-    fn wake(&self, wanted: usize) {
-        for helper in self.helpers.lock().iter().take(wanted) {
-            if helper.sleeping.swap(false, Ordering::SeqCst)
-                && let Some(thread) = helper.thread.lock().as_ref()
-            {
-                thread.unpark();
-            }
+/// Wakes the helpers that sleep.
+fn wake(seats: &[Seat]) {
+    for Seat { bed, .. } in &seats[1..] {
+        if bed.sleeping.load(Ordering::Relaxed)
+            && bed.sleeping.swap(false, Ordering::SeqCst)
+            && let Some(thread) = bed.thread.get()
+        {
+            thread.unpark();
         }
     }
 }
 
-/// Closes the region: no helper may enter any more, and those inside have left.
-struct Close(&'static Team);
+/// Closes the region: there is nothing left to take, and those that entered have left. The panic of one of them goes on here.
+struct Close<'a> {
+    seats: &'a [Seat],
+    panic: &'a Mutex<Option<Box<dyn Any + Send>>>,
+}
 
-impl Drop for Close {
+impl Drop for Close<'_> {
     fn drop(&mut self) {
+        let panicking = std::thread::panicking();
         // A panic of the caller's own chunk: nobody needs the rest.
-        if std::thread::panicking() {
-            self.0.drop_chunks();
+        if panicking {
+            self.seats.iter().for_each(|seat| seat.deal.drop_chunks());
         }
-        let mut state = self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
-        let mut spins = 0u32;
-        while state & INSIDE != 0 {
-            spins += 1;
-            if spins > SPINS {
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
+        for seat in &self.seats[1..] {
+            let mut spins = 0u32;
+            while seat.deal.is_entered() {
+                spins += 1;
+                if spins > SPINS {
+                    std::thread::yield_now();
+                } else {
+                    std::hint::spin_loop();
+                }
             }
-            state = self.0.state.load(Ordering::Acquire);
         }
         IN_REGION.set(false);
+        let panic = self.panic.lock().take();
+        if let Some(panic) = panic
+            && !panicking
+        {
+            resume_unwind(panic);
+        }
     }
 }
 
-/// Runs chunks until there are none left to claim, those of the thread's own deal first.
-fn claim(team: &Team, slot: usize, threads: usize, work: &Work<'_>) {
-    for i in 0..threads {
-        let deal = &team.left[(slot + i) % threads];
+/// Runs chunks until there are none left to take, those of the thread's own deal first.
+fn claim(seats: &[Seat], slot: usize, work: &Work<'_>) {
+    for i in 0..seats.len() {
+        let deal = &seats[(slot + i) % seats.len()].deal;
         while let Some(chunk) = deal.take(i == 0) {
             work(slot, chunk);
         }
@@ -291,57 +345,43 @@ fn claim(team: &Team, slot: usize, threads: usize, work: &Work<'_>) {
 }
 
 /// The life of a helper.
-fn serve(team: &'static Team, own: &Helper, slot: usize) {
+fn serve(team: &'static Team, slot: usize) {
     IN_REGION.set(true);
-    let mut done = 0;
+    let seat = &team.seats[slot];
     loop {
-        let Some(epoch) = enter(team, done) else {
-            rest(team, own, done);
+        let Some(first) = seat.deal.take(true) else {
+            rest(seat);
             continue;
         };
-        done = epoch;
-        let places = team.job.places.load(Ordering::Relaxed);
-        if slot <= places {
-            // SAFETY: between `enter` and leaving below the region is alive, and so is its work.
-            let work = unsafe { *team.job.work.load(Ordering::Relaxed) };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| claim(team, slot, places + 1, work))) {
-                team.drop_chunks();
-                *team.job.panic.lock() = Some(panic);
-            }
+        let seats = &team.seats[..seat.threads.load(Ordering::Relaxed)];
+        // SAFETY: from entering, above, to leaving, below, the region is alive, and so is its work.
+        let work = unsafe { *seat.work.load(Ordering::Relaxed) };
+        let all = || {
+            work(slot, first);
+            claim(seats, slot, work);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
+            seats.iter().for_each(|seat| seat.deal.drop_chunks());
+            *team.panic.lock() = Some(panic);
         }
-        team.state.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Enters the open region, unless it is the one numbered `done`.
-fn enter(team: &Team, done: u64) -> Option<u64> {
-    let mut state = team.state.load(Ordering::Acquire);
-    loop {
-        if state & OPEN == 0 || state >> 32 == done {
-            return None;
-        }
-        match team.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(state >> 32),
-            Err(now) => state = now,
-        }
+        seat.deal.leave();
     }
 }
 
 /// Waits until there may be a region to enter.
-fn rest(team: &Team, own: &Helper, done: u64) {
-    let waiting = |state: u64| state & OPEN == 0 || state >> 32 == done;
+fn rest(seat: &Seat) {
     for _ in 0..SPINS {
-        if !waiting(team.state.load(Ordering::Relaxed)) {
+        if seat.deal.is_there() {
             return;
         }
         std::hint::spin_loop();
     }
-    own.sleeping.store(true, Ordering::SeqCst);
+    seat.bed.sleeping.store(true, Ordering::SeqCst);
     fence(Ordering::SeqCst);
-    while own.sleeping.load(Ordering::Relaxed) && waiting(team.state.load(Ordering::SeqCst)) {
+    while seat.bed.sleeping.load(Ordering::Relaxed) && !seat.deal.is_there() {
         std::thread::park_timeout(Duration::from_secs(3600));
     }
-    own.sleeping.store(false, Ordering::Relaxed);
+    seat.bed.sleeping.store(false, Ordering::Relaxed);
 }
 
 #[cfg(test)]

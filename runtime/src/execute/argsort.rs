@@ -5,6 +5,7 @@
 
 use super::Context;
 use crate::plan::Sort;
+use crate::threads::Sharing;
 use ttk_ir::DType;
 
 /// Rows of at most this many elements are sorted by one thread each.
@@ -84,7 +85,7 @@ impl Rows<'_> {
                 self.write(row, 0, self.sorted(pairs), &position);
             }
         };
-        cx.parallel(rows.div_ceil(group), &one);
+        cx.each(Sharing::All, rows.div_ceil(group), &one);
     }
 
     /// The first of a row's pairs, as many as are asked for, in order.
@@ -180,7 +181,7 @@ impl Rows<'_> {
 /// Runs `f` on disjoint chunks of a slice on the team of threads.
 fn each_chunk<P: Send>(cx: &Context<'_>, slice: &mut [P], size: usize, f: impl Fn(usize, &mut [P]) + Sync) {
     let (start, len) = (slice.as_mut_ptr() as usize, slice.len());
-    cx.parallel(len.div_ceil(size), &|_, i| {
+    cx.each(Sharing::All, len.div_ceil(size), &|_, i| {
         let n = size.min(len - i * size);
         // SAFETY: chunks are disjoint parts of the slice, which is borrowed mutably until all are done.
         let chunk = unsafe { std::slice::from_raw_parts_mut((start as *mut P).add(i * size), n) };

@@ -22,7 +22,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
     let kept = || kept.as_ref().map(|form| form.as_ptr().cast::<T>());
     match w.sums {
         Sums::Columns => {
-            cx.each(w.shared_out, w.items * panels, &|slot, task| {
+            cx.each(w.sharing, w.items * panels, &|slot, task| {
                 let (item, panel) = (task / panels, task % panels);
                 let scratch = cx.scratch(slot).cast::<T>();
                 let start = gathered::panel_start(&w.panels, panel, w.terms);
@@ -47,7 +47,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
                 pack(cx, w, tiles, &x);
             }
             let (blocks, across) = (w.rows.div_ceil(w.rows_each), panels.div_ceil(w.panels_each));
-            cx.each(w.shared_out, w.items * blocks * across, &|_, task| {
+            cx.each(w.sharing, w.items * blocks * across, &|_, task| {
                 let (rest, block) = (task / across, task % across);
                 let (item, row) = (rest / blocks, rest % blocks * w.rows_each);
                 let own = block * w.panels_each..((block + 1) * w.panels_each).min(panels);
@@ -65,7 +65,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             let sum = |item: usize, group: usize| unsafe {
                 cx.shared.cast::<T>().add((item * groups + group) * w.rows * width)
             };
-            cx.each(w.shared_out, w.items * groups, &|slot, task| {
+            cx.each(w.sharing, w.items * groups, &|slot, task| {
                 let (item, group) = (task / groups, task % groups);
                 let scratch = cx.scratch(slot).cast();
                 let product = GatheredProduct {
@@ -84,7 +84,7 @@ fn typed<T: Number + Add<Output = T>>(cx: &Context<'_>, w: &GatheredWork, tiles:
             });
             let some = (16_384 / width).clamp(1, w.rows);
             let blocks = w.rows.div_ceil(some);
-            cx.each(w.shared_out, w.items * blocks, &|_, task| {
+            cx.each(w.sharing, w.items * blocks, &|_, task| {
                 let (item, row) = (task / blocks, task % blocks * some);
                 // SAFETY: these rows of the sums and of the result are this task's.
                 unsafe {
@@ -158,7 +158,7 @@ fn lanes<'a, T>(cx: &Context<'_>, w: &'a GatheredWork, item: usize) -> Strided<'
 /// Packs all panels of all items, for which there is room from `to` on.
 fn pack<T: Number>(cx: &Context<'_>, w: &GatheredWork, tiles: &Tiles<T>, to: &(dyn Fn() -> *mut T + Sync)) {
     let panels = w.panels.count();
-    cx.each(w.shared_out, w.items * panels, &|_, task| {
+    cx.each(w.sharing, w.items * panels, &|_, task| {
         let (item, panel) = (task / panels, task % panels);
         let to = packed(w, to(), item).wrapping_add(gathered::panel_start(&w.panels, panel, w.terms));
         // SAFETY: the operand was checked when the sizes were bound; each panel is packed by one task.

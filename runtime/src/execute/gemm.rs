@@ -5,13 +5,14 @@ use super::multiply::{Matrix, convert_block, multiply, prepack, sum_into, zero};
 use super::product::{Product, pairs};
 use crate::memory::Buffer;
 use crate::plan::{Block, Call, GemmWork, Route, Side, Source};
+use crate::threads::Sharing;
 use std::ops::Range;
 use ttk_ir::DType;
 
 /// Computes all products, sums and the epilogue of one step.
 pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
-    pack_operand(cx, &w.a, w.shared_out);
-    pack_operand(cx, &w.b, w.shared_out);
+    pack_operand(cx, &w.a, w.sharing);
+    pack_operand(cx, &w.b, w.sharing);
     let (lanes, others) = if w.style.on_rows() { (&w.a, &w.b) } else { (&w.b, &w.a) };
     join_operand(cx, w, others);
     let kept = cx.kept(&w.lanes_kept, |form| {
@@ -30,7 +31,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
         Route::Direct => {
             // The epilogue joins the task that finishes what it runs on.
             let joined = blocks == 1 || matches!(w.epilogue, Some((_, true))) && w.whole_rows();
-            cx.each(w.shared_out, w.items.div_ceil(w.group) * blocks, &|slot, task| {
+            cx.each(w.sharing, w.items.div_ceil(w.group) * blocks, &|slot, task| {
                 let (group, block) = (task / blocks, w.block(task % blocks));
                 for item in group * w.group..((group + 1) * w.group).min(w.items) {
                     direct(cx, w, &kept, slot, item, &block);
@@ -45,7 +46,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
         }
         Route::Partial { groups, at } => {
             let sums = Sums { at, groups, w };
-            cx.each(w.shared_out, w.items * groups * blocks, &|slot, task| {
+            cx.each(w.sharing, w.items * groups * blocks, &|slot, task| {
                 let (rest, block) = (task / blocks, w.block(task % blocks));
                 let (item, group) = (rest / groups, rest % groups);
                 let terms = w.terms() * group / groups..w.terms() * (group + 1) / groups;
@@ -57,7 +58,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
             let (lines, width) = if w.style.on_rows() { (w.n, w.m) } else { (w.m, w.n) };
             let some = (16_384 / width).clamp(1, lines);
             let joined = some == lines || matches!(w.epilogue, Some((_, true))) && !w.style.on_rows();
-            cx.each(w.shared_out, w.items * lines.div_ceil(some), &|slot, task| {
+            cx.each(w.sharing, w.items * lines.div_ceil(some), &|slot, task| {
                 let (item, at) = (task / lines.div_ceil(some), task % lines.div_ceil(some) * some);
                 let range = at..(at + some).min(lines);
                 join(cx, w, &sums, item, range.clone());
@@ -75,7 +76,7 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
 /// Packs all panels of the operand on the lanes, of all items, for which there is room from `to` on.
 fn pack_lanes(cx: &Context<'_>, w: &GemmWork, to: &(dyn Fn() -> *mut u8 + Sync)) {
     let panels = w.panels.count();
-    cx.each(w.shared_out, w.items * panels, &|slot, task| {
+    cx.each(w.sharing, w.items * panels, &|slot, task| {
         let (item, panel) = (task / panels, task % panels);
         let side = if w.style.on_rows() { &w.a } else { &w.b };
         let x = operand(cx, w, side, slot, item, 0, &mut None);
@@ -85,7 +86,7 @@ fn pack_lanes(cx: &Context<'_>, w: &GemmWork, to: &(dyn Fn() -> *mut u8 + Sync))
 }
 
 /// Runs the pack kernel of an operand for all its items.
-fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
+fn pack_operand(cx: &Context<'_>, side: &Side, sharing: Sharing) {
     let side = if let Source::Joined(joined) = &side.source { &joined.of } else { side };
     let Source::Prepacked { call, items, at, stride } = side.source else { return };
     let pack = |slot: usize, item: usize| {
@@ -93,11 +94,7 @@ fn pack_operand(cx: &Context<'_>, side: &Side, shared_out: bool) {
         let to = unsafe { cx.shared.add(at + item * stride) };
         pack_item(cx, &call, slot, item, to);
     };
-    if shared_out {
-        cx.parallel(items, &pack);
-    } else {
-        (0..items).for_each(|i| pack(0, i));
-    }
+    cx.each(sharing, items, &pack);
 }
 
 /// Pairs of a task that brings them together, in numbers.
@@ -109,7 +106,7 @@ fn join_operand(cx: &Context<'_>, w: &GemmWork, side: &Side) {
     let (pairs, lanes) = (joined.pairs(), joined.lanes);
     let some = (JOINED / lanes).clamp(1, pairs);
     let tasks = pairs.div_ceil(some);
-    cx.each(w.shared_out, joined.items * tasks, &|_, task| {
+    cx.each(w.sharing, joined.items * tasks, &|_, task| {
         let (item, first) = (task / tasks, task % tasks * some);
         let position = dot(item, &joined.batch, &joined.batch_strides);
         let from = start(cx, &joined.of, position, w.dtype);
@@ -282,7 +279,7 @@ fn epilogues(cx: &Context<'_>, w: &GemmWork) {
     // About 16 Ki elements to a chunk.
     let each_size = if *by_rows { w.n } else { w.m * w.n };
     let chunk = (16_384 / each_size).clamp(1, total);
-    cx.each(w.shared_out, total.div_ceil(chunk), &|slot, i| {
+    cx.each(w.sharing, total.div_ceil(chunk), &|slot, i| {
         let range = i * chunk..((i + 1) * chunk).min(total);
         // SAFETY: the arguments were checked, and iterations of the epilogue are independent.
         unsafe { cx.call(call, cx.call_arguments(call), range.start as i64, range.end as i64, slot) };

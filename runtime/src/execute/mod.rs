@@ -12,7 +12,8 @@ use crate::custom::{CustomInput, CustomOutput};
 use crate::error::RunError;
 use crate::memory::{ALIGNMENT, Buffer, Form};
 use crate::plan::{Bound, Call, Keep, Launch, Place, Placed, Plan, TensorRef, Work};
-use crate::{random, threads};
+use crate::random;
+use crate::threads::{self, Sharing};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -163,16 +164,11 @@ impl Context<'_> {
     }
 
     fn launch(&self, launch: &Launch) {
-        let Launch { call, begin, end, chunk } = *launch;
-        if chunk == 0 {
-            // SAFETY: the call's arguments were checked against its parameters.
-            unsafe { self.call(&call, self.call_arguments(&call), begin, end, 0) };
-            return;
-        }
+        let Launch { call, begin, end, chunk, sharing } = *launch;
         let chunks = (end - begin + chunk - 1) / chunk;
-        self.parallel(chunks as usize, &|slot, i| {
+        self.each(sharing, chunks as usize, &|slot, i| {
             let from = begin + i as i64 * chunk;
-            // SAFETY: as above; iterations of a parallel loop are independent.
+            // SAFETY: the call's arguments were checked against its parameters; iterations of a parallel loop are independent.
             unsafe { self.call(&call, self.call_arguments(&call), from, (from + chunk).min(end), slot) };
         });
     }
@@ -188,7 +184,7 @@ impl Context<'_> {
             return;
         }
         let (from, to) = (from as usize, to as usize);
-        self.parallel(bytes.div_ceil(PIECE), &|_, i| {
+        self.each(Sharing::All, bytes.div_ceil(PIECE), &|_, i| {
             let at = i * PIECE;
             // SAFETY: pieces are disjoint parts of the two buffers, which are different memory.
             unsafe { ((to + at) as *mut u8).copy_from((from + at) as *const u8, PIECE.min(bytes - at)) };
@@ -220,17 +216,9 @@ impl Context<'_> {
         kernel(attributes, &inputs, output).map_err(|reason| RunError::Custom { name: name.clone(), reason })
     }
 
-    fn parallel(&self, chunks: usize, work: &threads::Work<'_>) {
-        threads::parallel_on(self.slots, chunks, work);
-    }
-
-    /// [`Context::parallel`], or one task after another where they are not worth more than one thread.
-    fn each(&self, shared_out: bool, tasks: usize, task: &threads::Work<'_>) {
-        if shared_out {
-            self.parallel(tasks, task);
-        } else {
-            (0..tasks).for_each(|i| task(0, i));
-        }
+    /// Runs tasks that do not depend on each other.
+    fn each(&self, sharing: Sharing, tasks: usize, task: &threads::Work<'_>) {
+        threads::share(sharing, self.slots, tasks, task);
     }
 
     /// An operand's packed form, where it is kept: `pack` makes it.

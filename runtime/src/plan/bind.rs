@@ -6,6 +6,7 @@ use super::winograd::{FiltersWork, WinogradWork};
 use crate::code::scratch_offsets;
 use crate::error::{Defect, RunError};
 use crate::memory::Key;
+use crate::threads::Sharing;
 use std::fmt::Write;
 use ttk_ir::op::RandomStream;
 use ttk_ir::program::{Action, Argsort, BufferId, Placement, Program};
@@ -92,13 +93,14 @@ pub(crate) struct Call {
     pub(crate) symbols: u32,
 }
 
-/// Iterations `begin..end`, in chunks of `chunk` on several threads unless that is 0.
+/// Iterations `begin..end`, in chunks of `chunk`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Launch {
     pub(crate) call: Call,
     pub(crate) begin: i64,
     pub(crate) end: i64,
     pub(crate) chunk: i64,
+    pub(crate) sharing: Sharing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -141,11 +143,24 @@ pub(super) enum Packed {
     Winograd,
 }
 
-/// Work units (a tenth of a nanosecond) under which a second thread does not pay.
-pub(super) const WORTH_SHARING: f64 = 200_000.0;
+/// Work units (a tenth of a nanosecond) under which a second thread does not pay, if it has to be woken and if it need not.
+const WORTH_WAKING: f64 = 200_000.0;
+const WORTH_SHARING: f64 = 40_000.0;
 
-/// Work units of a chunk, and how many chunks a launch has at most.
+/// Which threads so many work units are worth.
+pub(super) fn sharing(units: f64) -> Sharing {
+    if units >= WORTH_WAKING {
+        Sharing::All
+    } else if units >= WORTH_SHARING {
+        Sharing::Awake
+    } else {
+        Sharing::Alone
+    }
+}
+
+/// Work units of a chunk, of a launch that wakes threads and of one that does not, and how many chunks a launch has at most.
 const CHUNK_WORK: f64 = 50_000.0;
+const SMALL_CHUNK_WORK: f64 = 20_000.0;
 const CHUNKS: i64 = 256;
 
 pub(crate) fn bind(p: &Program, symbols: &[i64]) -> Result<Bound, RunError> {
@@ -287,13 +302,14 @@ impl Binder<'_> {
                 }
                 let each = self.eval(work).max(1) as f64;
                 let iterations = end.saturating_sub(begin);
-                let chunk = if each * iterations as f64 >= WORTH_SHARING && iterations > 1 {
-                    let least = (CHUNK_WORK / each).ceil() as i64;
-                    least.max(iterations.saturating_add(CHUNKS - 1) / CHUNKS)
-                } else {
-                    0
+                let sharing = sharing(each * iterations as f64);
+                let least = match sharing {
+                    Sharing::Alone => iterations,
+                    Sharing::Awake => (SMALL_CHUNK_WORK / each).ceil() as i64,
+                    Sharing::All => (CHUNK_WORK / each).ceil() as i64,
                 };
-                Ok(Work::Launch(Launch { call, begin, end, chunk }))
+                let chunk = least.max(iterations.saturating_add(CHUNKS - 1) / CHUNKS);
+                Ok(Work::Launch(Launch { call, begin, end, chunk, sharing }))
             }
             Action::Gemm(g) => gemm::bind(self, g),
             Action::Argsort(s) => self.sort(s),

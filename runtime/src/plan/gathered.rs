@@ -5,10 +5,11 @@
 //! As a batch of small products, one for each position of the outer axes, it would take the weights anew for
 //! each; as one product whose broadcast operand is read by tables it is like any other.
 
-use super::bind::{Binder, Keep, Packed, WORTH_SHARING, Work};
+use super::bind::{Binder, Keep, Packed, Work, sharing};
 use super::gemm::{Side, Source};
 use super::winograd;
 use crate::execute::product::{self, Panels, gathered};
+use crate::threads::Sharing;
 use ttk_ir::DType;
 use ttk_ir::program::BufferId;
 
@@ -38,7 +39,7 @@ pub(crate) struct GatheredWork {
     pub(crate) rows_each: usize,
     pub(crate) panels_each: usize,
     pub(crate) sums: Sums,
-    pub(crate) shared_out: bool,
+    pub(crate) sharing: Sharing,
 }
 
 #[derive(Debug)]
@@ -181,7 +182,7 @@ pub(super) fn bind(
         panels_each: panels.count(),
         panels,
         sums: Sums::Whole,
-        shared_out: false,
+        sharing: Sharing::Alone,
     };
     cut(b, &mut work)?;
     let bytes = items * gathered::packed_numbers(&work.panels, work.terms) * dtype.size();
@@ -245,13 +246,13 @@ fn cut(b: &mut Binder<'_>, w: &mut GatheredWork) -> Option<()> {
     let size = w.dtype.size();
     let flops = 2.0 * (w.items * w.rows * w.panels.padded() * w.terms) as f64;
     let wanted = ((flops / w.items as f64 / TASK_FLOPS) as usize).clamp(1, TASKS.div_ceil(w.items));
-    w.shared_out = flops / 10.0 >= WORTH_SHARING;
+    w.sharing = sharing(flops / 10.0);
     let along_rows = wanted.min(w.rows.div_ceil(ROWS));
     let along_panels = wanted.div_ceil(along_rows).min(w.panels.count());
     let packed = gathered::packed_numbers(&w.panels, w.terms) * size;
     let one = w.rows * w.panels.padded() * size;
     let groups = (w.terms / GROUP_TERMS).min(GROUPS).min(GROUP_BYTES / (one * w.items).max(1));
-    let few = w.items * along_rows * along_panels < FEW_TASKS && w.shared_out;
+    let few = w.items * along_rows * along_panels < FEW_TASKS && w.sharing == Sharing::All;
     let narrow = w.terms > 8 * w.rows && w.x_by_place.is_empty();
     if groups > 1 && (few || narrow) || w.items * packed > PACKED_BYTES {
         let groups = groups.max(1);

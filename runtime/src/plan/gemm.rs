@@ -3,13 +3,13 @@
 //! Where sums are split, the cut depends on sizes alone and not on the number of threads, because the order in which
 //! products are summed shows in the result. Where they are not, it shows nowhere.
 
-use super::bind::{Binder, Call, Keep, Packed, WORTH_SHARING, Work, checked};
+use super::bind::{Binder, Call, Keep, Packed, Work, checked, sharing};
 use super::gathered;
 use super::pairs::{self, Joined};
 use crate::error::Defect;
 use crate::execute::multiply;
 use crate::execute::product::{self, Panels, Style};
-use crate::threads;
+use crate::threads::{self, Sharing};
 use std::ops::Range;
 use ttk_ir::DType;
 use ttk_ir::program::{BufferId, Epilogue, Gemm, Matrix, Operand};
@@ -51,8 +51,8 @@ pub(crate) struct GemmWork {
     pub(crate) lanes_kept: Option<Keep>,
     /// Whether the operand that is not on the lanes is copied by each task first.
     pub(crate) rows_copied: bool,
-    /// Whether the tasks are worth more than one thread.
-    pub(crate) shared_out: bool,
+    /// Which threads the tasks are worth.
+    pub(crate) sharing: Sharing,
     /// Byte offsets in a thread's scratch: after the locals of kernels come the packed operands, then
     /// room for products, then for the sum of a block whose type is not that of `C`.
     pub(crate) product_at: usize,
@@ -382,7 +382,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         lanes_packed: None,
         lanes_kept: None,
         rows_copied: false,
-        shared_out: false,
+        sharing: Sharing::Alone,
         product_at: 0,
         sum_at: 0,
     };
@@ -454,7 +454,7 @@ fn style(binder: &Binder<'_>, w: &mut GemmWork) {
     w.across = 1;
 }
 
-/// Operations of an item's product, and units of [`WORTH_SHARING`] that all products take.
+/// Operations of an item's product and of a task, and the [work units](sharing) that all products take.
 fn work(w: &GemmWork) -> (f64, f64, f64) {
     let per_item = 2.0 * w.m as f64 * w.n as f64 * (w.k as f64 * w.summed as f64).max(1.0);
     // A product with a vector runs at the speed of memory, not of arithmetic.
@@ -473,8 +473,11 @@ fn work(w: &GemmWork) -> (f64, f64, f64) {
 /// Decides how the products are cut into tasks for so many threads.
 fn cut(w: &mut GemmWork, threads: usize) {
     let (per_item, per_task, units) = work(w);
-    w.shared_out = units >= WORTH_SHARING;
-    if per_item <= 1.5 * per_task || w.packs_in_tasks() {
+    w.sharing = sharing(units);
+    if w.sharing == Sharing::Awake && w.items == 1 && w.style.packs() && !w.packs_in_tasks() {
+        // Two halves of the lanes, of which each packs its own.
+        w.panels_each = w.panels.count().div_ceil(2);
+    } else if per_item <= 1.5 * per_task || w.packs_in_tasks() {
         w.group = ((per_task / per_item) as usize).clamp(1, w.items);
     } else {
         let wanted = (per_item / per_task).ceil() as usize;
@@ -532,7 +535,7 @@ fn cut(w: &mut GemmWork, threads: usize) {
 /// Splits sums where there would be too few tasks otherwise.
 fn split_sums(w: &mut GemmWork, shared: &mut usize) {
     let tasks = w.items.div_ceil(w.group) * w.blocks();
-    if tasks >= FEW_TASKS || !w.shared_out {
+    if tasks >= FEW_TASKS || w.sharing != Sharing::All {
         return;
     }
     let one = w.items * w.m * w.n * w.sum_type().size();

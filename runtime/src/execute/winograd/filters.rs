@@ -34,7 +34,7 @@ fn by_points<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>, togethe
         let tiles = &w.tiles[first..(first + together).min(w.tiles.len())];
         let squares = || Squares::new(w, tiles.len(), sums().wrapping_add(POINTS * point_sums));
         transform(cx, w, t, tiles, &squares);
-        cx.each(w.shared_out, POINTS, &|_, point| {
+        cx.each(w.sharing, POINTS, &|_, point| {
             let m = sums().wrapping_add(point * point_sums);
             let [v, u] = squares().at(point);
             // SAFETY: the tiles were transformed before; the sums of this point are the task's.
@@ -51,7 +51,7 @@ fn by_points<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>, togethe
         });
     }
     let vector = product::vector(size_of::<T>());
-    cx.each(w.shared_out, w.lanes / vector, &|slot, task| {
+    cx.each(w.sharing, w.lanes / vector, &|slot, task| {
         let m = sums().wrapping_add(task * vector).cast_const();
         // SAFETY: the sums are there; scratch has room for a vector of each tap, and the taps of these lanes are the task's.
         unsafe { store(cx, w, t, task * vector, m, width, cx.scratch(slot).cast()) };
@@ -63,7 +63,7 @@ fn by_lanes<T: Number>(cx: &Context<'_>, w: &FiltersWork, t: &Tiles<T>) {
     let squares = || Squares::new(w, tiles, cx.shared.cast::<T>());
     transform(cx, w, t, &w.tiles, &squares);
     let vector = product::vector(size_of::<T>());
-    cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
+    cx.each(w.sharing, w.panels.count(), &|slot, panel| {
         let lanes = w.panels.start(panel)..w.panels.start(panel + 1);
         let own = Panels::new(lanes.len(), size_of::<T>());
         let taps = cx.scratch(slot).cast::<T>();
@@ -117,7 +117,7 @@ fn transform<T: Number>(
     tiles: &[TileAt],
     squares: &(dyn Fn() -> Squares<T> + Sync),
 ) {
-    cx.each(w.shared_out, tiles.len().div_ceil(TILES_EACH), &|_, task| {
+    cx.each(w.sharing, tiles.len().div_ceil(TILES_EACH), &|_, task| {
         let width = w.panels.padded();
         let [v, u] = squares().at(0);
         for i in (task * TILES_EACH..(task + 1) * TILES_EACH).take_while(|&i| i < tiles.len()) {

@@ -30,7 +30,7 @@ fn typed<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>) {
 fn by_tiles<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>, tiles_each: usize) {
     let width = w.panels.padded();
     let transform = |to: &(dyn Fn() -> *mut T + Sync)| {
-        cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
+        cx.each(w.sharing, w.panels.count(), &|slot, panel| {
             let to = to().wrapping_add(gathered::panel_start(&w.panels, panel, w.channels));
             // SAFETY: scratch has room for a panel, and `to` for all panels at each point, of which this one is the task's.
             unsafe { transform_filters(cx, w, t, panel, cx.scratch(slot).cast(), to, width * w.channels) };
@@ -41,7 +41,7 @@ fn by_tiles<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>, tiles_e
     if kept.is_none() {
         transform(&filters);
     }
-    cx.each(w.shared_out, w.tiles.len().div_ceil(tiles_each), &|slot, task| {
+    cx.each(w.sharing, w.tiles.len().div_ceil(tiles_each), &|slot, task| {
         let first = task * tiles_each;
         let tiles = &w.tiles[first..(first + tiles_each).min(w.tiles.len())];
         let v = cx.scratch(slot).cast::<T>();
@@ -65,14 +65,14 @@ const TILES_EACH: usize = 4;
 fn by_lanes<T: Number>(cx: &Context<'_>, w: &WinogradWork, t: &Tiles<T>) {
     let v = || cx.shared.cast::<T>();
     let count = w.tiles.len();
-    cx.each(w.shared_out, count.div_ceil(TILES_EACH), &|_, task| {
+    cx.each(w.sharing, count.div_ceil(TILES_EACH), &|_, task| {
         for i in (task * TILES_EACH..(task + 1) * TILES_EACH).take_while(|&i| i < count) {
             let to = v().wrapping_add(i * w.channels);
             // SAFETY: the shared scratch has room for all tiles at each point; this one is the task's.
             unsafe { transform_tile(cx, w, t, &w.tiles[i], to, count * w.channels) };
         }
     });
-    cx.each(w.shared_out, w.panels.count(), &|slot, panel| {
+    cx.each(w.sharing, w.panels.count(), &|slot, panel| {
         let lanes = w.panels.start(panel)..w.panels.start(panel + 1);
         let own = Panels::new(lanes.len(), size_of::<T>());
         let packed = cx.scratch(slot).cast::<T>();

@@ -3,8 +3,9 @@
 
 use super::{FEW_TILES, PANELS, POINTS, Seen, TAPS, TileAt, alone, tiles};
 use crate::execute::product::{self, Panels, gathered};
-use crate::plan::bind::{Binder, WORTH_SHARING};
+use crate::plan::bind::{Binder, sharing};
 use crate::plan::gathered::Place;
+use crate::threads::Sharing;
 use ttk_ir::DType;
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct FiltersWork {
     pub(crate) c: Place,
     pub(crate) tiles: Box<[TileAt]>,
     pub(crate) sums: Sums,
-    pub(crate) shared_out: bool,
+    pub(crate) sharing: Sharing,
 }
 
 /// How products are dealt out to tasks.
@@ -81,7 +82,7 @@ pub(super) fn bind(b: &mut Binder<'_>, s: &Seen<'_>, [x, y, c]: [&Place; 3]) -> 
         c: alone(c),
         tiles,
         sums,
-        shared_out: flops / 10.0 >= WORTH_SHARING,
+        sharing: sharing(flops / 10.0),
         panels,
     })
 }

@@ -8,10 +8,11 @@ mod filters;
 
 pub(crate) use filters::{FiltersWork, Sums as FilterSums};
 
-use super::bind::{Binder, Keep, Packed, WORTH_SHARING, Work};
+use super::bind::{Binder, Keep, Packed, Work, sharing};
 use super::gathered::{Axis, Place, form, places_by_memory, table};
 use crate::execute::product::winograd::{POINTS, RESULTS, SPAN, TAPS};
 use crate::execute::product::{self, Panels, gathered};
+use crate::threads::Sharing;
 use ttk_ir::DType;
 
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(crate) struct WinogradWork {
     /// The transformed filters of all panels, where they may be kept from run to run.
     pub(crate) kept: Option<Keep>,
     pub(crate) cut: Cut,
-    pub(crate) shared_out: bool,
+    pub(crate) sharing: Sharing,
 }
 
 /// How tiles and lanes are dealt out to tasks.
@@ -213,7 +214,7 @@ fn results(b: &mut Binder<'_>, s: &Seen<'_>, [x, y, c]: [&Place; 3]) -> Option<W
         tiles,
         kept,
         cut,
-        shared_out: flops / 10.0 >= WORTH_SHARING,
+        sharing: sharing(flops / 10.0),
         panels,
     })
 }
