@@ -82,6 +82,17 @@ impl Recorder {
     /// The type rule the operands break; operators check their arguments in the user's words first, so
     /// this is what is left.
     pub fn try_op(&mut self, op: Op, inputs: SmallVec<[Value; 3]>) -> Result<Value> {
+        // Most of what is recorded has the type of its operands, which needs no type rule.
+        let alike = if let (Op::Unary(u), [x]) = (&op, &inputs[..]) {
+            u.domain().contains(x.ty.dtype)
+        } else if let (Op::Binary(b), [x, y]) = (&op, &inputs[..]) {
+            b.domain().contains(x.ty.dtype) && x.ty == y.ty
+        } else {
+            false
+        };
+        if alike {
+            return Ok(self.alike(op, inputs));
+        }
         let ty = match inputs.as_slice() {
             [x] => infer(&op, &[&x.ty]),
             [x, y] => infer(&op, &[&x.ty, &y.ty]),
@@ -96,15 +107,22 @@ impl Recorder {
         Ok(Node::new(Kind::Op(op), ty, inputs, requires_grad, self.loc))
     }
 
+    /// An elementwise `op` on values of one type, which is the result's too.
+    #[inline]
+    fn alike(&self, op: Op, inputs: SmallVec<[Value; 3]>) -> Value {
+        let requires_grad =
+            self.grad && inputs[0].ty.dtype.is_float() && inputs.iter().any(|v| v.requires_grad);
+        let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
+        let ty = |inputs: &[Value]| inputs[0].ty.clone();
+        Node::make(device, Kind::Op(op), ty, inputs, requires_grad, self.loc, None)
+    }
+
     /// `op` of two values of one type, which is the result's too.
-    pub(crate) fn alike(&self, op: Binary, x: Value, y: Value) -> Value {
-        let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
-        let device = device::join(x.device, y.device);
+    pub(crate) fn alike2(&self, op: Binary, x: Value, y: Value) -> Value {
         let mut inputs: SmallVec<[Value; 3]> = SmallVec::new();
         inputs.push(x);
         inputs.push(y);
-        let ty = |inputs: &[Value]| inputs[0].ty.clone();
-        Node::make(device, Kind::Op(Op::Binary(op)), ty, inputs, requires_grad, self.loc, None)
+        self.alike(Op::Binary(op), inputs)
     }
 
     /// The product of two matrices of one type, whose sizes fit.
