@@ -148,8 +148,7 @@ pub fn end() -> Result<Captured> {
         storage.put(old.clone());
     }
     // What was read for nothing is no input.
-    let leaves: FxHashSet<usize> =
-        extract_roots(&roots).leaves().map(|v| Arc::as_ptr(v) as usize).collect();
+    let leaves: FxHashSet<usize> = extract_roots(&roots).leaves().map(|v| Arc::as_ptr(v) as usize).collect();
     let needed = |(_, v): &(Arc<Storage>, Value)| leaves.contains(&(Arc::as_ptr(v) as usize));
     let (inputs, values): (Vec<_>, Vec<_>) = c.read.into_iter().filter(needed).unzip();
     let device = outputs.first().map_or_else(|| Device::Cuda(device::current()), |s| s.device);

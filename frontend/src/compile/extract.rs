@@ -197,10 +197,10 @@ impl Extraction {
         for root in roots {
             self.visit(r, root);
         }
-        self.note_held(r);
+        self.flags.resize(r.entries.len(), Flags::default());
+        self.note_held_aliases(r);
         self.take_roots(r, roots);
         let tape_alive = self.take_dear(r, keep_dear);
-        self.note_kept(r);
         self.note_donated(r, tape_alive);
     }
 
@@ -229,15 +229,19 @@ impl Extraction {
         }
         self.stack.push(root);
         while let Some(&top) = self.stack.last() {
-            let mut rest = self.slots[top as usize].rest.clone();
-            let operands = rest.by_ref().map(|i| self.operands[i as usize]);
-            let next = operands.into_iter().find(|&operand| self.slots[operand as usize].at == NOWHERE);
-            self.slots[top as usize].rest = rest;
-            match next {
+            let Range { start: mut next, end } = self.slots[top as usize].rest;
+            let mut under_way = None;
+            while next < end && under_way.is_none() {
+                let operand = self.operands[next as usize];
+                next += 1;
+                if self.slots[operand as usize].at == NOWHERE && !self.enter(r, operand) {
+                    under_way = Some(operand);
+                }
+            }
+            match under_way {
                 Some(operand) => {
-                    if !self.enter(r, operand) {
-                        self.stack.push(operand);
-                    }
+                    self.slots[top as usize].rest.start = next;
+                    self.stack.push(operand);
                 }
                 None => {
                     self.stack.pop();
@@ -280,9 +284,7 @@ impl Extraction {
             }
             Kind::Op(_) => {
                 let first = r.operands.len() as u32;
-                for i in operands {
-                    r.operands.push(self.slots[self.operands[i] as usize].at);
-                }
+                r.operands.extend(self.operands[operands].iter().map(|&x| self.slots[x as usize].at));
                 let what = What::Op(first..r.operands.len() as u32);
                 r.entries.push(Entry { value, what });
                 r.entries.len() as Index - 1
@@ -292,17 +294,13 @@ impl Extraction {
         self.slots[slot as usize].at = at;
     }
 
-    /// Whether someone outside the recording holds a value: one reference is the recording's own.
+    /// Whether someone outside the recording holds a value that has been come upon: one reference is the recording's own.
     fn is_held_outside(&self, v: &Value) -> bool {
-        let internal = self.known(v).map_or(0, |slot| self.slots[slot as usize].internal);
-        Arc::strong_count(v) > internal as usize + 1
+        let slot = v.visited.load(Ordering::Relaxed) as u32;
+        Arc::strong_count(v) > self.slots[slot as usize].internal as usize + 1
     }
 
-    fn note_held(&mut self, r: &Recording) {
-        for entry in &r.entries {
-            let held = self.is_held_outside(&entry.value);
-            self.flags.push(Flags { held, there: true, ..Flags::default() });
-        }
+    fn note_held_aliases(&mut self, r: &Recording) {
         for (alias, at) in &r.aliases {
             self.flags[*at as usize].held |= self.is_held_outside(alias);
         }
@@ -320,24 +318,31 @@ impl Extraction {
         }
     }
 
-    /// Hands out what is held and dear; whether a tape is alive that may read what is not handed out.
+    /// Finds what is held, and hands out what of that is dear; whether a tape is alive that may read what is not handed out.
     fn take_dear(&mut self, r: &mut Recording, keep_dear: bool) -> bool {
-        let mut tape_alive = false;
+        let (mut tape_alive, mut some_stay) = (false, false);
         for (at, entry) in r.entries.iter().enumerate() {
-            let What::Op(operands) = &entry.what else { continue };
-            let flags = self.flags[at];
-            let on_tape = entry.value.requires_grad && !entry.value.tape_freed.load(Ordering::Relaxed);
-            tape_alive |= on_tape && flags.held;
-            let Kind::Op(op) = &entry.value.kind else { continue };
-            // What a tensor holds is computed with the rest, but for what costs nothing to take again.
-            let first = (operands.start < operands.end).then(|| r.operands[operands.start as usize]);
-            let free = is_free(op) && first.is_none_or(|x| self.flags[x as usize].there);
-            let wanted = if flags.held && !on_tape { !free } else { on_tape && worth_saving(op) };
-            let taken = flags.taken || keep_dear && wanted;
-            if taken && !flags.taken {
-                r.outputs.push(at as Index);
+            let mut flags = self.flags[at];
+            flags.held |= self.is_held_outside(&entry.value);
+            flags.there = true;
+            if let (What::Op(operands), Kind::Op(op)) = (&entry.what, &entry.value.kind) {
+                let on_tape = entry.value.requires_grad && !entry.value.tape_freed.load(Ordering::Relaxed);
+                tape_alive |= on_tape && flags.held;
+                // What a tensor holds is computed with the rest, but for what costs nothing to take again.
+                let first = (operands.start < operands.end).then(|| r.operands[operands.start as usize]);
+                let free = is_free(op) && first.is_none_or(|x| self.flags[x as usize].there);
+                let wanted = if flags.held && !on_tape { !free } else { on_tape && worth_saving(op) };
+                if keep_dear && wanted && !flags.taken {
+                    flags.taken = true;
+                    r.outputs.push(at as Index);
+                }
+                flags.there = flags.taken || free;
+                some_stay |= flags.held && !flags.taken;
             }
-            self.flags[at] = Flags { taken, there: taken || free, ..flags };
+            self.flags[at] = flags;
+        }
+        if some_stay {
+            self.note_kept(r);
         }
         tape_alive
             || r.aliases.iter().any(|(v, _)| {
@@ -347,8 +352,8 @@ impl Extraction {
 
     /// What stays uncomputed and is held will be computed later from these leaves: they must stay.
     fn note_kept(&mut self, r: &Recording) {
-        for at in (0..r.entries.len()).rev() {
-            let What::Op(operands) = &r.entries[at].what else { continue };
+        for (at, entry) in r.entries.iter().enumerate().rev() {
+            let What::Op(operands) = &entry.what else { continue };
             let flags = &mut self.flags[at];
             flags.kept |= flags.held;
             if flags.kept && !flags.taken {

@@ -6,9 +6,9 @@
 use super::invoke::note_saved;
 use super::table::Operator;
 use crate::node::Value;
-use crate::{autocast, device};
 use crate::record::Recorder;
 use crate::tensor::Tensor;
+use crate::{autocast, device};
 use ttk_ir::{Binary, DType};
 
 /// Records `op`, which is what `operator` does to such tensors; `None` where the operator's row must see to it.
