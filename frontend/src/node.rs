@@ -100,6 +100,13 @@ pub fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
+/// What the type of a new node is.
+pub(crate) enum NewType {
+    /// Its first input's.
+    First,
+    This(Type),
+}
+
 impl Node {
     #[inline(always)]
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
@@ -117,36 +124,67 @@ impl Node {
         requires_grad: bool,
         loc: u32,
     ) -> Value {
-        Node::make(device, kind, |_| ty, inputs, requires_grad, loc, None)
+        Node::make(device, kind, NewType::This(ty), inputs, requires_grad, loc, None)
     }
 
-    /// A type made of the inputs' is made where it stays: a structure that is moved is read in larger pieces than it was
-    /// written in, and that makes a processor wait.
+    /// Writes each part of a new node where it stays. A structure that is moved is read in larger pieces than it was
+    /// written in, and that makes a processor wait: of what recording an operation costs, a tenth.
     #[inline(always)]
     pub(crate) fn make(
         device: Option<Device>,
         kind: Kind,
-        ty: impl FnOnce(&[Value]) -> Type,
-        inputs: SmallVec<[Value; 3]>,
+        ty: NewType,
+        inputs: impl AsRef<[Value]> + IntoIterator<Item = Value>,
         requires_grad: bool,
         loc: u32,
         buffer: Option<Memory>,
     ) -> Value {
         let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
-        Arc::new(Node {
-            ty: ty(&inputs),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            varying,
-            kind,
-            device,
-            requires_grad,
-            loc,
-            tape_freed: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-            visited: AtomicU64::new(0),
-            computed: AtomicBool::new(buffer.is_some()),
-            state: Lock::new(NodeState { inputs, buffer, hooks: None, saved: Vec::new() }),
-        })
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let computed = AtomicBool::new(buffer.is_some());
+        let node = Arc::into_raw(Arc::<Node>::new_uninit()).cast_mut().cast::<Node>();
+        // SAFETY: the memory is new, a node's, and nobody else's; each field is written once, before anything reads it (the
+        // pattern below names them all), and then it is a node that `Arc::from_raw` takes back. A panic on the way leaks it.
+        unsafe {
+            match ty {
+                NewType::First => {
+                    let first = &inputs.as_ref()[0].ty;
+                    (&raw mut (*node).ty).write(Type { dtype: first.dtype, shape: SmallVec::new() });
+                    let shape = &mut (*node).ty.shape;
+                    first.shape.iter().for_each(|d| shape.push(d.clone()));
+                }
+                NewType::This(ty) => (&raw mut (*node).ty).write(ty),
+            }
+            (&raw mut (*node).id).write(id);
+            (&raw mut (*node).kind).write(kind);
+            (&raw mut (*node).device).write(device);
+            (&raw mut (*node).requires_grad).write(requires_grad);
+            (&raw mut (*node).loc).write(loc);
+            (&raw mut (*node).varying).write(varying);
+            (&raw mut (*node).tape_freed).write(AtomicBool::new(false));
+            (&raw mut (*node).failed).write(AtomicBool::new(false));
+            (&raw mut (*node).visited).write(AtomicU64::new(0));
+            (&raw mut (*node).computed).write(computed);
+            let state = NodeState { inputs: SmallVec::new(), buffer, hooks: None, saved: Vec::new() };
+            (&raw mut (*node).state).write(Lock::new(state));
+            let held = &mut (*node).state.get_mut().inputs;
+            inputs.into_iter().for_each(|v| held.push(v));
+            let Node {
+                ty: _,
+                id: _,
+                kind: _,
+                device: _,
+                requires_grad: _,
+                loc: _,
+                varying: _,
+                tape_freed: _,
+                failed: _,
+                visited: _,
+                computed: _,
+                state: _,
+            } = &*node;
+            Arc::from_raw(node)
+        }
     }
 
     /// A value whose elements are in `buffer`. What an operator on a GPU works out on the processor is the GPU's
@@ -158,7 +196,7 @@ impl Node {
 
     /// A value whose elements are in `memory`.
     pub(crate) fn leaf_on(device: Option<Device>, memory: Memory, ty: Type) -> Value {
-        Node::make(device, Kind::Leaf, |_| ty, SmallVec::new(), false, 0, Some(memory))
+        Node::make(device, Kind::Leaf, NewType::This(ty), [] as [Value; 0], false, 0, Some(memory))
     }
 
     pub fn is_computed(&self) -> bool {

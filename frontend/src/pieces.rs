@@ -21,14 +21,13 @@ const TOO_LONG: u64 = 32_768;
 static KEPT: AtomicU64 = AtomicU64::new(0);
 
 /// What is recorded since the last computation. Noted at every operator: it costs no more than a look at a thread's own memory.
-#[derive(Clone, Copy)]
 struct Piece {
     /// [`materialize::computations`] when it began.
-    number: u64,
+    number: Cell<u64>,
     /// Operators called since.
-    calls: u64,
+    calls: Cell<u64>,
     /// Whether derivatives were on at any of them. An optimizer turns them off, and belongs to the step before it.
-    derivatives: bool,
+    derivatives: Cell<bool>,
 }
 
 /// Where a piece that grows long can be cut.
@@ -45,7 +44,8 @@ struct Search {
 }
 
 thread_local! {
-    static PIECE: Cell<Piece> = const { Cell::new(Piece { number: 0, calls: 0, derivatives: false }) };
+    static PIECE: Piece =
+        const { Piece { number: Cell::new(0), calls: Cell::new(0), derivatives: Cell::new(false) } };
     static SEARCH: RefCell<Search> = RefCell::default();
     static WHOLE: Cell<bool> = const { Cell::new(false) };
 }
@@ -76,26 +76,24 @@ pub(crate) fn note_flush() {
 /// the program's text. To be asked before every operator.
 pub fn is_due(place: u64) -> bool {
     let number = materialize::computations();
-    let piece = PIECE.with(|current| {
-        let mut piece = current.get();
-        if piece.number != number {
-            piece = Piece { number, calls: 0, derivatives: false };
+    PIECE.with(|piece| {
+        if piece.number.replace(number) != number {
+            piece.calls.set(0);
+            piece.derivatives.set(false);
             SEARCH.with_borrow_mut(|search| search.begin(place));
         }
-        piece.calls += 1;
-        piece.derivatives |= grad_enabled();
-        current.set(piece);
-        piece
-    });
-    let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
-    recorded > piece.long() / 2
-        && !WHOLE.get()
-        && SEARCH.with_borrow_mut(|search| search.is_due(piece, place, recorded))
+        piece.calls.set(piece.calls.get() + 1);
+        piece.derivatives.set(piece.derivatives.get() | grad_enabled());
+        let recorded = live_nodes().saturating_sub(KEPT.load(Ordering::Relaxed));
+        recorded > piece.long() / 2
+            && !WHOLE.get()
+            && SEARCH.with_borrow_mut(|search| search.is_due(piece, place, recorded))
+    })
 }
 
 impl Piece {
     fn long(&self) -> u64 {
-        LONG[usize::from(self.derivatives)]
+        LONG[usize::from(self.derivatives.get())]
     }
 }
 
@@ -105,16 +103,16 @@ impl Search {
         *self = Search { last: self.last.filter(|(cut, _)| *cut == place), ..Search::default() };
     }
 
-    fn is_due(&mut self, piece: Piece, place: u64, recorded: u64) -> bool {
+    fn is_due(&mut self, piece: &Piece, place: u64, recorded: u64) -> bool {
         if recorded > TOO_LONG {
             self.last = None;
             return true;
         }
         if let Some((cut, calls)) = self.last {
-            return place == cut && piece.calls > calls;
+            return place == cut && piece.calls.get() > calls;
         }
         if self.cut.is_none() {
-            self.places.entry(place).or_insert((0, piece.calls)).0 += 1;
+            self.places.entry(place).or_insert((0, piece.calls.get())).0 += 1;
             if recorded <= piece.long() + self.more {
                 return false;
             }
@@ -125,7 +123,7 @@ impl Search {
         if self.cut != Some(place) {
             return false;
         }
-        self.last = Some((place, piece.calls - 1));
+        self.last = Some((place, piece.calls.get() - 1));
         true
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::device::{self, Device};
 use crate::error::{Error, Exception, Result};
-use crate::node::{Alias, Kind, Node, Value};
+use crate::node::{Alias, Kind, NewType, Node, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
@@ -82,17 +82,6 @@ impl Recorder {
     /// The type rule the operands break; operators check their arguments in the user's words first, so
     /// this is what is left.
     pub fn try_op(&mut self, op: Op, inputs: SmallVec<[Value; 3]>) -> Result<Value> {
-        // Most of what is recorded has the type of its operands, which needs no type rule.
-        let alike = if let (Op::Unary(u), [x]) = (&op, &inputs[..]) {
-            u.domain().contains(x.ty.dtype)
-        } else if let (Op::Binary(b), [x, y]) = (&op, &inputs[..]) {
-            b.domain().contains(x.ty.dtype) && x.ty == y.ty
-        } else {
-            false
-        };
-        if alike {
-            return Ok(self.alike(op, inputs));
-        }
         let ty = match inputs.as_slice() {
             [x] => infer(&op, &[&x.ty]),
             [x, y] => infer(&op, &[&x.ty, &y.ty]),
@@ -107,22 +96,19 @@ impl Recorder {
         Ok(Node::new(Kind::Op(op), ty, inputs, requires_grad, self.loc))
     }
 
-    /// An elementwise `op` on values of one type, which is the result's too.
+    /// An elementwise operation on one value or two of one type, which is the result's too: most of what is recorded, without
+    /// a type rule.
     #[inline]
-    fn alike(&self, op: Op, inputs: SmallVec<[Value; 3]>) -> Value {
-        let requires_grad =
-            self.grad && inputs[0].ty.dtype.is_float() && inputs.iter().any(|v| v.requires_grad);
+    fn elementwise<const N: usize>(&self, op: Op, inputs: [Value; N]) -> Value {
+        let [first, ..] = inputs.as_slice() else { unreachable!("an operation on nothing") };
+        let requires_grad = self.grad && first.ty.dtype.is_float() && inputs.iter().any(|v| v.requires_grad);
         let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
-        let ty = |inputs: &[Value]| inputs[0].ty.clone();
-        Node::make(device, Kind::Op(op), ty, inputs, requires_grad, self.loc, None)
+        Node::make(device, Kind::Op(op), NewType::First, inputs, requires_grad, self.loc, None)
     }
 
     /// `op` of two values of one type, which is the result's too.
-    pub(crate) fn alike2(&self, op: Binary, x: Value, y: Value) -> Value {
-        let mut inputs: SmallVec<[Value; 3]> = SmallVec::new();
-        inputs.push(x);
-        inputs.push(y);
-        self.alike(Op::Binary(op), inputs)
+    pub(crate) fn alike(&self, op: Binary, x: Value, y: Value) -> Value {
+        self.elementwise(Op::Binary(op), [x, y])
     }
 
     /// The product of two matrices of one type, whose sizes fit.
@@ -130,12 +116,9 @@ impl Recorder {
         let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
         let device = device::join(x.device, y.device);
         let op = Op::Dot { batch: SmallVec::new(), contract: SmallVec::from_iter([(1, 0)]) };
-        let inputs = SmallVec::from_iter([x, y]);
-        let ty = |inputs: &[Value]| {
-            let (x, y) = (&inputs[0].ty, &inputs[1].ty);
-            Type { dtype: x.dtype, shape: SmallVec::from_iter([x.shape[0].clone(), y.shape[1].clone()]) }
-        };
-        Node::make(device, Kind::Op(op), ty, inputs, requires_grad, self.loc, None)
+        let shape = SmallVec::from_iter([x.ty.shape[0].clone(), y.ty.shape[1].clone()]);
+        let ty = NewType::This(Type { dtype: x.ty.dtype, shape });
+        Node::make(device, Kind::Op(op), ty, [x, y], requires_grad, self.loc, None)
     }
 
     /// The value itself, with another meaning to the derivative walk.
@@ -175,12 +158,24 @@ impl Builder for Recorder {
     type Value = Value;
 
     fn op(&mut self, op: Op, inputs: &[Value]) -> Value {
+        if let (Op::Unary(u), [x]) = (&op, inputs)
+            && u.domain().contains(x.ty.dtype)
+        {
+            return self.elementwise(Op::Unary(*u), [x.clone()]);
+        }
         let mut operands = SmallVec::new();
         inputs.iter().for_each(|v| operands.push(v.clone()));
         self.add_op(op, operands)
     }
 
-    fn add_op(&mut self, op: Op, inputs: SmallVec<[Value; 3]>) -> Value {
+    fn add_op(&mut self, op: Op, mut inputs: SmallVec<[Value; 3]>) -> Value {
+        if let (Op::Binary(b), [x, y]) = (&op, &inputs[..])
+            && b.domain().contains(x.ty.dtype)
+            && x.ty == y.ty
+            && let (Some(y), Some(x)) = (inputs.pop(), inputs.pop())
+        {
+            return self.elementwise(Op::Binary(*b), [x, y]);
+        }
         match self.try_op(op, inputs) {
             Ok(value) => value,
             Err(error) => panic!("an operator was built on operands it does not take: {error}"),

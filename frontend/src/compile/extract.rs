@@ -6,6 +6,7 @@
 use crate::device::{self, Device, Memory};
 use crate::node::{Alias, Kind, Node, Value};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,26 +14,10 @@ use ttk_autograd::worth_saving;
 use ttk_ir::Op;
 use ttk_ir::op::Family;
 
-/// A position in [`Recording::entries`].
+/// A position in [`Recording::entries`], which come after their operands.
 pub type Index = u32;
 
-/// One thing a recording computes, after its operands.
-#[derive(Debug)]
-pub struct Entry {
-    pub value: Value,
-    what: What,
-}
-
-/// What an entry is.
-#[derive(Clone, Debug)]
-enum What {
-    /// Known: the leaf of that number.
-    Leaf(u32),
-    /// An operation on the entries that stand in this part of `Recording::operands`.
-    Op(Range<u32>),
-}
-
-/// What an entry is, with its operands.
+/// How a value comes to be known.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
     /// Known: the leaf of that number.
@@ -44,7 +29,9 @@ pub enum Step<'a> {
 /// The uncomputed part of the graph below some values, in an order of computation.
 #[derive(Debug, Default)]
 pub struct Recording {
-    entries: Vec<Entry>,
+    values: Vec<Value>,
+    /// Of each value, where its operands end in `operands`; those of one follow those of another. A leaf has [`KNOWN`] added.
+    ends: Vec<u32>,
     operands: Vec<Index>,
     leaves: Vec<Index>,
     outputs: Vec<Index>,
@@ -59,48 +46,58 @@ pub struct Recording {
 impl Recording {
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.values.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.values.is_empty()
     }
 
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&Value, Step<'_>)> {
-        self.entries.iter().map(|entry| (&entry.value, self.step(entry)))
+        let (mut leaf, mut first) = (0, 0);
+        self.values.iter().zip(&self.ends).map(move |(value, &end)| {
+            if end & KNOWN != 0 {
+                leaf += 1;
+                return (value, Step::Leaf(leaf - 1));
+            }
+            let operands = &self.operands[first..end as usize];
+            first = end as usize;
+            (value, Step::Op(operands))
+        })
     }
 
     pub fn entry(&self, at: Index) -> (&Value, Step<'_>) {
-        let entry = &self.entries[at as usize];
-        (&entry.value, self.step(entry))
+        let leaf = self.leaves.partition_point(|&leaf| leaf < at);
+        let step = if self.is_leaf(at) { Step::Leaf(leaf) } else { Step::Op(self.operands(at)) };
+        (&self.values[at as usize], step)
     }
 
-    fn step(&self, entry: &Entry) -> Step<'_> {
-        match &entry.what {
-            What::Leaf(i) => Step::Leaf(*i as usize),
-            What::Op(range) => Step::Op(&self.operands[range.start as usize..range.end as usize]),
-        }
+    /// What an entry is computed from; nothing, if it is known.
+    fn operands(&self, at: Index) -> &[Index] {
+        let first = at.checked_sub(1).map_or(0, |before| self.ends[before as usize] & !KNOWN);
+        &self.operands[first as usize..(self.ends[at as usize] & !KNOWN) as usize]
     }
 
     /// Values that are known.
     pub fn leaves(&self) -> impl ExactSizeIterator<Item = &Value> {
-        self.leaves.iter().map(|&at| &self.entries[at as usize].value)
-    }
-
-    pub fn leaf(&self, i: usize) -> &Value {
-        &self.entries[self.leaves[i] as usize].value
+        self.leaves.iter().map(|&at| &self.values[at as usize])
     }
 
     /// What to hand out: distinct entries, and the values they are for.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = (Index, &Value)> {
-        self.outputs.iter().map(|&at| (at, &self.entries[at as usize].value))
+        self.outputs.iter().map(|&at| (at, &self.values[at as usize]))
+    }
+
+    fn is_leaf(&self, at: Index) -> bool {
+        self.ends[at as usize] & KNOWN != 0
     }
 
     /// Lets go of the values, and keeps the room that they took.
     pub fn clear(&mut self) {
         self.aliases.clear();
         // Users before what they use: then each value that goes is the last to hold nothing else.
-        while self.entries.pop().is_some() {}
+        while self.values.pop().is_some() {}
+        self.ends.clear();
         self.operands.clear();
         self.leaves.clear();
         self.outputs.clear();
@@ -108,12 +105,24 @@ impl Recording {
     }
 
     fn push_leaf(&mut self, value: Value) -> Index {
-        let at = self.entries.len() as Index;
-        self.entries.push(Entry { value, what: What::Leaf(self.leaves.len() as u32) });
+        let at = self.values.len() as Index;
+        self.values.push(value);
+        self.ends.push(self.operands.len() as u32 | KNOWN);
         self.leaves.push(at);
         at
     }
+
+    /// Adds an operation whose operands have been added.
+    fn push_op(&mut self, value: Value) -> Index {
+        let at = self.values.len() as Index;
+        self.values.push(value);
+        self.ends.push(self.operands.len() as u32);
+        at
+    }
 }
+
+/// See [`Recording::ends`].
+const KNOWN: u32 = 1 << 31;
 
 /// Collects in `into`, which is empty, what `roots` need, and which values by the way should be kept.
 ///
@@ -173,6 +182,10 @@ struct Slot {
 
 const NOWHERE: Index = Index::MAX;
 
+impl Slot {
+    const NEW: Slot = Slot { value: None, at: NOWHERE, internal: 0, rest: 0..0, first: 0 };
+}
+
 /// What is known of an entry.
 #[derive(Clone, Copy, Default)]
 struct Flags {
@@ -197,7 +210,7 @@ impl Extraction {
         for root in roots {
             self.visit(r, root);
         }
-        self.flags.resize(r.entries.len(), Flags::default());
+        self.flags.resize(r.len(), Flags::default());
         self.note_held_aliases(r);
         self.take_roots(r, roots);
         let tape_alive = self.take_dear(r, keep_dear);
@@ -217,7 +230,9 @@ impl Extraction {
         }
         let slot = self.slots.len() as u32;
         v.visited.store(u64::from(self.number) << 32 | u64::from(slot), Ordering::Relaxed);
-        self.slots.push(Slot { value: Some(v.clone()), at: NOWHERE, internal: 0, rest: 0..0, first: 0 });
+        // Of one constant, whose parts are then written where they stay; see [`Node::make`].
+        self.slots.push(Slot::NEW);
+        self.slots[slot as usize].value = Some(v.clone());
         slot
     }
 
@@ -283,11 +298,8 @@ impl Extraction {
                 at
             }
             Kind::Op(_) => {
-                let first = r.operands.len() as u32;
                 r.operands.extend(self.operands[operands].iter().map(|&x| self.slots[x as usize].at));
-                let what = What::Op(first..r.operands.len() as u32);
-                r.entries.push(Entry { value, what });
-                r.entries.len() as Index - 1
+                r.push_op(value)
             }
             Kind::Leaf => unreachable!("a leaf always has its elements"),
         };
@@ -312,7 +324,7 @@ impl Extraction {
             let at = self.slots[slot as usize].at;
             let taken = std::mem::replace(&mut self.flags[at as usize].taken, true);
             // An alias of something known is set directly when results are handed out.
-            if !taken && matches!(r.entries[at as usize].what, What::Op(_)) {
+            if !taken && !r.is_leaf(at) {
                 r.outputs.push(at);
             }
         }
@@ -321,26 +333,27 @@ impl Extraction {
     /// Finds what is held, and hands out what of that is dear; whether a tape is alive that may read what is not handed out.
     fn take_dear(&mut self, r: &mut Recording, keep_dear: bool) -> bool {
         let (mut tape_alive, mut some_stay) = (false, false);
-        for (at, entry) in r.entries.iter().enumerate() {
+        let mut dear: SmallVec<[Index; 16]> = SmallVec::new();
+        for (at, (value, step)) in r.entries().enumerate() {
             let mut flags = self.flags[at];
-            flags.held |= self.is_held_outside(&entry.value);
+            flags.held |= self.is_held_outside(value);
             flags.there = true;
-            if let (What::Op(operands), Kind::Op(op)) = (&entry.what, &entry.value.kind) {
-                let on_tape = entry.value.requires_grad && !entry.value.tape_freed.load(Ordering::Relaxed);
+            if let (Step::Op(operands), Kind::Op(op)) = (step, &value.kind) {
+                let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
                 tape_alive |= on_tape && flags.held;
                 // What a tensor holds is computed with the rest, but for what costs nothing to take again.
-                let first = (operands.start < operands.end).then(|| r.operands[operands.start as usize]);
-                let free = is_free(op) && first.is_none_or(|x| self.flags[x as usize].there);
+                let free = is_free(op) && operands.first().is_none_or(|&x| self.flags[x as usize].there);
                 let wanted = if flags.held && !on_tape { !free } else { on_tape && worth_saving(op) };
                 if keep_dear && wanted && !flags.taken {
                     flags.taken = true;
-                    r.outputs.push(at as Index);
+                    dear.push(at as Index);
                 }
                 flags.there = flags.taken || free;
                 some_stay |= flags.held && !flags.taken;
             }
             self.flags[at] = flags;
         }
+        r.outputs.extend(dear);
         if some_stay {
             self.note_kept(r);
         }
@@ -352,24 +365,20 @@ impl Extraction {
 
     /// What stays uncomputed and is held will be computed later from these leaves: they must stay.
     fn note_kept(&mut self, r: &Recording) {
-        for (at, entry) in r.entries.iter().enumerate().rev() {
-            let What::Op(operands) = &entry.what else { continue };
-            let flags = &mut self.flags[at];
-            flags.kept |= flags.held;
-            if flags.kept && !flags.taken {
-                for &x in &r.operands[operands.start as usize..operands.end as usize] {
-                    self.flags[x as usize].kept = true;
-                }
+        for at in (0..r.len() as Index).rev() {
+            let flags = &mut self.flags[at as usize];
+            if (flags.kept || flags.held) && !flags.taken {
+                r.operands(at).iter().for_each(|&x| self.flags[x as usize].kept = true);
             }
         }
     }
 
     fn note_donated(&self, r: &mut Recording, tape_alive: bool) {
-        let Recording { entries, leaves, donate, device, .. } = r;
+        let Recording { values, leaves, donate, device, .. } = r;
         for &at in &*leaves {
             let flags = self.flags[at as usize];
             let own = |m: &Memory| m.is_exclusive() && m.device() == *device;
-            let exclusive = || entries[at as usize].value.state.lock().buffer.as_ref().is_some_and(own);
+            let exclusive = || values[at as usize].state.lock().buffer.as_ref().is_some_and(own);
             donate.push(!tape_alive && !flags.kept && !flags.held && exclusive());
         }
     }

@@ -50,6 +50,7 @@ impl<'r, B: Builder> Scope<'r, B> {
         Val { scope: self, value }
     }
 
+    #[inline(always)]
     fn emit_of(&'r self, op: Op, inputs: SmallVec<[B::Value; 3]>) -> Val<'r, B> {
         let value = self.builder.borrow_mut().add_op(op, inputs);
         Val { scope: self, value }

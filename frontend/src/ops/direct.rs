@@ -22,7 +22,7 @@ pub fn direct(operator: &'static Operator, op: Binary, x: &Tensor, y: &Tensor) -
     if dtype == DType::Bool || (op == Binary::Div && !dtype.is_float()) || a.ty != b.ty {
         return None;
     }
-    Some(made(operator, Recorder::new().alike2(op, a, b), x, y))
+    Some(made(operator, Recorder::new().alike(op, a, b), x, y))
 }
 
 /// Records the product of two matrices, of one type and of sizes that fit; `None` where the row of `operator`, that of
