@@ -120,9 +120,9 @@ struct Team {
 #[derive(Default)]
 struct Seat {
     deal: Deal,
-    /// A `*const &Work`, its lifetime ended by `Region::run` waiting for all helpers; written with what follows while the
-    /// seat's helper is not in a region.
-    work: AtomicPtr<&'static Work<'static>>,
+    /// The two words of a `&Work`, its lifetime ended by `Region::run` waiting for all helpers; written with what follows
+    /// while the seat's helper is not in a region.
+    work: [AtomicPtr<()>; 2],
     /// How many seats the region has.
     threads: AtomicUsize,
     bed: Bed,
@@ -252,13 +252,13 @@ impl Region {
 
     fn run(&mut self, team: &'static Team, threads: usize, chunks: usize, work: &Work<'_>) {
         self.start_helpers(team, threads - 1);
-        // SAFETY: only the lifetime changes. Helpers use the reference between entering and leaving,
-        // and `Close` below waits for all of them before this function ends, by return or by panic.
-        let work: &'static Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, _>(work) };
+        // SAFETY: a reference to a trait's object is two pointers. Helpers use it between entering and leaving, and `Close`
+        // below waits for all of them before this function ends, by return or by panic.
+        let words: [*mut (); 2] = unsafe { std::mem::transmute::<&Work<'_>, [*mut (); 2]>(work) };
         let seats = &team.seats[..threads];
         let close = Close { seats, panic: &team.panic };
         for (slot, seat) in seats.iter().enumerate() {
-            seat.work.store((&raw const work).cast_mut(), Ordering::Relaxed);
+            seat.work.iter().zip(words).for_each(|(part, word)| part.store(word, Ordering::Relaxed));
             seat.threads.store(threads, Ordering::Relaxed);
             seat.deal.set(chunks * slot / threads, chunks * (slot + 1) / threads);
         }
@@ -354,8 +354,10 @@ fn serve(team: &'static Team, slot: usize) {
             continue;
         };
         let seats = &team.seats[..seat.threads.load(Ordering::Relaxed)];
-        // SAFETY: from entering, above, to leaving, below, the region is alive, and so is its work.
-        let work = unsafe { *seat.work.load(Ordering::Relaxed) };
+        let words = [seat.work[0].load(Ordering::Relaxed), seat.work[1].load(Ordering::Relaxed)];
+        // SAFETY: these are the words of such a reference. From entering, above, to leaving, below, the region is alive, and
+        // so is its work.
+        let work: &Work<'_> = unsafe { std::mem::transmute::<[*mut (); 2], &Work<'_>>(words) };
         let all = || {
             work(slot, first);
             claim(seats, slot, work);
