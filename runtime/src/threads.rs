@@ -260,7 +260,9 @@ impl Region {
         for (slot, seat) in seats.iter().enumerate() {
             seat.work.iter().zip(words).for_each(|(part, word)| part.store(word, Ordering::Relaxed));
             seat.threads.store(threads, Ordering::Relaxed);
-            seat.deal.set(chunks * slot / threads, chunks * (slot + 1) / threads);
+            // Where they do not come out even, those who have begun by then, the calling thread first, have more.
+            let from = |slot: usize| (chunks * slot).div_ceil(threads);
+            seat.deal.set(from(slot), from(slot + 1));
         }
         wake(seats);
         if let Some(chunk) = seats[0].deal.take(true) {
