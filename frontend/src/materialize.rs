@@ -179,6 +179,8 @@ fn compute_in_one(computing: &mut Computing, roots: &[Value], extract: Extract) 
         return Ok(());
     }
     let Computing { plans, recording } = computing;
+    // What a panic left there.
+    recording.clear();
     extract(roots, recording);
     let result = run(plans, recording);
     recording.clear();

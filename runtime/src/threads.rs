@@ -400,8 +400,8 @@ mod tests {
             for chunks in [0, 1, 2, 5, 100, 1000] {
                 let counts: Vec<AtomicU32> = (0..chunks).map(|_| AtomicU32::new(0)).collect();
                 let busy: Vec<AtomicU32> = (0..threads).map(|_| AtomicU32::new(0)).collect();
-                for _ in 0..20 {
-                    parallel(chunks, &|slot, chunk| {
+                for sharing in [Sharing::All, Sharing::Awake, Sharing::Alone, Sharing::Awake].repeat(5) {
+                    share(sharing, threads, chunks, &|slot, chunk| {
                         assert_eq!(busy[slot].fetch_add(1, Ordering::SeqCst), 0, "slot used twice at once");
                         counts[chunk].fetch_add(1, Ordering::Relaxed);
                         busy[slot].fetch_sub(1, Ordering::SeqCst);
@@ -434,9 +434,10 @@ mod tests {
 
     #[test]
     fn a_panic_comes_back_and_the_team_lives_on() {
-        for bad in [0, 63] {
+        // That of the calling thread, of whoever has the last chunk, and of all.
+        for bad in [0..1, 63..64, 0..64] {
             let caught = catch_unwind(|| {
-                parallel(64, &|_, chunk| assert_ne!(chunk, bad, "chunk"));
+                parallel(64, &|_, chunk| assert!(!bad.contains(&chunk), "chunk"));
             });
             assert!(caught.is_err());
             let n = AtomicU32::new(0);

@@ -275,6 +275,12 @@ impl Extraction {
         }
         let first = self.operands.len() as u32;
         let state = value.state.lock();
+        if value.is_computed() {
+            // By another thread, since; it may have no operands any more.
+            drop(state);
+            self.slots[slot as usize].at = r.push_leaf(value);
+            return true;
+        }
         for operand in &state.inputs {
             let operand = self.slot(operand);
             self.slots[operand as usize].internal += 1;
