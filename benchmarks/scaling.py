@@ -20,11 +20,12 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 WORKLOADS = ("MLP", "MNIST CNN", "ResNet-18", "LSTM", "GPT 6x384, context")
 THREADS = (2, 4, 8, 16, 32, 64)
 
-# How kernels are cut, as `runtime/src/plan` does it: seconds under which a kernel stays on one thread, seconds of the
-# smallest chunk, and how many chunks there are at most; products of matrices have their own.
-WORTH_SHARING = 20e-6
-CHUNK, CHUNKS = 5e-6, 256
-TASK, TASKS = 10e-6, 64
+# How kernels are cut, as `runtime/src/plan` does it: seconds under which a kernel stays on one thread, and under which it is
+# for threads that are awake; seconds of the smallest chunk of those and of others, and how many chunks there are at most;
+# products of matrices have their own.
+WORTH_SHARING, WORTH_WAKING = 4e-6, 20e-6
+SMALL_CHUNK, CHUNK, CHUNKS = 2e-6, 5e-6, 256
+SMALL_TASKS, TASK, TASKS = 2, 10e-6, 64
 # What entering and leaving a shared kernel costs for each doubling of the threads.
 BARRIER = 1e-6
 
@@ -90,8 +91,11 @@ def predict(one, threads, bandwidth):
         if seconds < WORTH_SHARING:
             spent["small kernels"] += seconds
             continue
-        chunk, most = (TASK, TASKS) if name.startswith("gemm") else (CHUNK, CHUNKS)
-        chunks = max(1, min(most, int(seconds / chunk)))
+        product, small = name.startswith("gemm"), seconds < WORTH_WAKING
+        if product:
+            chunks = SMALL_TASKS if small else min(TASKS, int(seconds / TASK))
+        else:
+            chunks = min(CHUNKS, int(seconds / (SMALL_CHUNK if small else CHUNK)))
         # The slowest thread has so many of the chunks.
         rounds = -(-chunks // min(threads, chunks))
         dealt, even = seconds * rounds / chunks, seconds / threads
