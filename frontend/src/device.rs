@@ -243,12 +243,17 @@ impl Memories {
         Ok(copies)
     }
 
-    /// Adds one that is on the device of the others; no other is.
+    /// Adds one that is on the device of the others.
+    ///
+    /// # Panics
+    /// When it is on another.
     pub fn push(&mut self, memory: Memory) {
         match (self, memory) {
             (Memories::Host(all), Memory::Host(one)) => all.push(one),
             (Memories::Cuda(all), Memory::Cuda(one)) => all.push(one),
-            (Memories::Host(_), Memory::Cuda(_)) | (Memories::Cuda(_), Memory::Host(_)) => {}
+            (Memories::Host(_), Memory::Cuda(_)) | (Memories::Cuda(_), Memory::Host(_)) => {
+                unreachable!("memory of another device was not copied")
+            }
         }
     }
 

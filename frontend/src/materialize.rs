@@ -178,12 +178,12 @@ fn compute_in_one(computing: &mut Computing, roots: &[Value], extract: Extract) 
     if roots.is_empty() {
         return Ok(());
     }
-    let Computing { plans, recording } = computing;
-    // What a panic left there.
+    // A panic lets go of it.
+    let mut recording = std::mem::take(&mut computing.recording);
+    extract(roots, &mut recording);
+    let result = run(&mut computing.plans, &recording);
     recording.clear();
-    extract(roots, recording);
-    let result = run(plans, recording);
-    recording.clear();
+    computing.recording = recording;
     result
 }
 

@@ -143,8 +143,8 @@ impl Node {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let computed = AtomicBool::new(buffer.is_some());
         let node = Arc::into_raw(Arc::<Node>::new_uninit()).cast_mut().cast::<Node>();
-        // SAFETY: the memory is new, a node's, and nobody else's; each field is written once, before anything reads it (the
-        // pattern below names them all), and then it is a node that `Arc::from_raw` takes back. A panic on the way leaks it.
+        // SAFETY: the memory is new, a node's, and nobody else's; each field is written before anything reads it, and when all are
+        // it is a node that `Arc::from_raw` takes back. A panic on the way leaks it.
         unsafe {
             match ty {
                 NewType::First => {
@@ -169,6 +169,7 @@ impl Node {
             (&raw mut (*node).state).write(Lock::new(state));
             let held = &mut (*node).state.get_mut().inputs;
             inputs.into_iter().for_each(|v| held.push(v));
+            // All that there are; each of them is written above.
             let Node {
                 ty: _,
                 id: _,

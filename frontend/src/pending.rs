@@ -62,7 +62,7 @@ pub(crate) fn add(storage: &Arc<Storage>) {
 pub(crate) fn take_all(mut take: impl FnMut(Arc<Storage>)) {
     let mut waiting = WAITING.lock();
     waiting.free.clear();
-    // Those that die at this moment find the list empty.
+    // Those that die at this moment wait for the lock, and find the list empty or their place another's.
     for place in waiting.places.drain(..) {
         if let Some(storage) = place.upgrade() {
             storage.place.0.store(NOWHERE, Ordering::Relaxed);

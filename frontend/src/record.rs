@@ -103,6 +103,7 @@ impl Recorder {
         let [first, ..] = inputs.as_slice() else { unreachable!("an operation on nothing") };
         let requires_grad = self.grad && first.ty.dtype.is_float() && inputs.iter().any(|v| v.requires_grad);
         let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
+        debug_assert_eq!(infer(&op, &inputs.each_ref().map(|v| &v.ty)).as_ref(), Ok(&first.ty));
         Node::make(device, Kind::Op(op), NewType::First, inputs, requires_grad, self.loc, None)
     }
 
@@ -117,7 +118,9 @@ impl Recorder {
         let device = device::join(x.device, y.device);
         let op = Op::Dot { batch: SmallVec::new(), contract: SmallVec::from_iter([(1, 0)]) };
         let shape = SmallVec::from_iter([x.ty.shape[0].clone(), y.ty.shape[1].clone()]);
-        let ty = NewType::This(Type { dtype: x.ty.dtype, shape });
+        let ty = Type { dtype: x.ty.dtype, shape };
+        debug_assert_eq!(infer(&op, &[&x.ty, &y.ty]).as_ref(), Ok(&ty));
+        let ty = NewType::This(ty);
         Node::make(device, Kind::Op(op), ty, [x, y], requires_grad, self.loc, None)
     }
 

@@ -15,8 +15,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 use std::ffi::CString;
-use ttk_frontend::Result;
 use ttk_frontend::ops::{Form, Number, Operator, Returned, Space, invoke, operators};
+use ttk_frontend::{Result, Tensor};
 
 /// How many operators can have methods.
 const CAPACITY: usize = 1024;
@@ -312,11 +312,38 @@ pub(crate) fn call_named<'py>(
     returned_object(py, operator, returned)
 }
 
-/// Runs what records an operator, with what precedes and follows every operator.
-pub(crate) fn recorded<T>(py: Python<'_>, record: impl FnOnce() -> Result<T>) -> PyResult<T> {
+/// Calls an operator of two tensors by `direct`, a way of its own; where that declines, as [`call_named`].
+pub(crate) fn call_directly<'py>(
+    py: Python<'py>,
+    operator: &'static Operator,
+    direct: impl FnOnce() -> Option<Tensor>,
+    operands: &[&Bound<'py, PyAny>; 2],
+) -> PyResult<Bound<'py, PyAny>> {
+    before(py)?;
+    let returned = match guard(|| Ok(direct()))? {
+        Some(result) => Returned::Tensor(result),
+        None => {
+            let positional = operands.map(Bound::clone);
+            let given = Given { positional: &positional, keywords: &[], is_method: false };
+            let mut parsed = Args::new();
+            let overload = parse(operator, false, &given, &mut parsed)?;
+            guard(|| invoke(operator, overload, &parsed, &Form::Function))?
+        }
+    };
+    crate::state::after_operator(py)?;
+    returned_object(py, operator, returned)
+}
+
+/// What precedes every operator.
+fn before(py: Python<'_>) -> PyResult<()> {
     // SAFETY: the lock is held.
     let place = unsafe { source::note_line() };
-    crate::state::before_operator(py, place)?;
+    crate::state::before_operator(py, place)
+}
+
+/// Runs what records an operator, with what precedes and follows every operator.
+pub(crate) fn recorded<T>(py: Python<'_>, record: impl FnOnce() -> Result<T>) -> PyResult<T> {
+    before(py)?;
     let returned = guard(record)?;
     crate::state::after_operator(py)?;
     Ok(returned)

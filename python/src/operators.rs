@@ -1,6 +1,6 @@
 //! Python's arithmetic operators on tensors.
 
-use crate::dispatch::{call_named, recorded};
+use crate::dispatch::{call_directly, call_named};
 use crate::object::{as_tensor, tensor_like, wrap};
 use crate::parse::number_of;
 use pyo3::prelude::*;
@@ -46,22 +46,22 @@ pub(crate) fn arithmetic<'py>(
     x: &Operand<'py>,
     y: &Operand<'py>,
 ) -> PyResult<Operand<'py>> {
-    if let (Some(a), Some(b), Some(operator)) = (as_tensor(x), as_tensor(y), named.operator())
-        && let Some(result) = recorded(x.py(), || Ok(ops::direct(operator, op, a, b)))?
-    {
-        return wrap(x.py(), result);
+    match (as_tensor(x), as_tensor(y), named.operator()) {
+        (Some(a), Some(b), Some(operator)) => {
+            call_directly(x.py(), operator, || ops::direct(operator, op, a, b), &[x, y])
+        }
+        _ => binary(named, x, y),
     }
-    binary(named, x, y)
 }
 
 /// `x @ y`: one operation on two matrices of one type; otherwise as [`binary`].
 pub(crate) fn product<'py>(named: &Named, x: &Operand<'py>, y: &Operand<'py>) -> PyResult<Operand<'py>> {
-    if let (Some(a), Some(b), Some(operator)) = (as_tensor(x), as_tensor(y), named.operator())
-        && let Some(result) = recorded(x.py(), || Ok(ops::product(operator, a, b)))?
-    {
-        return wrap(x.py(), result);
+    match (as_tensor(x), as_tensor(y), named.operator()) {
+        (Some(a), Some(b), Some(operator)) => {
+            call_directly(x.py(), operator, || ops::product(operator, a, b), &[x, y])
+        }
+        _ => binary(named, x, y),
     }
-    binary(named, x, y)
 }
 
 /// `x op y`, or `NotImplemented` where `y` may know what to do.

@@ -132,3 +132,42 @@ def test_copies_of_a_number():
     x = torch.ones(2, 2)
     assert x.copy_(3).tolist() == [[3, 3]] * 2 and x[0].copy_(True).tolist() == [1, 1] and x.tolist() == [[1, 1], [3, 3]]
     assert torch.zeros(2, dtype=torch.int64).copy_(2.7).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.int32])
+@pytest.mark.parametrize("m, k, n", [(3, 4, 5), (1, 1, 1), (2, 0, 3), (0, 2, 3)])
+def test_products_of_two_matrices_are_what_numpy_has(dtype, m, k, n):
+    x, y = (torch.arange(a * b).reshape(a, b).to(dtype) for a, b in ((m, k), (k, n)))
+    product = x @ y
+    assert product.dtype == dtype
+    want = np.arange(m * k).reshape(m, k) @ np.arange(k * n).reshape(k, n)
+    assert np.array_equal(product.double().numpy(), want.astype(np.float64))
+
+
+def test_products_by_operator_fail_as_those_by_name():
+    matrix = torch.ones(2, 3)
+    for other in (torch.ones(2, 3), torch.ones(3, 2).long(), torch.tensor(1.0)):
+        with pytest.raises(RuntimeError) as by_operator:
+            matrix @ other
+        with pytest.raises(RuntimeError) as by_name:
+            torch.matmul(matrix, other)
+        assert str(by_operator.value) == str(by_name.value)
+    with pytest.raises(RuntimeError, match="Bool"):
+        torch.ones(2, 2).bool() @ torch.ones(2, 2).bool()
+
+
+def test_products_by_operator_save_their_operands():
+    x, y = torch.ones(2, 2, requires_grad=True), torch.ones(2, 2)
+    product = x @ y
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+
+
+def test_products_by_operator_follow_autocast():
+    x = torch.ones(2, 2, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        product = x @ torch.ones(2, 2)
+    assert product.dtype == torch.bfloat16
+    product.sum().backward()
+    assert x.grad.dtype == torch.float32 and x.grad.tolist() == [[2.0, 2.0], [2.0, 2.0]]

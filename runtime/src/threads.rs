@@ -41,7 +41,7 @@ pub fn set_num_threads(n: usize) {
 pub(crate) enum Sharing {
     /// The calling one.
     Alone,
-    /// Helpers that are awake as well: what is over before one is woken.
+    /// Helpers that are awake as well: for what is over before one is woken.
     Awake,
     /// All helpers.
     All,
@@ -62,13 +62,13 @@ pub(crate) fn share(sharing: Sharing, threads: usize, chunks: usize, work: &Work
     let threads = threads.min(chunks);
     if sharing != Sharing::Alone
         && threads > 1
-        && chunks <= i32::MAX as usize
+        && chunks <= MOST_CHUNKS
         && !IN_REGION.get()
         && let Some(mut region) = team().region.try_lock()
-        && region.is_worth(sharing, &team().seats[1..threads])
+        && let Some(wakes) = region.opens(sharing, &team().seats[1..threads])
     {
         IN_REGION.set(true);
-        region.run(team(), threads, chunks, work);
+        region.run(team(), threads, wakes, chunks, work);
         return;
     }
     for chunk in 0..chunks {
@@ -120,8 +120,8 @@ struct Team {
 #[derive(Default)]
 struct Seat {
     deal: Deal,
-    /// The two words of a `&Work`, its lifetime ended by `Region::run` waiting for all helpers; written with what follows
-    /// while the seat's helper is not in a region.
+    /// The two words of a `&Work`, its lifetime ended by `Region::run` waiting for all helpers; written, as `threads` is, while
+    /// the seat's helper is not in a region.
     work: [AtomicPtr<()>; 2],
     /// How many seats the region has.
     threads: AtomicUsize,
@@ -136,14 +136,19 @@ struct Bed {
     thread: OnceLock<Thread>,
 }
 
-/// Chunks from one to another, `IN_REGION? | from << 32 | to`: their owner takes the first of them, others the last.
+/// Chunks from one to another, `ENTERED? | from << 32 | to`: their owner takes the first of them, others the last.
 ///
-/// A helper enters a region by taking the first chunk that it was dealt, and stays in it until it says so. In a region there is
-/// no other deal until all that entered have left.
+/// A helper enters a region by taking the first chunk that it was dealt, and stays in it until it says so; one that comes when
+/// others have taken all of its own stays out. There is no other deal until all that entered have left. A helper may
+/// read its deal in one region and take the chunk in a later one, if the two are written alike: then it has the later one's
+/// chunk, and what it reads of its seat after that is the later one's.
 #[derive(Default)]
 struct Deal(AtomicU64);
 
 const ENTERED: u64 = 1 << 63;
+
+/// `from` has the 31 bits between `to` and [`ENTERED`].
+const MOST_CHUNKS: usize = i32::MAX as usize;
 
 impl Deal {
     fn set(&self, from: usize, to: usize) {
@@ -237,21 +242,26 @@ extern "C" fn in_child() {
 }
 
 impl Region {
-    /// Whether there is somebody to open a region for.
-    fn is_worth(&mut self, sharing: Sharing, helpers: &[Seat]) -> bool {
+    /// Whether helpers are started and woken for a region; `None` if there is nobody to open it for. Counts those.
+    fn opens(&mut self, sharing: Sharing, helpers: &[Seat]) -> Option<bool> {
         let awake = |seats: &[Seat]| seats.iter().any(|seat| !seat.bed.sleeping.load(Ordering::Relaxed));
-        if sharing == Sharing::Awake && !awake(&helpers[..helpers.len().min(self.started)]) {
+        if sharing == Sharing::Awake {
+            if awake(&helpers[..helpers.len().min(self.started)]) {
+                return Some(false);
+            }
             self.missed += 1;
             if self.missed < MISSED {
-                return false;
+                return None;
             }
         }
         self.missed = 0;
-        true
+        Some(true)
     }
 
-    fn run(&mut self, team: &'static Team, threads: usize, chunks: usize, work: &Work<'_>) {
-        self.start_helpers(team, threads - 1);
+    fn run(&mut self, team: &'static Team, threads: usize, wakes: bool, chunks: usize, work: &Work<'_>) {
+        if wakes {
+            self.start_helpers(team, threads - 1);
+        }
         // SAFETY: a reference to a trait's object is two pointers. Helpers use it between entering and leaving, and `Close`
         // below waits for all of them before this function ends, by return or by panic.
         let words: [*mut (); 2] = unsafe { std::mem::transmute::<&Work<'_>, [*mut (); 2]>(work) };
@@ -262,14 +272,13 @@ impl Region {
             seat.threads.store(threads, Ordering::Relaxed);
             // Where they do not come out even, those who have begun by then, the calling thread first, have more.
             let from = |slot: usize| (chunks * slot).div_ceil(threads);
-            seat.deal.set(from(slot), from(slot + 1));
+            // The first chunk is the calling thread's without asking, which would wait for what was written here.
+            seat.deal.set(from(slot).max(1), from(slot + 1));
         }
-        wake(seats);
-        if let Some(chunk) = seats[0].deal.take(true) {
-            work(0, chunk);
-            // Who fell asleep while the first deal was on its way to it has not been seen asleep then.
+        if wakes {
             wake(seats);
         }
+        work(0, 0);
         claim(seats, 0, work);
         drop(close);
     }
@@ -292,9 +301,11 @@ impl Region {
 
 /// Wakes the helpers that sleep.
 fn wake(seats: &[Seat]) {
+    // One of the two sees the other: this thread that a helper sleeps, or the helper, in [`rest`], that it was dealt chunks.
+    fence(Ordering::SeqCst);
     for Seat { bed, .. } in &seats[1..] {
         if bed.sleeping.load(Ordering::Relaxed)
-            && bed.sleeping.swap(false, Ordering::SeqCst)
+            && bed.sleeping.swap(false, Ordering::Relaxed)
             && let Some(thread) = bed.thread.get()
         {
             thread.unpark();
@@ -357,8 +368,8 @@ fn serve(team: &'static Team, slot: usize) {
         };
         let seats = &team.seats[..seat.threads.load(Ordering::Relaxed)];
         let words = [seat.work[0].load(Ordering::Relaxed), seat.work[1].load(Ordering::Relaxed)];
-        // SAFETY: these are the words of such a reference. From entering, above, to leaving, below, the region is alive, and
-        // so is its work.
+        // SAFETY: these are the words of such a reference, and of this region's: `take` acquires what `set` released, also where
+        // others took chunks in between. From entering, above, to leaving, below, the region is alive, and so is its work.
         let work: &Work<'_> = unsafe { std::mem::transmute::<[*mut (); 2], &Work<'_>>(words) };
         let all = || {
             work(slot, first);
@@ -380,7 +391,8 @@ fn rest(seat: &Seat) {
         }
         std::hint::spin_loop();
     }
-    seat.bed.sleeping.store(true, Ordering::SeqCst);
+    seat.bed.sleeping.store(true, Ordering::Relaxed);
+    // See [`wake`].
     fence(Ordering::SeqCst);
     while seat.bed.sleeping.load(Ordering::Relaxed) && !seat.deal.is_there() {
         std::thread::park_timeout(Duration::from_secs(3600));

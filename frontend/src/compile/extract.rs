@@ -43,6 +43,9 @@ pub struct Recording {
     pub device: Device,
 }
 
+/// See [`Recording::ends`].
+const KNOWN: u32 = 1 << 31;
+
 impl Recording {
     /// How many entries there are.
     pub fn len(&self) -> usize {
@@ -95,7 +98,7 @@ impl Recording {
     /// Lets go of the values, and keeps the room that they took.
     pub fn clear(&mut self) {
         self.aliases.clear();
-        // Users before what they use: then each value that goes is the last to hold nothing else.
+        // Users go before their operands, so that none takes a chain of others along.
         while self.values.pop().is_some() {}
         self.ends.clear();
         self.operands.clear();
@@ -120,9 +123,6 @@ impl Recording {
         at
     }
 }
-
-/// See [`Recording::ends`].
-const KNOWN: u32 = 1 << 31;
 
 /// Collects in `into`, which is empty, what `roots` need, and which values by the way should be kept.
 ///
@@ -207,9 +207,7 @@ impl Extraction {
         self.operands.clear();
         self.stack.clear();
         self.flags.clear();
-        for root in roots {
-            self.visit(r, root);
-        }
+        roots.iter().for_each(|root| self.visit(r, root));
         self.flags.resize(r.len(), Flags::default());
         self.note_held_aliases(r);
         self.take_roots(r, roots);
@@ -326,8 +324,7 @@ impl Extraction {
 
     fn take_roots(&mut self, r: &mut Recording, roots: &[Value]) {
         for root in roots {
-            let Some(slot) = self.known(root) else { continue };
-            let at = self.slots[slot as usize].at;
+            let at = self.slots[root.visited.load(Ordering::Relaxed) as u32 as usize].at;
             let taken = std::mem::replace(&mut self.flags[at as usize].taken, true);
             // An alias of something known is set directly when results are handed out.
             if !taken && !r.is_leaf(at) {

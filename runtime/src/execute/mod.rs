@@ -87,7 +87,8 @@ pub(crate) fn run(
     let shared_at = scratch_at + bound.scratch * slots;
     let bytes = shared_at + bound.shared;
     let arena = if bytes > 0 { Some(Buffer::new(bytes)?) } else { None };
-    let start = arena.as_ref().map_or(std::ptr::dangling_mut::<u128>().cast(), Buffer::as_ptr);
+    // An arena without bytes is nowhere, and all offsets in it are 0.
+    let start = arena.as_ref().map_or(std::ptr::without_provenance_mut(ALIGNMENT), Buffer::as_ptr);
 
     state.pointers.clear();
     state.pointers.extend(bound.places.iter().map(|place| match *place {
@@ -106,7 +107,7 @@ pub(crate) fn run(
         inputs,
         pointers,
         arguments,
-        // SAFETY: the arena was made large enough for both.
+        // SAFETY: the arena was made large enough for both; where it has no bytes, neither has.
         scratch: unsafe { start.add(scratch_at) },
         // SAFETY: as above.
         shared: unsafe { start.add(shared_at) },

@@ -474,14 +474,16 @@ fn work(w: &GemmWork) -> (f64, f64, f64) {
 fn cut(w: &mut GemmWork, threads: usize) {
     let (per_item, per_task, units) = work(w);
     w.sharing = sharing(units);
-    if w.sharing == Sharing::Awake && w.items == 1 && w.style.packs() && !w.packs_in_tasks() {
-        // Two halves of the lanes, of which each packs its own.
+    let rows_together = matches!(w.epilogue, Some((_, true)));
+    // An epilogue of rows is cheaper on what a task has just computed than a thread more.
+    let halves = w.items == 1 && (w.style.on_rows() || !rows_together);
+    if w.sharing == Sharing::Awake && halves && w.style.packs() && !w.packs_in_tasks() {
+        // Of the lanes: each packs its own, where they are not kept packed.
         w.panels_each = w.panels.count().div_ceil(2);
     } else if per_item <= 1.5 * per_task || w.packs_in_tasks() {
         w.group = ((per_task / per_item) as usize).clamp(1, w.items);
     } else {
         let wanted = (per_item / per_task).ceil() as usize;
-        let rows_together = matches!(w.epilogue, Some((_, true)));
         let (most_along, most_across) = match w.style {
             Style::Rows | Style::Columns | Style::Dots => (w.panels.count(), w.others().div_ceil(32)),
             Style::RowStreams | Style::ColumnStreams => {

@@ -26,8 +26,8 @@ use ttk_ir::program::{Action, Program};
 /// A compiled program, ready to run any number of times, from any number of threads.
 ///
 /// Whatever depends only on the sizes is worked out on the first run with those sizes and kept (for the
-/// most recent ones). After that a run takes an arena and the outputs from the caching allocator, and
-/// allocates nothing else.
+/// most recent ones). After that a run takes an arena, if there is something to put there, and the outputs from
+/// the caching allocator, and allocates nothing else.
 pub struct Plan {
     program: Program,
     code: CodeModule,
@@ -119,7 +119,7 @@ impl Plan {
         symbols: &[i64],
         times: Option<&mut Vec<Duration>>,
     ) -> Result<Vec<Buffer>, RunError> {
-        let (bound, mut state) = self.prepare(symbols)?;
+        let (bound, state) = self.prepare(symbols)?;
         if inputs.len() != bound.inputs.len() {
             return Err(RunError::InputCount {
                 program: self.program.name.clone(),
@@ -137,6 +137,7 @@ impl Plan {
                 });
             }
         }
+        let mut state = state.unwrap_or_default();
         let outputs = execute::run(self, &bound, inputs, &mut state, times);
         self.ready.lock().states.push(state);
         outputs
@@ -147,7 +148,9 @@ impl Plan {
     /// # Errors
     /// As [`Plan::run`], of sizes.
     pub fn algorithms(&self, symbols: &[i64]) -> Result<Vec<Option<&'static str>>, RunError> {
-        Ok(self.prepare(symbols)?.0.steps.iter().map(Work::algorithm).collect())
+        let (bound, state) = self.prepare(symbols)?;
+        self.ready.lock().states.extend(state);
+        Ok(bound.steps.iter().map(Work::algorithm).collect())
     }
 
     pub(crate) fn code(&self) -> &CodeModule {
@@ -158,8 +161,8 @@ impl Plan {
         self.customs[step].as_ref()
     }
 
-    /// Everything worked out for these sizes, found or made, and what a run needs besides.
-    fn prepare(&self, symbols: &[i64]) -> Result<(Arc<Bound>, execute::State), RunError> {
+    /// Everything worked out for these sizes, found or made, and what an earlier run left for this one.
+    fn prepare(&self, symbols: &[i64]) -> Result<(Arc<Bound>, Option<execute::State>), RunError> {
         {
             let Ready { bound, states } = &mut *self.ready.lock();
             // A comparison of nothing is asked first: with AVX-512 it reads where nothing is, under a mask, which is slow.
@@ -170,7 +173,7 @@ impl Plan {
                 if at > 0 {
                     bound[..=at].rotate_right(1);
                 }
-                return Ok((bound[0].clone(), states.pop().unwrap_or_default()));
+                return Ok((bound[0].clone(), states.pop()));
             }
         }
         if symbols.len() != self.program.symbols.len() {
@@ -187,7 +190,7 @@ impl Plan {
         let Ready { bound, states } = &mut *self.ready.lock();
         bound.truncate(KEPT - 1);
         bound.insert(0, new.clone());
-        Ok((new, states.pop().unwrap_or_default()))
+        Ok((new, states.pop()))
     }
 }
 
