@@ -110,8 +110,13 @@ pub(crate) enum NewType {
 impl Node {
     #[inline(always)]
     pub fn new(kind: Kind, ty: Type, inputs: SmallVec<[Value; 3]>, requires_grad: bool, loc: u32) -> Value {
-        let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
-        Node::new_on(device, kind, ty, inputs, requires_grad, loc)
+        Node::new_on(Node::device_of(&inputs), kind, ty, inputs, requires_grad, loc)
+    }
+
+    /// Where an operation on some values is computed.
+    #[inline(always)]
+    pub(crate) fn device_of(inputs: &[Value]) -> Option<Device> {
+        inputs.iter().fold(None, |d, v| device::join(d, v.device))
     }
 
     /// [`Node::new`] on a device other than the inputs'.
@@ -128,7 +133,7 @@ impl Node {
     }
 
     /// Writes each part of a new node where it stays. A structure that is moved is read in larger pieces than it was
-    /// written in, and that makes a processor wait: of what recording an operation costs, a tenth.
+    /// written in, and that makes a processor wait.
     #[inline(always)]
     pub(crate) fn make(
         device: Option<Device>,

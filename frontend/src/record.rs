@@ -1,12 +1,12 @@
 //! The recorder: operations written down as lazy values.
 
-use crate::device::{self, Device};
+use crate::device::Device;
 use crate::error::{Error, Exception, Result};
 use crate::node::{Alias, Kind, NewType, Node, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
-use ttk_ir::{Binary, Builder, Op, Scalar, Shape, Type, infer};
+use ttk_ir::{Binary, Builder, DType, Op, Scalar, Shape, Type, infer};
 
 thread_local! {
     /// What operations of this thread are recorded with.
@@ -89,11 +89,14 @@ impl Recorder {
             more => infer(&op, &more.iter().map(|v| &v.ty).collect::<SmallVec<[&Type; 3]>>()),
         };
         let ty = ty.map_err(|e| Error::Plain { exception: Exception::Runtime, detail: e.to_string() })?;
-        let requires_grad = self.grad
-            && ty.dtype.is_float()
-            && !matches!(op, Op::Detach)
-            && inputs.iter().any(|v| v.requires_grad);
+        let requires_grad = !matches!(op, Op::Detach) && self.follows(ty.dtype, &inputs);
         Ok(Node::new(Kind::Op(op), ty, inputs, requires_grad, self.loc))
+    }
+
+    /// Whether a derivative flows through a result of that element type.
+    #[inline]
+    fn follows(&self, dtype: DType, inputs: &[Value]) -> bool {
+        self.grad && dtype.is_float() && inputs.iter().any(|v| v.requires_grad)
     }
 
     /// An elementwise operation on one value or two of one type, which is the result's too: most of what is recorded, without
@@ -101,8 +104,7 @@ impl Recorder {
     #[inline]
     fn elementwise<const N: usize>(&self, op: Op, inputs: [Value; N]) -> Value {
         let [first, ..] = inputs.as_slice() else { unreachable!("an operation on nothing") };
-        let requires_grad = self.grad && first.ty.dtype.is_float() && inputs.iter().any(|v| v.requires_grad);
-        let device = inputs.iter().fold(None, |d, v| device::join(d, v.device));
+        let (requires_grad, device) = (self.follows(first.ty.dtype, &inputs), Node::device_of(&inputs));
         debug_assert_eq!(infer(&op, &inputs.each_ref().map(|v| &v.ty)).as_ref(), Ok(&first.ty));
         Node::make(device, Kind::Op(op), NewType::First, inputs, requires_grad, self.loc, None)
     }
@@ -114,14 +116,13 @@ impl Recorder {
 
     /// The product of two matrices of one type, whose sizes fit.
     pub(crate) fn product(&self, x: Value, y: Value) -> Value {
-        let requires_grad = self.grad && x.ty.dtype.is_float() && (x.requires_grad || y.requires_grad);
-        let device = device::join(x.device, y.device);
         let op = Op::Dot { batch: SmallVec::new(), contract: SmallVec::from_iter([(1, 0)]) };
         let shape = SmallVec::from_iter([x.ty.shape[0].clone(), y.ty.shape[1].clone()]);
         let ty = Type { dtype: x.ty.dtype, shape };
         debug_assert_eq!(infer(&op, &[&x.ty, &y.ty]).as_ref(), Ok(&ty));
-        let ty = NewType::This(ty);
-        Node::make(device, Kind::Op(op), ty, [x, y], requires_grad, self.loc, None)
+        let inputs = [x, y];
+        let (requires_grad, device) = (self.follows(ty.dtype, &inputs), Node::device_of(&inputs));
+        Node::make(device, Kind::Op(op), NewType::This(ty), inputs, requires_grad, self.loc, None)
     }
 
     /// The value itself, with another meaning to the derivative walk.
