@@ -13,6 +13,8 @@
 #                      benchmarks/RESULTS.md; then what compiling, recording and importing cost
 #   make guard         instructions of recording, looking plans up and compiling, against what is written down; by valgrind
 #   make wheel         the wheel, in target/wheels
+#   make release       the wheel as it is released, in target/released: compiled twice, the second time by counts of which ways
+#                      the first was seen to take (python/profile)
 #   make develop       an editable install of the package in .venv
 #   make lint          formatting and lints
 #   make clean         removes the environments; cargo's own folder stays
@@ -31,7 +33,7 @@ TORCH_PYTHON ?=
 TORCH_VERSION := 2.15.0
 OUT := $(TARGET)/train
 
-.PHONY: train test test-cuda cuda-report cuda-report-operators conformance bench guard wheel develop lint clean rust-test python-test
+.PHONY: train test test-cuda cuda-report cuda-report-operators conformance bench guard wheel release develop lint clean rust-test python-test
 .DEFAULT_GOAL := help
 
 help:
@@ -61,6 +63,15 @@ $(TARGET)/release/ttk: $(SOURCES)
 	@touch $@
 
 wheel: $(WHEELS)/.built
+
+RELEASED := $(TARGET)/released
+
+$(RELEASED)/.built: $(SOURCES) $(wildcard python/profile/*.sh) benchmarks/overheads.py | $(VENV)/.tools
+	python/profile/wheel.sh $(VENV) $(TARGET)/profiled $(RELEASED)
+	@ls -l $(RELEASED)/*.whl | awk '{printf "wheel %.1f MB %s\n", $$5 / 1e6, $$9}'
+	@touch $@
+
+release: $(RELEASED)/.built
 
 develop: $(VENV)/.tools
 	$(BIN)/maturin develop --manifest-path python/Cargo.toml
@@ -126,16 +137,18 @@ cuda-report: $(VENV)/.installed $(NVIDIA_PYTHON)
 		--libraries "$$($(NVIDIA_PYTHON) -c 'import nvidia, glob; print(glob.glob(nvidia.__path__[0] + "/cu1*/lib")[0])')" \
 		| tee -a $(TARGET)/cuda-report.txt
 
-# Comparisons with PyTorch
+# Comparisons with PyTorch; `CHECKED=release` compares the wheel as it is released.
+
+CHECKED ?= wheel
+CHECKED_WHEELS := $(if $(filter release,$(CHECKED)),$(RELEASED),$(WHEELS))
+CHECKED_NAME := $(notdir $(CHECKED_WHEELS))
 
 ifeq ($(TORCH_PYTHON),)
-TORCH_SITE :=
 TORCH_RUN := .venv-torch/bin/python
-TORCH_READY := .venv-torch/.installed
+TORCH_READY := .venv-torch/.installed-$(CHECKED_NAME)
 else
-TORCH_SITE := $(TARGET)/conformance-site
-TORCH_RUN := PYTHONPATH=$(abspath $(TORCH_SITE)) $(TORCH_PYTHON)
-TORCH_READY := $(TORCH_SITE)/.installed
+TORCH_RUN := PYTHONPATH=$(abspath $(TARGET))/site-$(CHECKED_NAME) $(TORCH_PYTHON)
+TORCH_READY := $(TARGET)/site-$(CHECKED_NAME)/.installed
 endif
 
 .venv-torch/.tools: | $(VENV)/.tools
@@ -143,13 +156,15 @@ endif
 	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION) numpy 'pytest>=8' expecttest tqdm
 	@touch $@
 
-.venv-torch/.installed: $(WHEELS)/.built .venv-torch/.tools
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+.venv-torch/.installed-$(CHECKED_NAME): $(CHECKED_WHEELS)/.built .venv-torch/.tools
+	@rm -f .venv-torch/.installed-*
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(CHECKED_WHEELS)/*.whl
 	@touch $@
 
-$(TARGET)/conformance-site/.installed: $(WHEELS)/.built
-	@rm -rf $(TARGET)/conformance-site
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(TARGET)/conformance-site $(WHEELS)/*.whl
+# What wheel an interpreter of the user's own finds on its path.
+$(TARGET)/site-%/.installed: $(TARGET)/%/.built
+	@rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) $(TARGET)/$*/*.whl
 	@touch $@
 
 conformance: $(TORCH_READY) $(STANDIN_READY)
@@ -166,7 +181,7 @@ cuda-report-operators: $(TORCH_READY) $(NVIDIA_PYTHON)
 		$(TORCH_RUN) python/tests/conformance/opinfo.py --db ops --quiet --samples 2
 	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT)-operators --arch $(ARCH) --strict --quiet | tee $(TARGET)/cuda-report-operators.txt
 
-# Benchmarks against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON that interpreter is used as it
+# Benchmarks of the wheel as it is released against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON that interpreter is used as it
 # is, and a peer that it lacks is left out. `BENCH` are arguments of benchmarks/compare.py; `BENCH=--missing` goes on with a
 # run that was cut.
 
@@ -175,8 +190,8 @@ ifeq ($(TORCH_PYTHON),)
 BENCH_RUN := $(TARGET)/bench-venv/bin/python
 BENCH_READY := $(TARGET)/bench-venv/.installed
 else
-BENCH_RUN := $(TORCH_RUN)
-BENCH_READY := $(TORCH_READY)
+BENCH_RUN := PYTHONPATH=$(abspath $(TARGET))/site-released $(TORCH_PYTHON)
+BENCH_READY := $(TARGET)/site-released/.installed
 endif
 
 $(TARGET)/bench-venv/.tools: | $(VENV)/.tools
@@ -185,8 +200,8 @@ $(TARGET)/bench-venv/.tools: | $(VENV)/.tools
 		torch==$(TORCH_VERSION) numpy setuptools jax onnxruntime onnx onnxscript
 	@touch $@
 
-$(TARGET)/bench-venv/.installed: $(WHEELS)/.built $(TARGET)/bench-venv/.tools
-	$(TARGET)/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+$(TARGET)/bench-venv/.installed: $(RELEASED)/.built $(TARGET)/bench-venv/.tools
+	$(TARGET)/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(RELEASED)/*.whl
 	@touch $@
 
 # A row without a ratio fails the comparison; what follows is wanted even so.
@@ -203,4 +218,4 @@ lint:
 	cargo clippy --workspace --all-targets -- -D warnings
 
 clean:
-	rm -rf $(VENV) .venv-torch .venv-nvidia $(TARGET)/bench-venv $(WHEELS) $(OUT)
+	rm -rf $(VENV) .venv-torch .venv-nvidia $(TARGET)/bench-venv $(WHEELS) $(RELEASED) $(TARGET)/profiled $(TARGET)/site-* $(OUT)

@@ -11,8 +11,8 @@ use crate::node::{Kind, Value};
 use crate::pending;
 use crate::storage::Storage;
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use ttk_runtime::sync::Counted;
 
 /// Operations looked for after one failure; with more of them wrong, what is left waits for the next time.
 const MOST: usize = 16;
@@ -25,7 +25,7 @@ const MOST: usize = 16;
 /// A storage whose value depends on a failed operation is not waited for any more. If it was written in place, it
 /// holds again what it held when the operation was called; otherwise its value stays lazy, and tells the error to whoever reads it.
 /// An operation that failed before, and was reported, is not reported again for what was merely made of it.
-pub(crate) fn settle(storages: Vec<Arc<Storage>>) -> Result<()> {
+pub(crate) fn settle(storages: Vec<Counted<Storage>>) -> Result<()> {
     let mut waiting = storages;
     // What is computed on the way lets go of what it was made of.
     let _past: Vec<Value> = waiting.iter().flat_map(|s| s.earlier()).collect();

@@ -16,16 +16,17 @@ use crate::storage::Storage;
 use crate::trace::{Traced, trace_values};
 use rustc_hash::FxHashSet;
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use ttk_runtime::sync::{Counted, Weak};
 
 /// A capture under way.
 #[derive(Default)]
 struct Capture {
     /// Storages that were there before and are read, with what they held.
-    read: Vec<(Arc<Storage>, Value)>,
+    read: Vec<(Counted<Storage>, Value)>,
     /// Storages that were there before and are written, with what they held.
-    written: Vec<(Arc<Storage>, Value)>,
+    written: Vec<(Counted<Storage>, Value)>,
     /// Storages that are made. A weak reference keeps the address from being used again.
     made: Vec<Weak<Storage>>,
     /// Addresses of those in `read`, in `written` and in `made`.
@@ -62,19 +63,19 @@ fn note(f: impl FnOnce(&mut Capture)) {
 }
 
 /// Notes a new storage.
-pub(crate) fn made(storage: &Arc<Storage>) {
+pub(crate) fn made(storage: &Counted<Storage>) {
     note(|c| {
-        c.known[2].insert(Arc::as_ptr(storage) as usize);
-        c.made.push(Arc::downgrade(storage));
+        c.known[2].insert(Counted::as_ptr(storage) as usize);
+        c.made.push(Counted::downgrade(storage));
     });
 }
 
 /// Notes that a storage is read that holds `value`; whether this thread captures.
-pub(crate) fn read(storage: &Arc<Storage>, value: &Value) -> bool {
+pub(crate) fn read(storage: &Counted<Storage>, value: &Value) -> bool {
     let mut captures = false;
     note(|c| {
         captures = true;
-        let at = Arc::as_ptr(storage) as usize;
+        let at = Counted::as_ptr(storage) as usize;
         // One that was written holds what was captured.
         if !c.known[1].contains(&at) && !c.known[2].contains(&at) && c.known[0].insert(at) {
             c.read.push((storage.clone(), value.clone()));
@@ -84,10 +85,10 @@ pub(crate) fn read(storage: &Arc<Storage>, value: &Value) -> bool {
 }
 
 /// Notes that a storage is written that holds `old`, which the write reads.
-pub(crate) fn written(storage: &Arc<Storage>, old: &Value) {
+pub(crate) fn written(storage: &Counted<Storage>, old: &Value) {
     if read(storage, old) {
         note(|c| {
-            let at = Arc::as_ptr(storage) as usize;
+            let at = Counted::as_ptr(storage) as usize;
             if !c.known[2].contains(&at) && c.known[1].insert(at) {
                 c.written.push((storage.clone(), old.clone()));
             }
@@ -120,8 +121,8 @@ pub fn begin() -> Result<()> {
 #[derive(Debug)]
 pub struct Captured {
     traced: Traced,
-    inputs: Vec<Arc<Storage>>,
-    outputs: Vec<Arc<Storage>>,
+    inputs: Vec<Counted<Storage>>,
+    outputs: Vec<Counted<Storage>>,
     device: Device,
 }
 
@@ -139,17 +140,18 @@ pub fn end() -> Result<Captured> {
         g.go_to(*seed, *offset);
     }
     // What a processor's tensor is given has run already, in PyTorch too.
-    let on_gpu = |s: &Arc<Storage>| matches!(s.device, Device::Cuda(_));
+    let on_gpu = |s: &Counted<Storage>| matches!(s.device, Device::Cuda(_));
     let made = c.made.iter().filter_map(Weak::upgrade);
-    let outputs: Vec<Arc<Storage>> =
+    let outputs: Vec<Counted<Storage>> =
         made.chain(c.written.iter().map(|(s, _)| s.clone())).filter(on_gpu).collect();
     let roots: Vec<Value> = outputs.iter().map(|s| s.value.lock().clone()).collect();
     for (storage, old) in c.written.iter().filter(|(s, _)| on_gpu(s)) {
-        storage.put(old.clone());
+        Storage::put(storage, old.clone());
     }
     // What was read for nothing is no input.
-    let leaves: FxHashSet<usize> = extract_roots(&roots).leaves().map(|v| Arc::as_ptr(v) as usize).collect();
-    let needed = |(_, v): &(Arc<Storage>, Value)| leaves.contains(&(Arc::as_ptr(v) as usize));
+    let leaves: FxHashSet<usize> =
+        extract_roots(&roots).leaves().map(|v| Counted::as_ptr(v) as usize).collect();
+    let needed = |(_, v): &(Counted<Storage>, Value)| leaves.contains(&(Counted::as_ptr(v) as usize));
     let (inputs, values): (Vec<_>, Vec<_>) = c.read.into_iter().filter(needed).unzip();
     let device = outputs.first().map_or_else(|| Device::Cuda(device::current()), |s| s.device);
     let traced = trace_values(&values, &roots, &[])?;
@@ -168,7 +170,7 @@ impl Captured {
         let values: Vec<Value> = self.inputs.iter().map(|s| s.value.lock().clone()).collect();
         let results = device::with_place(self.device, || self.traced.call_values(&values, false))?;
         for (storage, value) in self.outputs.iter().zip(results) {
-            storage.put(value);
+            Storage::put(storage, value);
         }
         // A loop of replays must not become one recording without end.
         materialize::flush()

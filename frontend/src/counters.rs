@@ -1,6 +1,7 @@
 //! Counts of what the lazy machinery did, for tests, benchmarks and curious users.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use ttk_runtime::sync::bias;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident $text:literal;)*) => {
@@ -40,5 +41,5 @@ counters! {
 }
 
 pub fn add(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
+    bias::add(counter, by);
 }

@@ -16,10 +16,11 @@ use crate::{pending, pieces};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use ttk_ir::{Op, Type};
 use ttk_runtime::Buffer;
+use ttk_runtime::sync::{Counted, bias};
 
 /// What computing takes. Its lock makes computations one at a time.
 static COMPUTING: LazyLock<Mutex<Computing>> = LazyLock::new(Mutex::default);
@@ -46,10 +47,6 @@ pub(crate) fn computations() -> u64 {
     COMPUTED.load(Ordering::Relaxed)
 }
 
-pub(crate) fn note_computation() {
-    COMPUTED.fetch_add(1, Ordering::Relaxed);
-}
-
 /// Computes everything that a living tensor still waits for, as one plan; nothing while this thread captures.
 ///
 /// # Errors
@@ -59,7 +56,7 @@ pub fn flush() -> Result<()> {
     if capture::is_capturing() {
         return Ok(());
     }
-    let mut storages: SmallVec<[Arc<Storage>; FEW]> = SmallVec::new();
+    let mut storages: SmallVec<[Counted<Storage>; FEW]> = SmallVec::new();
     pending::take_all(|storage| storages.push(storage));
     // In the order of recording, so that the same program gives the same graph.
     if storages.len() > 1 {
@@ -120,7 +117,7 @@ fn compute_as(roots: &[Value], extract: Extract) -> Result<()> {
         return Err(capture::not_permitted());
     }
     let mut computing = COMPUTING.lock();
-    note_computation();
+    bias::add(&COMPUTED, 1);
     if device::used() {
         return compute_everywhere(&mut computing, roots, extract);
     }
@@ -322,7 +319,7 @@ pub fn share_memory(storage: &Storage) -> Result<Option<Buffer>> {
 ///
 /// A value that a derivative flows through keeps its tape; what is written to the storage later, the sharer
 /// does not see then.
-pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
+pub(crate) fn write_through(storage: &Counted<Storage>) -> Result<()> {
     let value = storage.value.lock().clone();
     compute(std::slice::from_ref(&value))?;
     let mut shared = storage.shared.lock();
@@ -346,7 +343,7 @@ pub(crate) fn write_through(storage: &Arc<Storage>) -> Result<()> {
 ///
 /// # Errors
 /// No memory.
-pub fn hold_zeros(storage: &Arc<Storage>) -> Result<()> {
+pub fn hold_zeros(storage: &Counted<Storage>) -> Result<()> {
     let mut value = storage.value.lock();
     if value.is_computed() || value.requires_grad || capture::is_capturing() {
         return Ok(());

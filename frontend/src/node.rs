@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ttk_ir::{DType, Op, Type};
 use ttk_runtime::Buffer;
+use ttk_runtime::sync::{Counted, Lock, bias};
 
 use crate::device::{self, Device, Memory};
 use crate::grad::{CustomFunction, GradMeta, NodeHooks};
-use crate::lock::Lock;
 
 /// A shared, lazy, immutable tensor value.
-pub type Value = Arc<Node>;
+pub type Value = Counted<Node>;
 
 /// How a node comes to its elements.
 #[derive(Debug)]
@@ -96,8 +96,8 @@ pub fn live_nodes() -> u64 {
 
 /// The next number in the order of nodes, for something else.
 pub fn next_id() -> u64 {
-    OTHER_IDS.fetch_add(1, Ordering::Relaxed);
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    bias::add(&OTHER_IDS, 1);
+    bias::add(&NEXT_ID, 1)
 }
 
 /// What the type of a new node is.
@@ -145,12 +145,10 @@ impl Node {
         buffer: Option<Memory>,
     ) -> Value {
         let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = bias::add(&NEXT_ID, 1);
         let computed = AtomicBool::new(buffer.is_some());
-        let node = Arc::into_raw(Arc::<Node>::new_uninit()).cast_mut().cast::<Node>();
-        // SAFETY: the memory is new, a node's, and nobody else's; each field is written before anything reads it, and when all are
-        // it is a node that `Arc::from_raw` takes back. A panic on the way leaks it.
-        unsafe {
+        let write = |node: *mut Node| unsafe {
+            // SAFETY: the memory is a node's and nobody else's; each field is written before anything reads it.
             match ty {
                 NewType::First => {
                     let first = &inputs.as_ref()[0].ty;
@@ -189,8 +187,9 @@ impl Node {
                 computed: _,
                 state: _,
             } = &*node;
-            Arc::from_raw(node)
-        }
+        };
+        // SAFETY: all fields are written.
+        unsafe { Counted::new_in_place(write) }
     }
 
     /// A value whose elements are in `buffer`. What an operator on a GPU works out on the processor is the GPU's
@@ -281,17 +280,15 @@ pub fn drop_values(values: SmallVec<[Value; 3]>) {
 
 /// Whether dropping this reference drops the node. What others hold is theirs to take apart.
 fn is_last(value: &Value) -> bool {
-    Arc::strong_count(value) == 1
+    Counted::count(value) == 1
 }
 
 fn drop_chain(values: SmallVec<[Value; 3]>) {
     let mut stack: SmallVec<[SmallVec<[Value; 3]>; 4]> = SmallVec::new();
     let mut next = values;
     loop {
-        for mut value in next.drain(..) {
-            if is_last(&value)
-                && let Some(node) = Arc::get_mut(&mut value)
-            {
+        for value in next.drain(..) {
+            if let Some(mut node) = Counted::last(value) {
                 let inputs = std::mem::take(&mut node.state.get_mut().inputs);
                 if !inputs.is_empty() {
                     stack.push(inputs);
@@ -305,7 +302,7 @@ fn drop_chain(values: SmallVec<[Value; 3]>) {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        DROPPED.fetch_add(1, Ordering::Relaxed);
+        bias::add(&DROPPED, 1);
         let inputs = &mut self.state.get_mut().inputs;
         if inputs.iter().any(is_last) {
             drop_chain(std::mem::take(inputs));

@@ -3,11 +3,10 @@
 //! A storage takes itself off the list when it dies, so that what a loop recorded and dropped costs no
 //! memory: the next storage is made where it was.
 
-use crate::lock::Lock;
 use crate::storage::Storage;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use ttk_runtime::sync::{Counted, Lock, Weak};
 
 static WAITING: Lock<Waiting> = Lock::new(Waiting { places: Vec::new(), free: Vec::new() });
 
@@ -32,15 +31,14 @@ impl Place {
 
 /// A reference to a storage that is on the list. It is not counted: of what recording and dropping a tensor costs,
 /// counting up and down would be a twentieth.
-fn uncounted(storage: &Arc<Storage>) -> ManuallyDrop<Weak<Storage>> {
-    // SAFETY: the pointer is what `Arc::into_raw` gives. The weak reference that all strong ones of a storage have in
-    // common keeps its memory until its `drop` has returned, and that has this reference forgotten first (`forget`,
-    // which waits for the list's lock). Until then it is only read, under that lock, and never dropped.
-    ManuallyDrop::new(unsafe { Weak::from_raw(Arc::as_ptr(storage)) })
+fn uncounted(storage: &Counted<Storage>) -> ManuallyDrop<Weak<Storage>> {
+    // SAFETY: the storage's `drop` has this reference forgotten before it returns (`forget`, which waits for the list's
+    // lock). Until then it is only read, under that lock, and never dropped.
+    unsafe { Counted::uncounted(storage) }
 }
 
 /// Puts a storage on the list, once.
-pub(crate) fn add(storage: &Arc<Storage>) {
+pub(crate) fn add(storage: &Counted<Storage>) {
     let mut waiting = WAITING.lock();
     if storage.place.0.load(Ordering::Relaxed) != NOWHERE {
         return;
@@ -59,7 +57,7 @@ pub(crate) fn add(storage: &Arc<Storage>) {
 }
 
 /// Takes all that are alive off the list, and gives each to `take`, under the list's lock.
-pub(crate) fn take_all(mut take: impl FnMut(Arc<Storage>)) {
+pub(crate) fn take_all(mut take: impl FnMut(Counted<Storage>)) {
     let mut waiting = WAITING.lock();
     waiting.free.clear();
     // Those that die at this moment wait for the lock, and find the list empty or their place another's.

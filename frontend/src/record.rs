@@ -5,8 +5,8 @@ use crate::error::{Error, Exception, Result};
 use crate::node::{Alias, Kind, NewType, Node, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
-use std::sync::{Arc, Weak};
 use ttk_ir::{Binary, Builder, DType, Op, Scalar, Shape, Type, infer};
+use ttk_runtime::sync::{Counted, Weak};
 
 thread_local! {
     /// What operations of this thread are recorded with.
@@ -201,7 +201,7 @@ impl Builder for Recorder {
                 return node;
             }
             let node = self.constant(value, shape);
-            *last = Arc::downgrade(&node);
+            *last = Counted::downgrade(&node);
             node
         })
     }

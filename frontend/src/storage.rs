@@ -1,16 +1,16 @@
 //! Memory that tensors share: the value that it holds now, and what it held before.
 
 use crate::device::Device;
-use crate::lock::Lock;
 use crate::node::{Kind, Node, Value};
 use crate::pending;
 use crate::record::Recorder;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use ttk_ir::Op;
 use ttk_runtime::Buffer;
+use ttk_runtime::sync::{Counted, Lock, Weak};
 
 /// Memory that tensors share, as the value it holds now.
 #[derive(Debug)]
@@ -106,23 +106,23 @@ impl Storage {
         if old.is_computed() {
             **past = Past::default();
         }
-        past.values.push(Arc::downgrade(&old));
+        past.values.push(Counted::downgrade(&old));
         // A number can always be written.
-        if Arc::strong_count(&old) == 1 && !matches!(new.kind, Kind::Op(Op::Const { .. })) {
+        if Counted::count(&old) == 1 && !matches!(new.kind, Kind::Op(Op::Const { .. })) {
             past.kept.push(old);
         }
     }
 
     /// Writes a value of the storage's own sizes and type, through which no derivative flows.
-    pub(crate) fn put(self: &Arc<Storage>, new: Value) {
-        let new = Recorder::with_grad(false).moved_or_pinned(&new, self.device);
-        let old = std::mem::replace(&mut *self.value.lock(), new.clone());
-        self.version.bump();
+    pub(crate) fn put(this: &Counted<Storage>, new: Value) {
+        let new = Recorder::with_grad(false).moved_or_pinned(&new, this.device);
+        let old = std::mem::replace(&mut *this.value.lock(), new.clone());
+        this.version.bump();
         if new.is_computed() {
-            self.forget_past();
+            this.forget_past();
         } else {
-            self.remember(old, &new);
-            pending::add(self);
+            this.remember(old, &new);
+            pending::add(this);
         }
     }
 

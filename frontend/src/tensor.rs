@@ -3,11 +3,9 @@
 //! Reading a tensor applies its view to the storage's current value; writing replaces the storage's
 //! value. Aliases see the write, derivatives stay right, and the recorded graph stays pure.
 
-use crate::counted::Counted;
 use crate::device::{self, Device, Memory};
 use crate::error::{Error, Result};
 use crate::grad::GradMeta;
-use crate::lock::Lock;
 use crate::node::{Alias, Node, Saved, Value};
 use crate::record::{Recorder, grad_enabled};
 use crate::storage::{Shared, Storage, Version};
@@ -17,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use ttk_ir::{DType, Op, Type};
 use ttk_runtime::Buffer;
+use ttk_runtime::sync::{Counted, Lock};
 
 /// Where on the way from storage to tensor derivatives stop.
 #[derive(Clone, Debug)]
@@ -29,7 +28,7 @@ pub enum Stop {
 
 #[derive(Clone, Debug)]
 pub struct Body {
-    pub storage: Arc<Storage>,
+    pub storage: Counted<Storage>,
     /// Where in the storage; `None` is all of it.
     view: Option<Box<View>>,
     /// After how many view steps derivatives stop, and how.
@@ -76,7 +75,7 @@ impl Tensor {
         let detached = value.requires_grad && !grad_enabled();
         // Written as one, of values that are there: a structure that is moved is read in larger pieces than it was
         // written in, and that makes a processor wait.
-        let storage = Arc::new(Storage {
+        let storage = Counted::new(Storage {
             device,
             version: Version::new(),
             shared: Shared::new(),
@@ -145,7 +144,7 @@ impl Tensor {
         }
     }
 
-    fn from_body(storage: Arc<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
+    fn from_body(storage: Counted<Storage>, view: View, stop: Option<(usize, Stop)>) -> Tensor {
         let view = Some(Box::new(view));
         Tensor::of_body(Body { storage, view, stop, cache: None, made_by: None, retained: None })
     }
@@ -162,7 +161,7 @@ impl Tensor {
 
     /// A number that is the same for clones of one tensor.
     pub fn key(&self) -> usize {
-        self.0.as_ptr() as usize
+        Counted::as_ptr(&self.0) as usize
     }
 
     /// A place for the one object that stands for this tensor in another language, so that a tensor read
@@ -226,7 +225,7 @@ impl Tensor {
         self.0.body.lock().view()
     }
 
-    pub fn storage(&self) -> Arc<Storage> {
+    pub fn storage(&self) -> Counted<Storage> {
         self.0.body.lock().storage.clone()
     }
 

@@ -11,11 +11,11 @@ use crate::random::{self, default_generator, gpu_generator};
 use crate::record::{Recorder, grad_enabled};
 use crate::tensor::Tensor;
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
 use ttk_ir::op::RandomStream;
 use ttk_ir::{Builder, Graph, Op, Type, ValueId};
 use ttk_runtime::Buffer;
 use ttk_runtime::artifact::{Artifact, Binding, Weight};
+use ttk_runtime::sync::Counted;
 
 /// A graph and the tensors it closes over.
 ///
@@ -54,7 +54,7 @@ pub(crate) fn trace_values(
         .ok_or_else(|| Error::Internal { detail: "a trace is not a well-formed graph".into() })?;
 
     let storage_value = |t: &Tensor| t.with_body(|b| b.storage.value.lock().clone());
-    let key = |v: &Value| Arc::as_ptr(v) as usize;
+    let key = |v: &Value| Counted::as_ptr(v) as usize;
     let arguments: Vec<usize> = arguments.iter().map(key).collect();
     let names: FxHashMap<usize, (&String, &Tensor)> =
         named.iter().map(|(n, t)| (key(&storage_value(t)), (n, t))).collect();
@@ -99,7 +99,7 @@ pub(crate) fn trace_values(
     }
     // An output may be an input, or occur twice: the recording lists only what is computed.
     for root in roots {
-        let computed = recording.outputs().position(|(_, v)| Arc::ptr_eq(v, root));
+        let computed = recording.outputs().position(|(_, v)| Counted::ptr_eq(v, root));
         let id = match computed {
             Some(i) => ids[graph.outputs[i].index()],
             None => resolve_output(root, &recording, &graph, &ids, &params)?,
@@ -127,17 +127,17 @@ fn resolve_output(
     ids: &[ValueId],
     params: &FxHashMap<usize, ValueId>,
 ) -> Result<ValueId> {
-    if let Some((_, at)) = recording.aliases.iter().find(|(v, _)| Arc::ptr_eq(v, root)) {
+    if let Some((_, at)) = recording.aliases.iter().find(|(v, _)| Counted::ptr_eq(v, root)) {
         return Ok(match recording.entry(*at) {
             (_, Step::Leaf(i)) => params[&i],
             (value, Step::Op(_)) => {
-                let i = recording.outputs().position(|(_, v)| Arc::ptr_eq(v, value));
+                let i = recording.outputs().position(|(_, v)| Counted::ptr_eq(v, value));
                 let i = i.ok_or_else(|| Error::Internal { detail: "an output is missing".into() })?;
                 ids[graph.outputs[i].index()]
             }
         });
     }
-    let leaf = recording.leaves().position(|l| Arc::ptr_eq(l, root));
+    let leaf = recording.leaves().position(|l| Counted::ptr_eq(l, root));
     leaf.map(|i| params[&i]).ok_or_else(|| Error::Internal { detail: "an output is missing".into() })
 }
 

@@ -8,7 +8,7 @@ use ttk_frontend::{host, materialize};
 /// A number that two tensors share exactly when they share memory.
 #[pyfunction]
 fn _storage_key(t: &Bound<'_, PyTensor>) -> usize {
-    std::sync::Arc::as_ptr(&t.get().0.storage()) as usize
+    ttk_runtime::sync::Counted::as_ptr(&t.get().0.storage()) as usize
 }
 
 /// How many elements the tensor's whole storage has.

@@ -158,7 +158,15 @@ def test_an_index_that_a_worker_computes_late():
         [batch.tolist() for batch in DataLoader(Late(), num_workers=1)]
 
 
-def test_an_interrupt_while_computing():
+@pytest.fixture
+def interruptible():
+    """Ctrl-C is `KeyboardInterrupt`, also where a shell has a program in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_while_computing(interruptible):
     """Ctrl-C comes from another thread while this one computes; values are right before and after."""
     computing, x = threading.Event(), torch.rand(1 << 16)
     kept = (x * 2).tolist()

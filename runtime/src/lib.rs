@@ -1,7 +1,7 @@
 //! Everything with an effect: memory, threads, executable code, files.
 //!
 //! * [`memory`]: [`Buffer`] and the caching allocator;
-//! * [`threads`]: the one team of threads;
+//! * [`threads`]: the one team of threads; [`sync`]: counting and locking for what operators make;
 //! * [`code`]: machine code made executable;
 //! * `plan`, `execute`: a program prepared for replay ([`Plan`]), and its runs;
 //! * [`encode`], [`cache`]: programs as bytes, and compiled ones kept on disk;
@@ -27,6 +27,7 @@ pub mod memory;
 pub mod npy;
 mod plan;
 mod random;
+pub mod sync;
 pub mod threads;
 
 pub use code::{CodeModule, KernelCode};

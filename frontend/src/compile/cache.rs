@@ -10,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::node::Kind;
 use crate::source;
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
 use ttk_ir::graph::Symbol;
 use ttk_ir::{Dim, Graph, Op, Scalar, Shape, Type, ValueId};
+use ttk_runtime::sync::Counted;
 
 /// A compiled plan and the recordings it serves.
 #[derive(Debug)]
 struct Plan {
     pattern: Pattern,
-    compiled: Arc<Compiled>,
+    compiled: Counted<Compiled>,
 }
 
 /// Plans by the hash of their structure; exact ones before general ones.
@@ -34,7 +34,7 @@ impl PlanCache {
     ///
     /// # Errors
     /// A failure of the compiler.
-    pub fn plan_for(&mut self, r: &Recording) -> Result<(Arc<Compiled>, Arguments)> {
+    pub fn plan_for(&mut self, r: &Recording) -> Result<(Counted<Compiled>, Arguments)> {
         self.signature.fill(r);
         let signature = &self.signature;
         let plans = self.plans.entry(signature.hash()).or_default();
@@ -55,7 +55,7 @@ impl PlanCache {
             && let Some(arguments) = pattern.matches(signature)
             && let Some(graph) = graph_of(r, &pattern)
         {
-            let compiled = Arc::new(backend::compile_graph(&graph, &options(r, &pattern))?);
+            let compiled = Counted::new(backend::compile_graph(&graph, &options(r, &pattern))?);
             plans.push(Plan { pattern, compiled: compiled.clone() });
             return Ok((compiled, arguments));
         }
@@ -64,7 +64,7 @@ impl PlanCache {
         let Some(graph) = graph_of(r, &pattern) else {
             return Err(Error::Internal { detail: "a recording is not a well-formed graph".into() });
         };
-        let compiled = Arc::new(backend::compile_graph(&graph, &options(r, &pattern))?);
+        let compiled = Counted::new(backend::compile_graph(&graph, &options(r, &pattern))?);
         let general = plans.iter().position(|p| !p.pattern.symbols.is_empty()).unwrap_or(plans.len());
         plans.insert(general, Plan { pattern, compiled: compiled.clone() });
         Ok((compiled, arguments))

@@ -5,14 +5,13 @@
 
 use crate::device::{self, Device, Memory};
 use crate::node::{Alias, Kind, Node, Value};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use ttk_autograd::worth_saving;
 use ttk_ir::Op;
 use ttk_ir::op::Family;
+use ttk_runtime::sync::{Counted, Lock};
 
 /// A position in [`Recording::entries`], which come after their operands.
 pub type Index = u32;
@@ -145,7 +144,7 @@ pub fn extract_roots_into(roots: &[Value], into: &mut Recording) {
 }
 
 /// The lock is held while values are marked, because there is one mark to a value.
-static EXTRACTION: Mutex<Extraction> = Mutex::new(Extraction {
+static EXTRACTION: Lock<Extraction> = Lock::new(Extraction {
     number: 0,
     slots: Vec::new(),
     operands: Vec::new(),
@@ -313,7 +312,7 @@ impl Extraction {
     /// Whether someone outside the recording holds a value that has been come upon: one reference is the recording's own.
     fn is_held_outside(&self, v: &Value) -> bool {
         let slot = v.visited.load(Ordering::Relaxed) as u32;
-        Arc::strong_count(v) > self.slots[slot as usize].internal as usize + 1
+        Counted::count(v) > u64::from(self.slots[slot as usize].internal) + 1
     }
 
     fn note_held_aliases(&mut self, r: &Recording) {

@@ -10,8 +10,8 @@ use crate::error::{Error, Result, scalar_type_name};
 use crate::node::Value;
 use crate::record::Recorder;
 use crate::tensor::Tensor;
-use std::sync::Arc;
 use ttk_ir::Builder;
+use ttk_runtime::sync::Counted;
 
 /// Which form of an operator is called.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ fn call_row(
             if result.is(target) {
                 return Ok(Returned::Tensor(result));
             }
-            if Arc::ptr_eq(&result.storage(), &target.storage()) {
+            if Counted::ptr_eq(&result.storage(), &target.storage()) {
                 // A view operation: the tensor is from now on that view.
                 let view = result.view();
                 target.with_body(|b| b.set_view(view));

@@ -5,6 +5,7 @@
 
 use super::system;
 use crate::error::OutOfMemory;
+use crate::sync::bias;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Once;
@@ -243,7 +244,7 @@ fn lock() -> Guard {
 
 fn acquire() {
     let mut spins = 0u32;
-    while ALLOCATOR.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    while !bias::raise(&ALLOCATOR.held) {
         spins += 1;
         if spins.is_multiple_of(64) {
             std::thread::yield_now();

@@ -8,11 +8,11 @@ pub use allocator::{MemoryStats, empty_cache, reset_peak, set_cache_limit, set_m
 pub(crate) use forms::{Form, Key};
 
 use crate::error::OutOfMemory;
+use crate::sync::Counted;
 use std::any::Any;
 use std::fmt;
 use std::mem::size_of;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 /// Alignment in bytes of every block that the allocator makes. Foreign memory promises only that of its
 /// element type.
@@ -24,7 +24,7 @@ pub const ALIGNMENT: usize = 64;
 /// or *foreign* (a NumPy array, a mapped file; its owner is dropped with the last clone). Only owned
 /// memory without another clone is ever written in place by [`crate::Plan::run`].
 #[derive(Clone)]
-pub struct Buffer(Arc<Block>);
+pub struct Buffer(Counted<Block>);
 
 struct Block {
     ptr: NonNull<u8>,
@@ -48,7 +48,7 @@ unsafe impl Sync for Block {}
 
 impl Buffer {
     fn of(ptr: NonNull<u8>, len: usize, origin: Origin) -> Buffer {
-        Buffer(Arc::new(Block { ptr, len, origin, forms: forms::Forms::default() }))
+        Buffer(Counted::new(Block { ptr, len, origin, forms: forms::Forms::default() }))
     }
 
     /// `len` bytes with undefined content.
@@ -137,12 +137,12 @@ impl Buffer {
     /// Whether this is owned memory and there is no other clone, so that overwriting it changes
     /// nothing that anyone else can see.
     pub fn is_exclusive(&self) -> bool {
-        self.is_owned() && Arc::strong_count(&self.0) == 1
+        self.is_owned() && Counted::count(&self.0) == 1
     }
 
     /// Whether both are the same block.
     pub fn same_block(&self, other: &Buffer) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Counted::ptr_eq(&self.0, &other.0)
     }
 
     /// The bytes. Foreign memory that someone else writes meanwhile must not be read this way; use

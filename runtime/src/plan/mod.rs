@@ -17,9 +17,8 @@ use crate::custom::{self, CustomKernel};
 use crate::error::{Defect, RunError};
 use crate::execute;
 use crate::memory::Buffer;
-use parking_lot::Mutex;
+use crate::sync::{Counted, Lock};
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use ttk_ir::program::{Action, Program};
 
@@ -32,14 +31,14 @@ pub struct Plan {
     program: Program,
     code: CodeModule,
     customs: Vec<Option<CustomKernel>>,
-    ready: Mutex<Ready>,
+    ready: Lock<Ready>,
 }
 
 /// What runs left for others.
 #[derive(Default)]
 struct Ready {
     /// The most recently used first.
-    bound: Vec<Arc<Bound>>,
+    bound: Vec<Counted<Bound>>,
     states: Vec<execute::State>,
 }
 
@@ -80,7 +79,7 @@ impl Plan {
                 Action::RandomBits { .. } | Action::Copy { .. } => Ok(None),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Plan { program, code, customs, ready: Mutex::default() })
+        Ok(Plan { program, code, customs, ready: Lock::default() })
     }
 
     pub fn program(&self) -> &Program {
@@ -162,11 +161,11 @@ impl Plan {
     }
 
     /// Everything worked out for these sizes, found or made, and what an earlier run left for this one.
-    fn prepare(&self, symbols: &[i64]) -> Result<(Arc<Bound>, Option<execute::State>), RunError> {
+    fn prepare(&self, symbols: &[i64]) -> Result<(Counted<Bound>, Option<execute::State>), RunError> {
         {
             let Ready { bound, states } = &mut *self.ready.lock();
             // A comparison of nothing is asked first: with AVX-512 it reads where nothing is, under a mask, which is slow.
-            let same = |b: &Arc<Bound>| {
+            let same = |b: &Counted<Bound>| {
                 b.symbols.len() == symbols.len() && (symbols.is_empty() || *b.symbols == *symbols)
             };
             if let Some(at) = bound.iter().position(same) {
@@ -186,7 +185,7 @@ impl Plan {
         if let Some((symbol, &value)) = self.program.symbols.iter().zip(symbols).find(|&(_, &v)| v < 1) {
             return Err(RunError::SymbolValue { name: symbol.name.clone(), value });
         }
-        let new = Arc::new(bind::bind(&self.program, symbols)?);
+        let new = Counted::new(bind::bind(&self.program, symbols)?);
         let Ready { bound, states } = &mut *self.ready.lock();
         bound.truncate(KEPT - 1);
         bound.insert(0, new.clone());
