@@ -19,9 +19,6 @@ use ttk_ir::{Cmp, DType, Expr, ReduceOp};
 
 const PARTIALS: i64 = VECTOR_ACCUMULATORS as i64;
 
-/// From this many vector instructions on, a loop with a tail is one masked loop.
-const MASKED_ONLY_COST: u32 = 14;
-
 /// Up to this many iterations are written out.
 const FEW: i64 = 4;
 
@@ -236,9 +233,7 @@ impl<'a> Gen<'a> {
         };
         let main_step = copies * step;
         let has_tail = trips.is_none_or(|n| n % main_step != 0);
-        // A long body is written once: masks cost it little, and compiling it twice costs as much again.
-        let masked_only = is512 && has_tail && plan.cost >= MASKED_ONLY_COST;
-        let has_main = !masked_only && trips.is_none_or(|n| n >= main_step);
+        let has_main = trips.is_none_or(|n| n >= main_step);
 
         // One vector of iterations is all: its partial results need not begin in memory.
         let once = is512 && !has_main && trips.is_some_and(|n| n <= step);
@@ -315,8 +310,8 @@ impl<'a> Gen<'a> {
             let runs = trips.is_some();
             return self.scalar_loop(var, first, position, last, runs, nonnegative, body);
         }
-        let rest = trips.map(|n| if masked_only { n } else { n % main_step });
-        if copies == 1 && !masked_only || rest.is_some_and(|n| n <= step) {
+        let rest = trips.map(|n| n % main_step);
+        if copies == 1 || rest.is_some_and(|n| n <= step) {
             let (some, done) = (self.b.create_block(), self.b.create_block());
             if rest.is_some() {
                 self.b.ins().jump(some, &[]);

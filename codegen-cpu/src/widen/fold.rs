@@ -1,20 +1,20 @@
 //! Reloads become memory operands of the instruction that wants them.
 //!
 //! A loop with more constants than there are registers reads most of them back from the frame, each by a
-//! move of its own. The 256-bit target has no registers to spare for them, but its instructions take one
-//! operand from memory at no cost; Cranelift's register allocator does not know.
+//! move of its own. The 256-bit target has no registers to spare for them, the 512-bit one fewer than some loops ask for; but
+//! its instructions take one operand from memory at no cost. Cranelift's register allocator does not know.
 
 use super::decode::{Block, Op, Program, Role};
 use super::flow;
+use super::plan::Plan;
 use super::table::{Form, Table, reads_destination};
 use iced_x86::{Code, Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register};
 
-/// Folds what can be folded; for each instruction, whether it is gone.
-pub(super) fn reloads(program: &mut Program, table: &Table) -> Vec<bool> {
+/// Folds what can be folded, and has the plan drop the moves that this leaves without a reader.
+pub(super) fn reloads(program: &mut Program, table: &Table, plan: &mut Plan) {
     let n = program.ops.len();
-    let mut gone = vec![false; n];
     if !flow::slots_are_private(program) {
-        return gone;
+        return;
     }
     let reads: Vec<u16> = program.ops.iter().map(|op| op.reads).collect();
     let live = flow::live_after(program, &reads, &vec![false; n]);
@@ -22,15 +22,23 @@ pub(super) fn reloads(program: &mut Program, table: &Table) -> Vec<bool> {
         let Block { start, end, .. } = program.blocks[b];
         for i in start..end {
             let op = program.ops[i];
+            if plan.dropped[i] || plan.moved[i].is_some() {
+                continue;
+            }
             let (Some((slot, false)), Some(r)) = (op.spill(program.fixed), op.xmm(0)) else { continue };
             let Some(reader) = only_reader(program, &live, i, end, slot, r) else { continue };
-            if let Some(folded) = fold(&program.ops[reader], &op, r as u32, table) {
+            if plan.dropped[reader] || plan.masks[reader].is_any() {
+                continue;
+            }
+            if let Some((folded, swapped)) = fold(&program.ops[reader], &op, r as u32, table) {
                 program.ops[reader] = folded;
-                gone[i] = true;
+                plan.dropped[i] = true;
+                if swapped {
+                    plan.operand[reader].swap(1, 2);
+                }
             }
         }
     }
-    gone
 }
 
 /// The instruction that reads register `r`, loaded from `slot` at `i`, if it is in the block and the only one,
@@ -52,8 +60,8 @@ fn only_reader(program: &Program, live: &[u16], i: usize, end: usize, slot: u64,
     None
 }
 
-/// `reader` with what `load` loads into register `r` as a memory operand.
-fn fold(reader: &Op, load: &Op, r: u32, table: &Table) -> Option<Op> {
+/// `reader` with what `load` loads into register `r` as a memory operand, and whether its sources changed places.
+fn fold(reader: &Op, load: &Op, r: u32, table: &Table) -> Option<(Op, bool)> {
     let register = Register::XMM0 + r;
     let mut op = *reader;
     op.reads &= !(1 << r);
@@ -61,7 +69,7 @@ fn fold(reader: &Op, load: &Op, r: u32, table: &Table) -> Option<Op> {
         op.ins = load.ins;
         op.ins.set_op0_register(reader.ins.op0_register());
         op.role = load.role;
-        return Some(op);
+        return Some((op, false));
     }
     let Role::Wide(row) = reader.role else { return None };
     let (lanewise, has_memory) =
@@ -96,7 +104,7 @@ fn fold(reader: &Op, load: &Op, r: u32, table: &Table) -> Option<Op> {
     op.ins.set_memory_index_scale(1);
     op.ins.set_memory_displacement64(load.ins.memory_displacement64());
     op.ins.set_memory_displ_size(load.ins.memory_displ_size());
-    Some(op)
+    Some((op, k != slot))
 }
 
 /// `a = b * a + c` written so that `b` comes last: `a = a * b + c`.

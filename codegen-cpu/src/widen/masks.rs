@@ -30,6 +30,13 @@ pub(super) struct MaskUse {
     pub(super) all_ones: bool,
 }
 
+impl MaskUse {
+    /// Whether the instruction reads or writes a mask register.
+    pub(super) fn is_any(&self) -> bool {
+        self.writes.is_some() || self.blends_by.is_some() || self.logic.is_some()
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Logic {
     And,

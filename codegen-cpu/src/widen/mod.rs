@@ -33,6 +33,7 @@ mod tests;
 
 use cranelift_codegen::ir::TrapCode;
 use iced_x86::{Formatter, Instruction, IntelFormatter};
+use plan::Plan;
 use thiserror::Error;
 
 /// A wide target of the widener.
@@ -224,11 +225,11 @@ impl Widener {
         wide: Wide,
     ) -> Result<Widened, Declined> {
         let mut program = decode::decode(code, tags, u64::from(fixed), &self.table)?;
-        let gone = match wide {
-            // Constants and spills have registers of their own there.
-            Wide::W512 => Vec::new(),
-            Wide::W256 => fold::reloads(&mut program, &self.table),
+        let mut plan = match wide {
+            Wide::W512 => Plan::new(&program, code),
+            Wide::W256 => Plan::none(&program),
         };
-        rewrite::rewrite(&program, code, wide, gone)
+        fold::reloads(&mut program, &self.table, &mut plan);
+        rewrite::rewrite(&program, code, wide, plan)
     }
 }

@@ -29,17 +29,13 @@ struct Rewriter<'a> {
     uses_vectors: bool,
 }
 
-/// Writes a program; without the instructions that are `gone`, at 256 bits.
+/// Writes a program as planned.
 pub(super) fn rewrite(
     program: &Program,
     code: &[u8],
     wide: Wide,
-    gone: Vec<bool>,
+    plan: Plan,
 ) -> Result<Widened, Declined> {
-    let plan = match wide {
-        Wide::W512 => Plan::new(program, code),
-        Wide::W256 => Plan { dropped: gone, ..Plan::none(program) },
-    };
     let uses_vectors = program.ops.iter().any(|op| !matches!(op.role, Role::Pass));
     let out = Assembler::new(code.len() * 2, program.ops.len())?;
     let mut w = Rewriter { code, wide, fixed: program.fixed, plan, out, uses_vectors };

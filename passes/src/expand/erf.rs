@@ -62,32 +62,36 @@ const LARGE_F64: [f64; 18] = [
 
 impl Math<'_> {
     pub(super) fn erf(&mut self, x: Val) -> Val {
-        let a = self.abs(x);
-        // From here on the result is 1.
-        let a = self.at_most(a, self.pick(4.0, 6.0));
-        let z = self.mul(a, a);
-        let one = self.c(1.0);
-        let y = if self.is_f32() {
+        // From `limit` on the result is 1.
+        let limit = self.pick(4.0, 6.0);
+        if self.is_f32() {
             // Few operations, and few that wait for each other: a loop over it is fast. The error is below 5
             // units in the last place, of which rounding takes half where the result is near 1.
+            let a = self.at_most(x, limit);
+            let a = self.at_least(a, -limit);
+            let z = self.mul(a, a);
             let (n, d) = (self.poly(z, &NUMERATOR_F32), self.poly(z, &DENOMINATOR_F32));
             let n = self.mul(n, a);
             let y = self.div(n, d);
-            self.at_most(y, 1.0)
-        } else {
-            let p = self.poly(z, &SMALL_F64);
-            let small = self.mul(p, a);
-            let k = self.c(2.25);
-            let (n, d) = (self.sub(a, k), self.add(a, k));
-            let t = self.div(n, d);
-            let p = self.poly(t, &LARGE_F64);
-            let minus = self.neg(z);
-            // Between -36 and 0.
-            let e = self.exp_normal(minus);
-            let large = self.fnma(p, e, one);
-            let is_large = self.lt(one, a);
-            self.select(is_large, large, small)
-        };
+            let y = self.at_most(y, 1.0);
+            return self.at_least(y, -1.0);
+        }
+        let a = self.abs(x);
+        let a = self.at_most(a, limit);
+        let z = self.mul(a, a);
+        let one = self.c(1.0);
+        let p = self.poly(z, &SMALL_F64);
+        let small = self.mul(p, a);
+        let k = self.c(2.25);
+        let (n, d) = (self.sub(a, k), self.add(a, k));
+        let t = self.div(n, d);
+        let p = self.poly(t, &LARGE_F64);
+        let minus = self.neg(z);
+        // Between -36 and 0.
+        let e = self.exp_normal(minus);
+        let large = self.fnma(p, e, one);
+        let is_large = self.lt(one, a);
+        let y = self.select(is_large, large, small);
         self.copysign(y, x)
     }
 }

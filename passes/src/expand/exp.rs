@@ -3,6 +3,7 @@
 //! `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite), and a polynomial in `r`.
 
 use super::math::Math;
+use ttk_ir::Binary;
 use ttk_ir::kernel::Val;
 
 /// `ln 2` in two parts; the first has enough trailing zeros that its products with `n` are exact.
@@ -33,12 +34,18 @@ const EXP_F64: [f64; 12] = [
 impl Math<'_> {
     /// `(n, r)` for an argument that is not beyond the limits of the type, or NaN.
     fn reduce_exp(&mut self, x: Val) -> (Val, Val) {
+        let (_, n, r) = self.reduce_exp_by(x, 0);
+        (n, r)
+    }
+
+    /// [`reduce_exp`](Self::reduce_exp), and before these a float whose lowest bits are `n + more`.
+    fn reduce_exp_by(&mut self, x: Val, more: i64) -> (Val, Val, Val) {
         // Rounding to a whole number by adding and subtracting 1.5 * 2^fraction.
-        let anchor = self.c(1.5 * (1u64 << self.fraction_bits()) as f64);
+        let anchor = self.c(1.5 * (1u64 << self.fraction_bits()) as f64 + more as f64);
         let log2e = self.c(std::f64::consts::LOG2_E);
         let shifted = self.fma(x, log2e, anchor);
         let n = self.sub(shifted, anchor);
-        (n, self.exp_rest(x, n))
+        (shifted, n, self.exp_rest(x, n))
     }
 
     fn exp_rest(&mut self, x: Val, n: Val) -> Val {
@@ -79,16 +86,38 @@ impl Math<'_> {
     /// [`exp_sum`](Self::exp_sum) of an `x` that makes no infinity, or just so.
     fn exp_of_at_most(&mut self, x: Val, low: Val) -> Val {
         let x = self.at_least(x, self.pick(-104.0, -746.0));
-        let (n, r) = self.reduce_exp(x);
+        let (shifted, n, r) = self.reduce_exp_by(x, 2 * self.bias());
         let zero = self.c(0.0);
         let r = if low == zero { r } else { self.add(r, low) };
         let one = self.c(1.0);
         let p = self.expm1_reduced(r);
         let p = self.add(p, one);
-        let (h, g) = self.halves(n);
-        let (h, g) = (self.exp2_int(h), self.exp2_int(g));
+        let (h, g) = if self.is_f32() {
+            let (h, g) = self.biased_halves(shifted);
+            (self.exp2_biased(h), self.exp2_biased(g))
+        } else {
+            let (h, g) = self.halves(n);
+            (self.exp2_int(h), self.exp2_int(g))
+        };
         let y = self.mul(p, h);
         self.mul(y, g)
+    }
+
+    /// The two halves of `n`, each with the bias of an exponent, in the lowest bits of integers; `shifted` is a float whose
+    /// lowest bits are `n` and twice the bias. Integers wait less for each other than floats, and have units of their own.
+    fn biased_halves(&mut self, shifted: Val) -> (Val, Val) {
+        let bits = self.bits(shifted);
+        let one = self.ci(1);
+        // The bits above those of `n` are an even number.
+        let h = self.int_binary(Binary::Shr, bits, one);
+        (h, self.int_binary(Binary::Sub, bits, h))
+    }
+
+    /// `2^n` of an integer whose lowest bits are `n` and the bias.
+    fn exp2_biased(&mut self, n: Val) -> Val {
+        let up = self.ci(self.fraction_bits());
+        let bits = self.int_binary(Binary::Shl, n, up);
+        self.float_of(bits)
     }
 
     /// `exp(x)` where the result is neither too large nor too small to be normal.
@@ -117,8 +146,30 @@ impl Math<'_> {
         self.select(is_zero, x, e)
     }
 
-    /// `1 / (1 + t)` or `t / (1 + t)` with `t = exp(-|x|)`, which does not overflow.
     pub(super) fn sigmoid(&mut self, x: Val) -> Val {
+        if self.is_f32() { self.sigmoid_f32(x) } else { self.sigmoid_f64(x) }
+    }
+
+    /// `1 / (1 + exp(-x))` as `c / (c + c exp(-x))` with `c = 2^-64`: nothing overflows, and what is too small to be normal is
+    /// rounded once, by the division.
+    fn sigmoid_f32(&mut self, x: Val) -> Val {
+        // Beyond 43 the result is 1, below -104 it is 0.
+        let x = self.at_most(x, 43.0);
+        let x = self.at_least(x, -104.0);
+        let minus = self.neg(x);
+        let (shifted, _, r) = self.reduce_exp_by(minus, self.bias() - 64);
+        let p = self.expm1_reduced(r);
+        let one = self.c(1.0);
+        let p = self.add(p, one);
+        let bits = self.bits(shifted);
+        let scale = self.exp2_biased(bits);
+        let c = self.c((-64f64).exp2());
+        let d = self.fma(p, scale, c);
+        self.div(c, d)
+    }
+
+    /// `1 / (1 + t)` or `t / (1 + t)` with `t = exp(-|x|)`, which does not overflow: in the sum, which is below 2, less is lost.
+    fn sigmoid_f64(&mut self, x: Val) -> Val {
         let a = self.abs(x);
         let minus = self.neg(a);
         let (zero, one) = (self.c(0.0), self.c(1.0));
