@@ -428,7 +428,7 @@ fn scatters_by_atomic_additions() {
 fn sines_and_cosines_of_doubles_of_all_sizes() {
     let mut values = vec![0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, 5e-324, 1e22];
     // The double that is nearest to a multiple of a quarter turn, and its cosine, which the processor's library need not know.
-    let nearest = (6381956970095103.0 * 2f64.powi(797), -4.687_165_924_254_627_6e-19);
+    let nearest = (6381956970095103.0 * 2f64.powi(797), -4.687_165_924_254_628e-19);
     values.push(nearest.0);
     for i in 0..600 {
         let quarter = std::f64::consts::FRAC_PI_2 * f64::from(i * i * i);

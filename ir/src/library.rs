@@ -23,6 +23,7 @@ pub struct Alternative {
 }
 
 #[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most calls are the large one")]
 pub enum Call {
     /// cuBLASLt's `cublasLtMatmul`.
     Product(Product),

@@ -68,6 +68,7 @@ fn _cuda_set_device(ordinal: u32) -> PyResult<()> {
 /// Name, capability (major, minor), bytes of memory, multiprocessors, bytes of shared memory of a block, threads of a
 /// multiprocessor.
 #[pyfunction]
+#[expect(clippy::type_complexity, reason = "a tuple of Python's")]
 fn _cuda_properties(ordinal: u32) -> PyResult<(String, (i32, i32), usize, u32, usize, u32)> {
     let p = guard(|| Ok(device::open(ordinal)?.properties().clone()))?;
     let threads = p.threads_of_multiprocessor;

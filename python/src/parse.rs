@@ -159,12 +159,11 @@ fn bind(signature: &Signature, name: &str, given: &Given<'_, '_>, args: &mut Arg
         && is_int(&positional[list_at])
         && (positional.len() > n_positional || positional[list_at + 1..].iter().all(is_int))
         && matches!(p.ty, ParamType::Ints { broadcast: false })
+        && let Some(ints) = ints_of(&positional[list_at..])?
     {
-        if let Some(ints) = ints_of(&positional[list_at..])? {
-            collected = Some(Arg::Ints(ints));
-            collected_at = list_at;
-            positional = &positional[..list_at];
-        }
+        collected = Some(Arg::Ints(ints));
+        collected_at = list_at;
+        positional = &positional[..list_at];
     }
     if let Some(at) = params.iter().position(|p| p.ty == ParamType::Tensors)
         && SEVERAL.contains(&name)
@@ -211,7 +210,7 @@ fn bind(signature: &Signature, name: &str, given: &Given<'_, '_>, args: &mut Arg
         for (k, v) in given.keywords {
             let k = k.to_string();
             // `out=None` is what it would be without.
-            if !known(&k) && !(k == "out" && v.is_none()) {
+            if !(known(&k) || k == "out" && v.is_none()) {
                 return Err(Misfit::Unexpected(k));
             }
         }

@@ -49,6 +49,7 @@ impl PyDType {
         self.0.size()
     }
 
+    #[expect(clippy::wrong_self_convention, reason = "the name is PyTorch's, the receiver pyo3's")]
     fn to_real(&self) -> PyDType {
         *self
     }

@@ -171,7 +171,8 @@ impl Deal {
         let mut left = self.0.load(Ordering::Relaxed);
         loop {
             let (from, to) = Deal::parts(left)?;
-            let (chunk, new) = if is_owner { (from, left + (1 << 32) | ENTERED) } else { (to - 1, left - 1) };
+            let (chunk, new) =
+                if is_owner { (from, (left + (1 << 32)) | ENTERED) } else { (to - 1, left - 1) };
             match self.0.compare_exchange_weak(left, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Some(chunk as usize),
                 Err(now) => left = now,

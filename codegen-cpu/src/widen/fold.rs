@@ -45,8 +45,7 @@ pub(super) fn reloads(program: &mut Program, table: &Table, plan: &mut Plan) {
 /// and the slot still holds the same.
 fn only_reader(program: &Program, live: &[u16], i: usize, end: usize, slot: u64, r: usize) -> Option<usize> {
     let bit = 1u16 << r;
-    for j in i + 1..end {
-        let op = &program.ops[j];
+    for (j, op) in program.ops.iter().enumerate().take(end).skip(i + 1) {
         if op.spill(program.fixed) == Some((slot, true)) && op.reads & bit == 0 {
             return None;
         }

@@ -30,12 +30,7 @@ struct Rewriter<'a> {
 }
 
 /// Writes a program as planned.
-pub(super) fn rewrite(
-    program: &Program,
-    code: &[u8],
-    wide: Wide,
-    plan: Plan,
-) -> Result<Widened, Declined> {
+pub(super) fn rewrite(program: &Program, code: &[u8], wide: Wide, plan: Plan) -> Result<Widened, Declined> {
     let uses_vectors = program.ops.iter().any(|op| !matches!(op.role, Role::Pass));
     let out = Assembler::new(code.len() * 2, program.ops.len())?;
     let mut w = Rewriter { code, wide, fixed: program.fixed, plan, out, uses_vectors };

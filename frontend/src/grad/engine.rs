@@ -4,7 +4,7 @@ use super::{CustomFunction, GradMeta};
 use crate::device::{Device, with_place};
 use crate::error::{Error, Result};
 use crate::node::{Alias, Kind, Node, Value};
-use crate::record::{Recorder, grad_enabled, set_grad_enabled};
+use crate::record::{Recorder, set_grad_enabled};
 use crate::tensor::Tensor;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -180,7 +180,7 @@ fn walk(
         seeds.push((value, seed));
     }
 
-    let _restore = Restore(set_grad_enabled(options.create_graph && grad_enabled() || options.create_graph));
+    let _restore = Restore(set_grad_enabled(options.create_graph));
     let mut w = Walk {
         b: Recorder::with_grad(options.create_graph),
         queue: BinaryHeap::new(),

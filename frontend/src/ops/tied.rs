@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// A value under composition.
 pub(crate) type V<'r> = Val<'r, Recorder>;
 
+/// See [`Tied::derivative`].
+type Derivative = for<'r> fn(&[i64], &[V<'r>], &[V<'r>], &[Option<V<'r>>]) -> Vec<Option<V<'r>>>;
+
 /// An operator with a derivative of its own.
 #[derive(Debug)]
 pub(crate) struct Tied {
@@ -24,7 +27,7 @@ pub(crate) struct Tied {
     /// `(attributes, operands)` to results.
     pub(crate) forward: for<'r> fn(&[i64], &[V<'r>]) -> Vec<V<'r>>,
     /// `(attributes, operands, results, cotangents)` to the operands' cotangents; `None` is zero.
-    pub(crate) derivative: for<'r> fn(&[i64], &[V<'r>], &[V<'r>], &[Option<V<'r>>]) -> Vec<Option<V<'r>>>,
+    pub(crate) derivative: Derivative,
 }
 
 /// The results of an operator of this kind.

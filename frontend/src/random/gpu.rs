@@ -72,7 +72,8 @@ pub(crate) fn words(g: &Generator, b: &mut Recorder, stream: RandomStream, shape
 /// The words of a draw, and its state as a value.
 fn draw(b: &mut Recorder, stream: RandomStream, state: [i64; 3], shape: &[i64]) -> Result<(Value, Value)> {
     let state = Node::leaf(Buffer::from_slice(&state)?, Type::fixed(DType::I64, &[3]));
-    let words = b.op(Op::RandomBits { stream, shape: ttk_ir::shape::shape(shape) }, &[state.clone()]);
+    let words =
+        b.op(Op::RandomBits { stream, shape: ttk_ir::shape::shape(shape) }, std::slice::from_ref(&state));
     Ok((words, state))
 }
 

@@ -450,22 +450,19 @@ impl<'a> Grouper<'a> {
         }
         let extents =
             |list: &[u32]| -> Vec<Dim> { list.iter().map(|&a| self.axes.extent(a).clone()).collect() };
-        match &rows {
-            Some(rows) => {
-                let stores = |group: u32| {
-                    self.groups[group as usize].members.iter().any(|m| {
-                        !m.reduces
-                            && self.leaves(m.value, from, to)
-                            && self.axes_of(&m.map).is_some_and(|own| own.len() > rows.len())
-                    })
-                };
-                let few = rough_size(&extents(rows)) < FEW_ROWS;
-                let many = rough_size(&extents(&all)) > SERIAL;
-                if few && many && (stores(from) || stores(to)) {
-                    return false;
-                }
+        if let Some(rows) = &rows {
+            let stores = |group: u32| {
+                self.groups[group as usize].members.iter().any(|m| {
+                    !m.reduces
+                        && self.leaves(m.value, from, to)
+                        && self.axes_of(&m.map).is_some_and(|own| own.len() > rows.len())
+                })
+            };
+            let few = rough_size(&extents(rows)) < FEW_ROWS;
+            let many = rough_size(&extents(&all)) > SERIAL;
+            if few && many && (stores(from) || stores(to)) {
+                return false;
             }
-            None => {}
         }
         // A small value with much work, wanted again along the lanes, is better stored.
         let own: AxisIds = from_axes.iter().map(|&a| rename(a)).collect();

@@ -29,6 +29,7 @@ impl Scope {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few are alive at once")]
 enum Header {
     For { var: VarId, begin: Expr, end: Expr, kind: LoopKind },
     If { cond: Val },

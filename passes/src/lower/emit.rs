@@ -562,7 +562,8 @@ impl<'a> Emitter<'a> {
         let rank = node.ty.rank();
         let at = self.at(p);
         // For each windowed axis, the (window, element) pairs that may cover the position.
-        let mut choices: Vec<Vec<(Expr, Expr, SmallVec<[Expr; 4]>)>> = Vec::new();
+        type Choice = (Expr, Expr, SmallVec<[Expr; 4]>);
+        let mut choices: Vec<Vec<Choice>> = Vec::new();
         for d in dims {
             let x = &at[d.axis as usize];
             let count = shape[d.axis as usize].expr();

@@ -21,6 +21,7 @@ pub(super) struct Form {
 
 /// A value that the unit computes, itself or in passing, or finds in memory.
 #[derive(PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most values are the large one")]
 enum Value {
     Computed { op: Op, inputs: SmallVec<[u32; 3]>, ty: Type },
     Stored { place: Place, ty: Type },

@@ -27,7 +27,8 @@ fn run(seed: u64, options: &GraphOptions) {
     let Ok(want) = eval(&graph, &inputs, symbols) else { return };
     // Values that are computed twice, for every other graph.
     let save_memory = Options { save_memory: true, ..Options::default() };
-    let graph = if seed % 2 == 0 { graph } else { rematerialize(&graph, &save_memory).expect("a pass") };
+    let graph =
+        if seed.is_multiple_of(2) { graph } else { rematerialize(&graph, &save_memory).expect("a pass") };
     let program = lower(&graph, &LowerOptions::default())
         .unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", print(&graph)));
     for k in &program.kernels {

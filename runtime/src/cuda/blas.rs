@@ -90,7 +90,6 @@ impl Epilogue {
 struct Api {
     create: unsafe extern "C" fn(*mut Pointer) -> Status,
     destroy: unsafe extern "C" fn(Pointer) -> Status,
-    #[expect(clippy::type_complexity, reason = "the library's")]
     matmul: unsafe extern "C" fn(
         Pointer,
         Pointer,

@@ -78,9 +78,10 @@ impl Images {
 
 /// Machine code of a function in a file that the user trusts: its unit and its name there.
 type Given = (Arc<Vec<u8>>, String);
+type GivenUnits = HashMap<[u8; 32], Given>;
 
 /// What trusted files hold, by architecture and the key of a function for files.
-static GIVEN: Mutex<BTreeMap<(i32, i32), HashMap<[u8; 32], Given>>> = Mutex::new(BTreeMap::new());
+static GIVEN: Mutex<BTreeMap<(i32, i32), GivenUnits>> = Mutex::new(BTreeMap::new());
 
 /// Uses the machine code that a file holds, from now on and in this process, for functions whose text it was made of:
 /// neither the file's graph nor another's needs NVRTC for them.
@@ -306,7 +307,8 @@ fn side_by_side(
     units: &[Vec<u32>],
     options: &[String],
 ) -> Vec<Result<Vec<u8>, String>> {
-    let done: Vec<Mutex<Option<Result<Vec<u8>, String>>>> = units.iter().map(|_| Mutex::new(None)).collect();
+    type Done = Mutex<Option<Result<Vec<u8>, String>>>;
+    let done: Vec<Done> = units.iter().map(|_| Mutex::new(None)).collect();
     threads::parallel(units.len(), &|_, i| {
         *done[i].lock() = Some(with_nvrtc(&device.unit(&units[i]), options));
     });

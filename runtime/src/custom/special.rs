@@ -139,7 +139,7 @@ fn airy_ai(x: f64) -> f64 {
             odd += g;
             k += 1.0;
         }
-        return 0.355_028_053_887_817_24 * even - 0.258_819_403_792_806_8 * odd;
+        return 0.355_028_053_887_817_2 * even - 0.258_819_403_792_806_8 * odd;
     }
     let (mut u, mut even, mut odd, mut k) = (1.0_f64, 1.0, 0.0, 1.0);
     while k < 14.0 {
@@ -161,8 +161,7 @@ fn zeta(s: f64, q: f64) -> f64 {
     if s == 1.0 {
         return f64::INFINITY;
     }
-    // Negated, so that NaN goes this way too.
-    if !(s > 1.0) || q.is_nan() {
+    if s.is_nan() || s <= 1.0 || q.is_nan() {
         return f64::NAN;
     }
     if q <= 0.0 {
@@ -302,7 +301,7 @@ mod tests {
     /// Values of Abramowitz and Stegun's tables, and of closed forms.
     #[test]
     fn known_values() {
-        check("airy_ai", &[0.0], 0.355_028_053_887_817_24);
+        check("airy_ai", &[0.0], 0.355_028_053_887_817_2);
         check("airy_ai", &[1.0], 0.135_292_416_312_881_42);
         check("airy_ai", &[5.0], 1.083_444_281_360_744_2e-4);
         check("airy_ai", &[-2.0], 0.227_407_428_201_685_6);

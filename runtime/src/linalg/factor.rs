@@ -19,8 +19,8 @@ pub(super) fn lu(_: &[i64], matrices: &[Matrix<'_>], out: &mut Vec<f64>) {
     // LAPACK names the exchanges one after the other, not where rows end up.
     let (forward, _) = lu.P().arrays();
     let mut rows: Vec<usize> = (0..m).collect();
-    for i in 0..k {
-        let at = (i..m).find(|&j| rows[j] == forward[i]).unwrap_or(i);
+    for (i, &wanted) in forward.iter().enumerate().take(k) {
+        let at = (i..m).find(|&j| rows[j] == wanted).unwrap_or(i);
         rows.swap(i, at);
         out.push((at + 1) as f64);
     }

@@ -428,7 +428,7 @@ fn unique_rows(t: &Tensor, dim: i64, consecutive: bool, inverse: bool, counts: b
     let moved = t.with_view(t.view().permute(&perm));
     let values = host::scalars(&moved)?;
     let rows = moved.sizes()[0] as usize;
-    let width = if rows == 0 { 0 } else { values.len() / rows };
+    let width = values.len().checked_div(rows).unwrap_or(0);
     let row = |i: usize| &values[i * width..(i + 1) * width];
     let order_of = |a: usize, b: usize| {
         row(a)

@@ -134,7 +134,7 @@ fn logic(c: &mut Call<'_>, op: Binary) -> Result<Returned> {
 fn divide(c: &mut Call<'_>) -> Result<Returned> {
     match c.opt_str(2)? {
         None => float2(c, |x, y| x.binary(Binary::Div, y)),
-        Some("floor") => same2(c, |x, y| rounding::floor_divide(x, y)),
+        Some("floor") => same2(c, rounding::floor_divide),
         Some("trunc") => same2(c, |x, y| ar::div(x, y, ar::Rounding::Trunc)),
         Some(other) => Err(Error::runtime(format!(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{other}'"
@@ -327,8 +327,8 @@ rows! {
     "div" Torch "fmio" Inputs ["(Tensor self, Operand other, *, str? rounding_mode=None) -> Tensor", "(Operand self, Tensor other, *, str? rounding_mode=None) -> Tensor"] "`self / other`; integers give floats, unless `rounding_mode` is 'trunc' or 'floor'." => divide;
     "divide" Torch "fmio" Inputs ["(Tensor self, Operand other, *, str? rounding_mode=None) -> Tensor", "(Operand self, Tensor other, *, str? rounding_mode=None) -> Tensor"] "`self / other`; integers give floats, unless `rounding_mode` is 'trunc' or 'floor'." => divide;
     "true_divide" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self / other` in floating point." => |c| float2(c, |x, y| x.binary(Binary::Div, y));
-    "floor_divide" Torch "fmio" Nothing ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self // other`: the quotient rounded toward minus infinity." => |c| same2(c, |x, y| rounding::floor_divide(x, y));
-    "remainder" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "The remainder with the sign of the divisor, as Python's `%`." => |c| same2(c, |x, y| ar::remainder(x, y));
+    "floor_divide" Torch "fmio" Nothing ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "`self // other`: the quotient rounded toward minus infinity." => |c| same2(c, rounding::floor_divide);
+    "remainder" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "The remainder with the sign of the divisor, as Python's `%`." => |c| same2(c, ar::remainder);
     "fmod" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor"] "The remainder with the sign of the dividend, as C's `fmod`." => |c| same2(c, |x, y| x.binary(Binary::Rem, y));
     "pow" Torch "fmio" Inputs ["(Tensor self, Operand exponent) -> Tensor", "(Operand self, Tensor exponent) -> Tensor"] "`self ** exponent`, elementwise." => power;
     "float_power" Torch "fmio" Inputs ["(Tensor self, Operand exponent) -> Tensor", "(Operand self, Tensor exponent) -> Tensor"] "`self ** exponent` in double precision." => float_power;
@@ -390,26 +390,26 @@ rows! {
     "digamma" Special "fo" Inputs ["(Tensor self) -> Tensor"] "The derivative of gammaln." => |c| float1(c, gamma::digamma);
     "psi" Special "fo" Inputs ["(Tensor self) -> Tensor"] "The derivative of gammaln." => |c| float1(c, gamma::digamma);
     "sinc" Special "fo" Inputs ["(Tensor self) -> Tensor"] "sin(pi x) / (pi x)." => |c| float1(c, sp::sinc);
-    "xlogy" Special "fo" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "x log(y), 0 where x is 0." => |c| float2(c, |x, y| sp::xlogy(x, y));
-    "xlog1py" Special "fo" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "x log(1 + y), 0 where x is 0." => |c| float2(c, |x, y| sp::xlog1py(x, y));
-    "xlogy" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "x log(y), 0 where x is 0." => |c| float2(c, |x, y| sp::xlogy(x, y));
-    "logaddexp" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "log(exp(x) + exp(y))." => |c| float2(c, |x, y| sp::logaddexp(x, y));
-    "logaddexp2" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "log2(2^x + 2^y)." => |c| float2(c, |x, y| sp::logaddexp2(x, y));
-    "hypot" Torch "fmoi" Inputs ["(Tensor self, Tensor other) -> Tensor"] "sqrt(x^2 + y^2)." => |c| float2(c, |x, y| sp::hypot(x, y));
+    "xlogy" Special "fo" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "x log(y), 0 where x is 0." => |c| float2(c, sp::xlogy);
+    "xlog1py" Special "fo" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "x log(1 + y), 0 where x is 0." => |c| float2(c, sp::xlog1py);
+    "xlogy" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor", "(Operand self, Tensor other) -> Tensor"] "x log(y), 0 where x is 0." => |c| float2(c, sp::xlogy);
+    "logaddexp" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "log(exp(x) + exp(y))." => |c| float2(c, sp::logaddexp);
+    "logaddexp2" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "log2(2^x + 2^y)." => |c| float2(c, sp::logaddexp2);
+    "hypot" Torch "fmoi" Inputs ["(Tensor self, Tensor other) -> Tensor"] "sqrt(x^2 + y^2)." => |c| float2(c, sp::hypot);
     "atan2" Torch "fmio" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The angle of the point (other, self)." => |c| float2(c, |x, y| x.binary(Binary::Atan2, y));
     "arctan2" Torch "fmio" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The angle of the point (other, self)." => |c| float2(c, |x, y| x.binary(Binary::Atan2, y));
-    "copysign" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor"] "The magnitude of self with the sign of other." => |c| float2(c, |x, y| ar::copysign(x, y));
+    "copysign" Torch "fmio" Inputs ["(Tensor self, Operand other) -> Tensor"] "The magnitude of self with the sign of other." => |c| float2(c, ar::copysign);
     "maximum" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The larger, elementwise; NaN wins." => |c| same2(c, |x, y| larger(x, y, Binary::Max));
     "minimum" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The smaller, elementwise; NaN wins." => |c| same2(c, |x, y| larger(x, y, Binary::Min));
-    "fmax" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The larger, elementwise; NaN loses." => |c| same2(c, |x, y| ar::fmax(x, y));
-    "fmin" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The smaller, elementwise; NaN loses." => |c| same2(c, |x, y| ar::fmin(x, y));
+    "fmax" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The larger, elementwise; NaN loses." => |c| same2(c, ar::fmax);
+    "fmin" Torch "fmo" Inputs ["(Tensor self, Tensor other) -> Tensor"] "The smaller, elementwise; NaN loses." => |c| same2(c, ar::fmin);
     "heaviside" Torch "fmio" Nothing ["(Tensor self, Tensor values) -> Tensor"] "The step function, with `values` where self is 0." => |c| {
             if c.tensor(0)?.dtype() != c.tensor(1)?.dtype() {
                 return Err(Error::runtime("heaviside is not yet implemented for tensors with different dtypes."));
             }
-            same2(c, |x, y| ar::heaviside(x, y))
+            same2(c, ar::heaviside)
         };
-    "ldexp" Torch "fmio" Inputs ["(Tensor self, Tensor other) -> Tensor"] "self * 2**other." => |c| float2(c, |x, y| ar::ldexp(x, y));
+    "ldexp" Torch "fmio" Inputs ["(Tensor self, Tensor other) -> Tensor"] "self * 2**other." => |c| float2(c, ar::ldexp);
     "floor" Torch "fmio" Nothing ["(Tensor self) -> Tensor"] "The largest integer not above." => |c| rounding1(c, rounding::floor);
     "ceil" Torch "fmio" Nothing ["(Tensor self) -> Tensor"] "The smallest integer not below." => |c| rounding1(c, rounding::ceil);
     "trunc" Torch "fmio" Nothing ["(Tensor self) -> Tensor"] "The integer part." => |c| rounding1(c, rounding::trunc);

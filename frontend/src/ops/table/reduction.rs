@@ -604,7 +604,7 @@ rows! {
         "The smallest element up to each position." => |c| scan_pair(c, scan::cummin);
     "sort" Torch "fmo" Nothing ["(Tensor self, int dim=-1, bool descending=False, bool stable=False) -> (Tensor values, Tensor indices)",
         "(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)"]
-        "Elements in order along an axis, and where they were; always stable." => |c| if c.overload == 0 { sort(c) } else { sort(c) };
+        "Elements in order along an axis, and where they were; always stable." => sort;
     "argsort" Torch "fm" Nothing ["(Tensor self, int dim=-1, bool descending=False, bool stable=False) -> Tensor",
         "(Tensor self, *, bool stable, int dim=-1, bool descending=False) -> Tensor"]
         "The positions that put elements in order along an axis; always stable." => argsort;

@@ -568,6 +568,25 @@ fn pixels(c: &mut Call<'_>, r: i64, shuffle: bool) -> Result<Returned> {
     .into())
 }
 
+/// Windows of an axis.
+fn unfold(c: &mut Call<'_>) -> Result<Returned> {
+    let x = c.value(0)?;
+    let (axis, n, s) = (c.dim(1, x.ty.rank())?, c.int(2)?, c.int(3)?);
+    let have = x.dims().get(axis).copied().unwrap_or(1);
+    if n > have || n < 0 {
+        return Err(Error::runtime(format!(
+            "maximum size for tensor at dimension {axis} is {have} but size is {n}"
+        )));
+    }
+    if s <= 0 {
+        return Err(Error::runtime(format!("step is {s} but must be > 0")));
+    }
+    if x.ty.rank() == 0 {
+        return Ok(c.b.reshape(&x, ttk_ir::shape::shape(&[n])).into());
+    }
+    Ok(with1(&mut c.b, &x, |x| patches::unfold_axis(x, axis, n, s)).into())
+}
+
 rows! {
     "view" Torch "m" Nothing ["(Tensor self, int[] size) -> Tensor", "(Tensor self, dtype dtype) -> Tensor"] "The same elements under other sizes, sharing memory." => |c| {
             let t = c.tensor(0)?;
@@ -706,7 +725,7 @@ rows! {
     "diag" Torch "fmo" Nothing ["(Tensor self, int diagonal=0) -> Tensor"] "A vector as a diagonal, or the diagonal of a matrix." => |c| { let x = c.value(0)?; if !(1..=2).contains(&x.ty.rank()) { return Err(Error::runtime(format!("diag(): Supports 1D or 2D tensors. Got {}D", x.ty.rank()))); } let k = c.int(1)?; Ok(with1(&mut c.b, &x, |x| layout::diag(x, k)).into()) };
     "diagflat" Torch "fm" Nothing ["(Tensor self, int offset=0) -> Tensor"] "All elements as a diagonal." => |c| { let t = c.tensor(0)?; let x = reshape(c, &t, &[-1])?.value(); let k = c.int(1)?; Ok(with1(&mut c.b, &x, |x| layout::diag(x, k)).into()) };
     "trace" Torch "fm" Nothing ["(Tensor self) -> Tensor"] "The sum of the diagonal." => |c| { let x = c.value(0)?; if x.ty.rank() != 2 { return Err(Error::runtime("trace: expected a matrix")); } let x = if x.ty.dtype.is_float() { x } else { c.b.cast(&x, DType::I64) }; Ok(with1(&mut c.b, &x, layout::trace).into()) };
-    "unfold" Torch "m" Nothing ["(Tensor self, int dimension, int size, int step) -> Tensor"] "Windows of an axis, as a new last axis (a copy)." => |c| { let x = c.value(0)?; let (axis, n, s) = (c.dim(1, x.ty.rank())?, c.int(2)?, c.int(3)?); let have = x.dims().get(axis).copied().unwrap_or(1); if n > have || n < 0 { return Err(Error::runtime(format!("maximum size for tensor at dimension {axis} is {have} but size is {n}"))); } if s <= 0 { return Err(Error::runtime(format!("step is {s} but must be > 0"))); } if x.ty.rank() == 0 { return Ok(c.b.reshape(&x, ttk_ir::shape::shape(&[n])).into()); } Ok(with1(&mut c.b, &x, |x| patches::unfold_axis(x, axis, n, s)).into()) };
+    "unfold" Torch "m" Nothing ["(Tensor self, int dimension, int size, int step) -> Tensor"] "Windows of an axis, as a new last axis (a copy)." => unfold;
     "as_strided" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "The storage's elements under any sizes and strides." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); super::copies::as_strided(c, &t, o) };
     "as_strided_" Torch "fm" Nothing ["(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor"] "Other sizes and strides of the storage, in place." => |c| { let t = c.tensor(0)?; let o = c.opt_int(3)?.unwrap_or(t.view().offset); t.set_data(&t.as_strided(c.ints(1)?, c.ints(2)?, o)?); Ok(t.into()) };
     "vander" Torch "f" Nothing ["(Tensor x, int? N=None, bool increasing=False) -> Tensor"] "Powers of a vector as columns." => |c| { let x = c.value(0)?; if x.ty.rank() != 1 { return Err(Error::runtime("x must be a one-dimensional tensor.")); } let n = c.opt_int(1)?.unwrap_or(x.dims()[0]); let up = c.bool(2)?; let x = if x.ty.dtype.is_float() { x } else { c.b.cast(&x, DType::I64) }; Ok(with1(&mut c.b, &x, |x| layout::vander(x, n, up)).into()) };

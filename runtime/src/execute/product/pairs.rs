@@ -138,6 +138,7 @@ fn round_each(from: &[f32], to: &mut [u16]) {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[expect(clippy::needless_range_loop, reason = "registers of a tile, by number")]
 mod x86 {
     use super::super::x86::{prefetch_far, transpose_words};
     use super::super::{Block, Kernel, Tile};

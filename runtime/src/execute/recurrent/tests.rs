@@ -180,8 +180,8 @@ fn assert_close(got: &[f64], want: &[f64], bound: f64, what: &str) {
 
 #[test]
 fn states_are_those_of_plain_loops() {
-    for cell in 0..CELLS.len() {
-        let (name, _, parts, at, ..) = CELLS[cell];
+    for (cell, described) in CELLS.into_iter().enumerate() {
+        let (name, _, parts, at, ..) = described;
         for sizes in SIZES {
             for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 4e-6)] {
                 let layer = Layer::new(cell, sizes).rounded();
@@ -216,8 +216,8 @@ fn slope(layer: &Layer, outer: &[f64], last: &[f64], along: impl Fn(&mut Layer, 
 
 #[test]
 fn gradients_are_finite_differences() {
-    for cell in 0..CELLS.len() {
-        let (name, g, _, _, back, states) = CELLS[cell];
+    for (cell, described) in CELLS.into_iter().enumerate() {
+        let (name, g, _, _, back, states) = described;
         for sizes in [(3, 5, 7), (1, 1, 1), (4, 9, 16), (2, 3, 33)] {
             let layer = Layer::new(cell, sizes).rounded();
             let (t, n, h) = sizes;
@@ -264,7 +264,7 @@ fn gradients_are_finite_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for cell in 0..CELLS.len() {
+    for (cell, described) in CELLS.into_iter().enumerate() {
         for sizes in SIZES {
             let layer = Layer::new(cell, sizes).rounded();
             let (t, n, h) = sizes;
@@ -278,7 +278,7 @@ fn any_number_of_threads_gives_the_same_bits() {
                 ));
             }
             set_num_threads(0);
-            assert!(all.iter().all(|one| *one == all[0]), "{} {sizes:?}", CELLS[cell].0);
+            assert!(all.iter().all(|one| *one == all[0]), "{} {sizes:?}", described.0);
         }
     }
 }
