@@ -12,7 +12,7 @@ macro_rules! counters {
             vec![$(($text, $name.load(Ordering::Relaxed)),)*]
         }
 
-        /// Sets every counter to zero.
+        /// Sets every counter to zero. What another thread counts at this moment may be lost, or stay.
         pub fn reset() {
             $($name.store(0, Ordering::Relaxed);)*
         }
@@ -40,6 +40,7 @@ counters! {
     LOAD_NS "load_ns";
 }
 
+/// Adds to a counter. For threads that record: see [`bias`].
 pub fn add(counter: &AtomicU64, by: u64) {
     bias::add(counter, by);
 }

@@ -21,10 +21,6 @@ mod types;
 
 use pyo3::prelude::*;
 
-/// Recording an operator makes three small objects and drops them; the system's allocator took a tenth of that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[pymodule]
 fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::quiet_panics();

@@ -5,13 +5,14 @@
 
 use crate::device::{self, Device, Memory};
 use crate::node::{Alias, Kind, Node, Value};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use ttk_autograd::worth_saving;
 use ttk_ir::Op;
 use ttk_ir::op::Family;
-use ttk_runtime::sync::{Counted, Lock};
+use ttk_runtime::sync::Counted;
 
 /// A position in [`Recording::entries`], which come after their operands.
 pub type Index = u32;
@@ -144,7 +145,7 @@ pub fn extract_roots_into(roots: &[Value], into: &mut Recording) {
 }
 
 /// The lock is held while values are marked, because there is one mark to a value.
-static EXTRACTION: Lock<Extraction> = Lock::new(Extraction {
+static EXTRACTION: Mutex<Extraction> = Mutex::new(Extraction {
     number: 0,
     slots: Vec::new(),
     operands: Vec::new(),

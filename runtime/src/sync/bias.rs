@@ -30,10 +30,21 @@ const ENDING: usize = 2;
 
 static PROCESS: Bias = Bias::new();
 
-/// Adds to a number, and gives what it was. As `fetch_add` with `Relaxed`.
+/// Adds to a number, and gives what it was. As `fetch_add` with `Relaxed`. A number that is changed here is changed nowhere
+/// else: the owner would not see a change between its reading and its writing.
 #[inline(always)]
 pub fn add(number: &AtomicU64, by: u64) -> u64 {
     PROCESS.add(number, by)
+}
+
+/// Whether this thread is the owner: what it counts is plain.
+pub fn is_owner() -> bool {
+    PROCESS.owner.load(Ordering::Relaxed) == thread_key()
+}
+
+/// Whether this system can have an owner.
+pub fn can_have_owner() -> bool {
+    barrier::works()
 }
 
 /// Takes from a number, and gives what it was. As `fetch_sub` with `Release`.
@@ -86,7 +97,7 @@ impl Bias {
         match self.alone() {
             Some(_alone) => {
                 let before = number.load(Ordering::Relaxed);
-                number.store(before.wrapping_sub(by), Ordering::Relaxed);
+                number.store(before.wrapping_sub(by), Ordering::Release);
                 before
             }
             None => number.fetch_sub(by, Ordering::Release),
@@ -215,6 +226,8 @@ mod barrier {
     /// As in `linux/membarrier.h`.
     const QUERY: libc::c_int = 0;
     const GLOBAL: libc::c_int = 1;
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
     fn membarrier(command: libc::c_int) -> libc::c_long {
         // SAFETY: the call reads no memory of ours.
@@ -234,9 +247,11 @@ mod barrier {
     /// Some milliseconds, once in a process. The command that takes microseconds has to be registered for, which takes those
     /// milliseconds in every process that has two threads.
     pub(super) fn pass() {
-        if membarrier(GLOBAL) != 0 {
-            // It was there a moment ago: someone forbade it since. A write reaches the other processors within microseconds
-            // by itself.
+        let passed = membarrier(GLOBAL) == 0
+            || membarrier(REGISTER_PRIVATE_EXPEDITED) == 0 && membarrier(PRIVATE_EXPEDITED) == 0;
+        if !passed {
+            // It was there when the owner came: someone has forbidden it since. No processor keeps a write to itself for
+            // longer than microseconds.
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }

@@ -161,14 +161,15 @@ impl<T> Deref for Last<T> {
 
     fn deref(&self) -> &T {
         // SAFETY: the memory is there until the weak reference of all strong ones is dropped, which is this one's to do.
-        unsafe { &self.0.as_ref().value }
+        // Others with weak references see the counts alone.
+        unsafe { &*(&raw const (*self.0.as_ptr()).value).cast::<T>() }
     }
 }
 
 impl<T> DerefMut for Last<T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above; there is no strong reference any more, and a weak one gives none.
-        unsafe { &mut self.0.as_mut().value }
+        unsafe { &mut *(&raw mut (*self.0.as_ptr()).value).cast::<T>() }
     }
 }
 
@@ -178,7 +179,7 @@ impl<T> Drop for Last<T> {
         // Also if the value's `drop` panics.
         let _memory = Weak(Some(self.0));
         // SAFETY: the value is dropped here and nowhere else.
-        unsafe { ManuallyDrop::drop(&mut self.0.as_mut().value) };
+        unsafe { (&raw mut (*self.0.as_ptr()).value).cast::<T>().drop_in_place() };
     }
 }
 
@@ -193,7 +194,7 @@ impl<T> Weak<T> {
     pub fn upgrade(&self) -> Option<Counted<T>> {
         let inner = self.0?;
         // SAFETY: the memory is there as long as this reference is.
-        let strong = unsafe { &inner.as_ref().strong };
+        let strong = unsafe { &(*inner.as_ptr()).strong };
         bias::add_unless_zero(strong).then(|| Counted(inner))
     }
 
@@ -215,7 +216,7 @@ impl<T> Drop for Weak<T> {
     fn drop(&mut self) {
         let Some(inner) = self.0 else { return };
         // SAFETY: the memory is there as long as this reference is.
-        let weak = unsafe { &inner.as_ref().weak };
+        let weak = unsafe { &(*inner.as_ptr()).weak };
         // Of the last reference of any kind nobody else can make another.
         if weak.load(Ordering::Acquire) != 1 {
             if bias::sub(weak, 1) != 1 {
