@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The wheel as it is released: compiled to count which ways are taken, run on the two examples and on what compiling and
-# recording cost (benchmarks/overheads.py), and compiled again by these counts. Recording takes a third less time by it.
+# recording cost (benchmarks/overheads.py), and compiled again by these counts. Recording takes a quarter to a third less time by it.
 #
 #   python/profile/wheel.sh ENVIRONMENT WORK OUT
 #
