@@ -181,9 +181,9 @@ cuda-report-operators: $(TORCH_READY) $(NVIDIA_PYTHON)
 		$(TORCH_RUN) python/tests/conformance/opinfo.py --db ops --quiet --samples 2
 	$(NVIDIA_PYTHON) tests/cuda/resources.py $(REPORT)-operators --arch $(ARCH) --strict --quiet | tee $(TARGET)/cuda-report-operators.txt
 
-# Benchmarks of the wheel as it is released against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON that interpreter is used as it
-# is, and a peer that it lacks is left out. `BENCH` are arguments of benchmarks/compare.py; `BENCH=--missing` goes on with a
-# run that was cut.
+# Benchmarks of the wheel as it is released against all peers. Inductor, which is one, needs a C++ compiler. With TORCH_PYTHON
+# that interpreter is used as it is, and a peer that it lacks is left out. `BENCH` are arguments of benchmarks/compare.py;
+# `BENCH=--missing` goes on with a run that was cut.
 
 BENCH ?=
 ifeq ($(TORCH_PYTHON),)

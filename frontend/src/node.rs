@@ -147,8 +147,8 @@ impl Node {
         let varying = matches!(kind, Kind::Op(Op::Const { .. })) && crate::record::varying();
         let id = bias::add(&NEXT_ID, 1);
         let computed = AtomicBool::new(buffer.is_some());
+        // SAFETY: the memory is a node's and nobody else's; each field is written before anything reads it.
         let write = |node: *mut Node| unsafe {
-            // SAFETY: the memory is a node's and nobody else's; each field is written before anything reads it.
             match ty {
                 NewType::First => {
                     let first = &inputs.as_ref()[0].ty;

@@ -34,7 +34,7 @@ static PROCESS: Bias = Bias::new();
 /// else: the owner would not see a change between its reading and its writing.
 #[inline(always)]
 pub fn add(number: &AtomicU64, by: u64) -> u64 {
-    PROCESS.add(number, by)
+    PROCESS.add(number, by, Ordering::Relaxed)
 }
 
 /// Whether this thread is the owner: what it counts is plain.
@@ -50,7 +50,7 @@ pub fn can_have_owner() -> bool {
 /// Takes from a number, and gives what it was. As `fetch_sub` with `Release`.
 #[inline(always)]
 pub(super) fn sub(number: &AtomicU64, by: u64) -> u64 {
-    PROCESS.sub(number, by)
+    PROCESS.add(number, by.wrapping_neg(), Ordering::Release)
 }
 
 /// Adds one to a number that is not zero, and says whether it was not. As a loop of `compare_exchange` with `Relaxed`.
@@ -80,27 +80,16 @@ impl Bias {
         Bias { owner: AtomicUsize::new(NOBODY), busy: AtomicBool::new(false) }
     }
 
+    /// `order` is that of the writing: `Relaxed` or `Release`.
     #[inline(always)]
-    fn add(&self, number: &AtomicU64, by: u64) -> u64 {
+    fn add(&self, number: &AtomicU64, by: u64, order: Ordering) -> u64 {
         match self.alone() {
             Some(_alone) => {
                 let before = number.load(Ordering::Relaxed);
-                number.store(before.wrapping_add(by), Ordering::Relaxed);
+                number.store(before.wrapping_add(by), order);
                 before
             }
-            None => number.fetch_add(by, Ordering::Relaxed),
-        }
-    }
-
-    #[inline(always)]
-    fn sub(&self, number: &AtomicU64, by: u64) -> u64 {
-        match self.alone() {
-            Some(_alone) => {
-                let before = number.load(Ordering::Relaxed);
-                number.store(before.wrapping_sub(by), Ordering::Release);
-                before
-            }
-            None => number.fetch_sub(by, Ordering::Release),
+            None => number.fetch_add(by, order),
         }
     }
 
@@ -278,7 +267,7 @@ mod tests {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     for i in 0..200_000 {
-                        bias.add(&number, 1);
+                        bias.add(&number, 1, Ordering::Relaxed);
                         if i == 100 {
                             started.store(true, Ordering::Release);
                         }
@@ -291,8 +280,8 @@ mod tests {
                         }
                         (0..round * 500).for_each(|_| std::hint::spin_loop());
                         for _ in 0..50_000 {
-                            bias.add(&number, 2);
-                            bias.sub(&number, 1);
+                            bias.add(&number, 2, Ordering::Relaxed);
+                            bias.add(&number, u64::MAX, Ordering::Release);
                         }
                     });
                 }
@@ -332,7 +321,8 @@ mod tests {
     fn one_thread_alone() {
         let (bias, number, flag) = (Bias::new(), AtomicU64::new(0), AtomicBool::new(false));
         assert!(!bias.add_unless_zero(&number));
-        assert_eq!((bias.add(&number, 2), bias.sub(&number, 1)), (0, 2));
+        assert_eq!(bias.add(&number, 2, Ordering::Relaxed), 0);
+        assert_eq!(bias.add(&number, u64::MAX, Ordering::Release), 2);
         assert!(bias.add_unless_zero(&number));
         assert_eq!(number.into_inner(), 2);
         assert!(bias.raise(&flag) && !bias.raise(&flag));

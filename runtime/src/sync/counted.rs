@@ -241,15 +241,6 @@ impl<T> fmt::Debug for Weak<T> {
     }
 }
 
-impl<T> fmt::Debug for Inner<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner")
-            .field("strong", &self.strong)
-            .field("weak", &self.weak)
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,10 +38,13 @@ impl Real for f64 {
 }
 
 /// `ln 2` in two parts; products of the first with whole numbers up to 2^9 are exact (Cody and Waite).
-const LN2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
+#[expect(clippy::excessive_precision, reason = "the number itself")]
+const LN2: (f32, f32) = (0.693_359_375, -2.121_944_4e-4);
 
 /// `(exp(r) - 1 - r) / r^2` on `|r| <= ln 2 / 2`, highest power first; from the Cephes library, `expf.c`.
-const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
+#[expect(clippy::excessive_precision, reason = "as published")]
+const EXP: [f32; 6] =
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
 
 /// `1.5 * 2^23`: added, it rounds to a whole number, which then stands in the lowest bits.
 const ANCHOR: f32 = 12_582_912.0;
