@@ -5,6 +5,7 @@ pub mod cache;
 pub mod extract;
 pub mod generalize;
 pub mod signature;
+pub mod single;
 
 mod backend;
 mod risk;

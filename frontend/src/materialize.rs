@@ -2,8 +2,11 @@
 
 use crate::blame;
 use crate::capture;
+use crate::compile::Compiled;
 use crate::compile::cache::{PlanCache, scalar_bytes};
 use crate::compile::extract::{Recording, Step, extract, extract_roots_into};
+use crate::compile::generalize::Arguments;
+use crate::compile::single::Singles;
 use crate::counters;
 use crate::device::{self, Device, Memories, Memory};
 use crate::error::Result;
@@ -28,6 +31,7 @@ static COMPUTING: LazyLock<Mutex<Computing>> = LazyLock::new(Mutex::default);
 #[derive(Default)]
 struct Computing {
     plans: PlanCache,
+    singles: Singles,
     /// Room for the next recording.
     recording: Recording,
 }
@@ -175,59 +179,52 @@ fn compute_in_one(computing: &mut Computing, roots: &[Value], extract: Extract) 
     if roots.is_empty() {
         return Ok(());
     }
+    if let [root] = roots
+        && !device::used()
+        && let Some((compiled, arguments, mut inputs)) = computing.singles.find(root)
+    {
+        counters::add(&counters::CACHE_HITS, 1);
+        let outcome = run_plan(compiled, arguments, &mut inputs, Device::Cpu, [root].into_iter());
+        if outcome.is_err() {
+            give_back(inputs, root.inputs().iter());
+        }
+        return outcome;
+    }
     // A panic lets go of it.
     let mut recording = std::mem::take(&mut computing.recording);
     extract(roots, &mut recording);
-    let result = run(&mut computing.plans, &recording);
+    let result = run(computing, &recording);
     recording.clear();
     computing.recording = recording;
     result
 }
 
 /// Computes a recording and hands out the results.
-fn run(plans: &mut PlanCache, recording: &Recording) -> Result<()> {
+fn run(computing: &mut Computing, recording: &Recording) -> Result<()> {
     let device = recording.device;
     // Copies of leaves of other devices.
     let mut copies: Vec<(usize, Memory)> = Vec::new();
     if recording.outputs().len() > 0 {
-        let (plan, arguments) = plans.plan_for(recording)?;
+        let (compiled, arguments) = computing.plans.plan_for(recording)?;
+        computing.singles.learn(recording, &compiled, &arguments);
         if device::used() {
             copies = copy_leaves(recording)?;
         }
-        let mut copied = copies.iter().peekable();
         let n_inputs = recording.leaves().len() + arguments.scalars.len();
         let mut inputs = Memories::with_capacity(device, n_inputs);
-        for (i, (leaf, &donate)) in recording.leaves().zip(&recording.donate).enumerate() {
-            if let Some((_, copy)) = copied.next_if(|(at, _)| *at == i) {
-                inputs.push(copy.clone());
-                continue;
-            }
-            // The plan may write over memory it is given whole: the leaf must not keep a hold of it.
-            let memory = if donate && !plan.at_risk(i) { leaf.take() } else { leaf.memory() };
+        let mut copied = copies.iter().peekable();
+        for (i, (leaf, &given)) in recording.leaves().zip(&recording.donate).enumerate() {
+            let memory = match copied.next_if(|(at, _)| *at == i) {
+                Some((_, copy)) => Some(copy.clone()),
+                None => compiled.lend(i, leaf, given),
+            };
             memory.into_iter().for_each(|memory| inputs.push(memory));
         }
-        counters::add(&counters::RUNS, 1);
-        let outcome = arguments
-            .scalars
-            .iter()
-            .try_for_each(|&scalar| {
-                let (bytes, len) = scalar_bytes(scalar);
-                inputs.push(Memory::Host(Buffer::from_slice(&bytes[..len])?).on(device)?);
-                Ok(())
-            })
-            .and_then(|()| plan.run(&mut inputs, &arguments.symbols));
-        match outcome {
-            Ok(results) => {
-                results.hand_out(recording.outputs(), |(_, value), memory| value.set_computed(memory));
-            }
-            Err(error) => {
-                inputs.hand_out(recording.leaves(), |leaf, memory| {
-                    if !leaf.is_computed() {
-                        leaf.give(memory);
-                    }
-                });
-                return Err(error);
-            }
+        let outputs = recording.outputs().map(|(_, value)| value);
+        let outcome = run_plan(&compiled, &arguments, &mut inputs, device, outputs);
+        if outcome.is_err() {
+            give_back(inputs, recording.leaves());
+            return outcome;
         }
     }
     // Aliases have the elements of what they stand for, when that was computed or known.
@@ -248,6 +245,33 @@ fn run(plans: &mut PlanCache, recording: &Recording) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs a plan on the memory of leaves, to which its numbers are added, and hands out the results.
+fn run_plan<'a>(
+    compiled: &Compiled,
+    arguments: &Arguments,
+    inputs: &mut Memories,
+    device: Device,
+    outputs: impl Iterator<Item = &'a Value>,
+) -> Result<()> {
+    for &scalar in &arguments.scalars {
+        let (bytes, len) = scalar_bytes(scalar);
+        inputs.push(Memory::Host(Buffer::from_slice(&bytes[..len])?).on(device)?);
+    }
+    counters::add(&counters::RUNS, 1);
+    let results = compiled.run(inputs, &arguments.symbols)?;
+    results.hand_out(outputs, |value, memory| value.set_computed(memory));
+    Ok(())
+}
+
+/// Gives leaves that lost their memory to a run which failed that memory again.
+fn give_back<'a>(inputs: Memories, leaves: impl Iterator<Item = &'a Value>) {
+    inputs.hand_out(leaves, |leaf, memory| {
+        if !leaf.is_computed() {
+            leaf.give(memory);
+        }
+    });
 }
 
 /// Copies of the leaves that are on other devices than their recording, and which leaves these are.
@@ -365,7 +389,9 @@ pub fn hold_zeros(storage: &Counted<Storage>) -> Result<()> {
 
 /// Forgets every compiled plan of this process.
 pub fn clear_plans() {
-    COMPUTING.lock().plans.clear();
+    let mut computing = COMPUTING.lock();
+    computing.plans.clear();
+    computing.singles.clear();
 }
 
 /// How many plans are compiled.

@@ -2,8 +2,9 @@
 //! that lets the next process skip them.
 
 use crate::counters;
-use crate::device::{self, Device, Memories};
+use crate::device::{self, Device, Memories, Memory};
 use crate::error::{Error, Exception, Result};
+use crate::node::Node;
 use crate::{log, profile};
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -64,7 +65,7 @@ enum Engine {
 #[derive(Debug)]
 pub struct Compiled {
     engine: Engine,
-    /// See [`Compiled::at_risk`].
+    /// Whether a run that fails may leave input `i` written over, if its memory is given away.
     at_risk: Vec<bool>,
     /// Kept when every run is to be checked against the interpreter (`TTK_VERIFY=1`).
     verify: Option<Graph>,
@@ -404,13 +405,14 @@ impl Compiled {
         }
     }
 
-    /// Whether a run that fails may leave input `i` written over, if its memory is given away.
-    pub fn at_risk(&self, i: usize) -> bool {
-        self.at_risk[i]
+    /// The memory of a known value that is input `i` of a run. The plan may write over memory that is `given` to it, which the
+    /// value loses then; not so where a run that fails may leave it written over.
+    pub fn lend(&self, i: usize, value: &Node, given: bool) -> Option<Memory> {
+        if given && !self.at_risk[i] { value.take() } else { value.memory() }
     }
 
     /// Runs on inputs, dense and row-major, in the order of the graph's. After an error the inputs are
-    /// still there, and as they were but for those [at risk](Compiled::at_risk).
+    /// still there, and as they were but for those that it may write over; see [`Compiled::lend`].
     ///
     /// # Errors
     /// No memory; an index out of range; inputs on another device.

@@ -82,7 +82,7 @@ impl Recording {
     }
 
     /// Values that are known.
-    pub fn leaves(&self) -> impl ExactSizeIterator<Item = &Value> {
+    pub fn leaves(&self) -> impl ExactSizeIterator<Item = &Value> + Clone {
         self.leaves.iter().map(|&at| &self.values[at as usize])
     }
 

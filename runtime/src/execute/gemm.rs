@@ -11,6 +11,9 @@ use ttk_ir::DType;
 
 /// Computes all products, sums and the epilogue of one step.
 pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
+    if w.is_single {
+        return single(cx, w);
+    }
     pack_operand(cx, &w.a, w.sharing);
     pack_operand(cx, &w.b, w.sharing);
     let (lanes, others) = if w.style.on_rows() { (&w.a, &w.b) } else { (&w.b, &w.a) };
@@ -73,13 +76,39 @@ pub(super) fn run(cx: &Context<'_>, w: &GemmWork) {
     }
 }
 
+/// All of a step that is one product.
+fn single(cx: &Context<'_>, w: &GemmWork) {
+    let kept = cx.kept(&w.lanes_kept, |form| pack_lanes(cx, w, &|| form.as_ptr()));
+    let side =
+        |side: &Side| Matrix::new(start(cx, side, 0, w.dtype), w.dtype, side.rs as isize, side.cs as isize);
+    let product = Product {
+        style: w.style,
+        pairs: false,
+        m: w.m,
+        n: w.n,
+        k: w.k,
+        a: side(&w.a),
+        b: side(&w.b),
+        c: side(&w.c),
+        add: false,
+        rounded: None,
+        packed: kept.as_ref().map(|form| (form.as_ptr().cast_const(), w.panels, 0)),
+        rows_copied: w.rows_copied,
+        // SAFETY: room was reserved there.
+        scratch: unsafe { cx.scratch(0).add(w.product_at) },
+    };
+    // SAFETY: all accesses were checked when the sizes were bound; `C` is written by nobody else, and operands are not
+    // written meanwhile.
+    unsafe { multiply(&product) };
+    epilogue(cx, w, 0, 0, 0..w.m);
+}
+
 /// Packs all panels of the operand on the lanes, of all items, for which there is room from `to` on.
 fn pack_lanes(cx: &Context<'_>, w: &GemmWork, to: &(dyn Fn() -> *mut u8 + Sync)) {
     let panels = w.panels.count();
     cx.each(w.sharing, w.items * panels, &|slot, task| {
         let (item, panel) = (task / panels, task % panels);
-        let side = if w.style.on_rows() { &w.a } else { &w.b };
-        let x = operand(cx, w, side, slot, item, 0, &mut None);
+        let x = operand(cx, w, w.lanes_side(), slot, item, 0, &mut None);
         // SAFETY: each panel is packed by one task.
         unsafe { prepack(w.style, w.pairs, w.k, x, &w.panels, panel, to().add(item * w.lanes_bytes())) };
     });

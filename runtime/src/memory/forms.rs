@@ -5,7 +5,7 @@
 
 use super::Buffer;
 use super::allocator::memory_limit;
-use parking_lot::Mutex;
+use crate::sync::Lock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,7 +24,7 @@ pub(crate) enum Form {
 
 /// The forms of a block.
 #[derive(Default)]
-pub(super) struct Forms(Mutex<State>);
+pub(super) struct Forms(Lock<State>);
 
 #[derive(Default)]
 struct State {
@@ -64,21 +64,21 @@ impl Forms {
         if state.lent {
             return Form::Unknown;
         }
-        match state.known.iter().find(|(known, _)| known == key) {
-            Some((_, Some(kept))) => Form::Made(kept.0.clone()),
-            Some((_, None))
-                if BYTES.load(Ordering::Relaxed).saturating_add(bytes) > memory_limit() / PART =>
-            {
-                Form::Unknown
-            }
-            Some((_, None)) => Buffer::new(bytes).map_or(Form::Unknown, Form::Wanted),
+        match state.known.iter().find(|(known, _)| Arc::ptr_eq(known, key) || known == key) {
+            Some((_, Some(kept))) => return Form::Made(kept.0.clone()),
+            Some((_, None)) => {}
             None => {
                 if state.known.len() < MOST {
                     state.known.push((key.clone(), None));
                 }
-                Form::Unknown
+                return Form::Unknown;
             }
         }
+        drop(state);
+        if BYTES.load(Ordering::Relaxed).saturating_add(bytes) > memory_limit() / PART {
+            return Form::Unknown;
+        }
+        Buffer::new(bytes).map_or(Form::Unknown, Form::Wanted)
     }
 
     pub(super) fn keep(&self, key: &Key, form: Buffer) {
@@ -91,14 +91,14 @@ impl Forms {
 
     /// Forgets all forms: the content changes.
     pub(super) fn clear(&self) {
-        self.0.lock().known.clear();
+        let forgotten = std::mem::take(&mut self.0.lock().known);
+        drop(forgotten);
     }
 
     /// Forgets all forms, for good.
     pub(super) fn lend(&self) {
-        let mut state = self.0.lock();
-        state.lent = true;
-        state.known.clear();
+        self.0.lock().lent = true;
+        self.clear();
     }
 }
 

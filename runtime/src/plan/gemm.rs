@@ -53,6 +53,8 @@ pub(crate) struct GemmWork {
     pub(crate) rows_copied: bool,
     /// Which threads the tasks are worth.
     pub(crate) sharing: Sharing,
+    /// Whether all of it is one product of what buffers hold, for one thread: it is computed without further ado.
+    pub(crate) is_single: bool,
     /// Byte offsets in a thread's scratch: after the locals of kernels come the packed operands, then
     /// room for products, then for the sum of a block whose type is not that of `C`.
     pub(crate) product_at: usize,
@@ -161,6 +163,26 @@ impl GemmWork {
         } else {
             Block { rows: others, cols: lanes, panel }
         }
+    }
+
+    fn is_single(&self) -> bool {
+        let plain = |side: &Side| matches!(side.source, Source::Buffer { .. });
+        let one = self.items * self.terms() * self.blocks() == 1 && self.route == Route::Direct;
+        one && self.dtype == self.sum_type() && plain(&self.a) && plain(&self.b)
+    }
+
+    /// The operand on the lanes.
+    pub(crate) fn lanes_side(&self) -> &Side {
+        if self.style.on_rows() { &self.a } else { &self.b }
+    }
+
+    /// Whether tasks read both operands where they are.
+    fn reads_in_place(&self) -> bool {
+        let side = self.lanes_side();
+        let lane = if self.style.on_rows() { side.rs } else { side.cs };
+        let whole = self.panels.padded() == self.panels.start(self.panels.count());
+        let in_place = whole && product::is_read_in_place(lane, self.others()) && !self.rows_copied;
+        in_place && self.style.packs() && product::has_tiles() && self.dtype == self.sum_type()
     }
 
     /// Rows or columns of `C`, whichever are not lanes.
@@ -383,6 +405,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         lanes_kept: None,
         rows_copied: false,
         sharing: Sharing::Alone,
+        is_single: false,
         product_at: 0,
         sum_at: 0,
     };
@@ -398,6 +421,7 @@ pub(super) fn bind(b: &mut Binder<'_>, g: &Gemm) -> Result<Work, Defect> {
         cut(&mut work, threads::num_threads());
     }
     pack_lanes(b, &mut work, &mut shared);
+    work.is_single = work.is_single();
     scratch(b, &mut work, a_bytes, b_bytes, shared);
     Ok(Work::Gemm(Box::new(work)))
 }
@@ -557,7 +581,7 @@ fn split_sums(w: &mut GemmWork, shared: &mut usize) {
 
 /// Packs the operand on the lanes beforehand where several blocks would pack the same, or it may be kept.
 fn pack_lanes(b: &Binder<'_>, w: &mut GemmWork, shared: &mut usize) {
-    let side = if w.style.on_rows() { &w.a } else { &w.b };
+    let side = w.lanes_side();
     let plain = !matches!(side.source, Source::Packed { .. });
     let float = matches!(w.dtype, DType::F32 | DType::F64) || w.pairs;
     let bytes = w.lanes_bytes();
@@ -598,14 +622,10 @@ fn scratch(b: &mut Binder<'_>, w: &mut GemmWork, a_bytes: usize, b_bytes: usize,
     }
     let (rows, cols) = w.largest();
     w.product_at = at;
-    at += multiply::scratch(
-        w.operand_type(),
-        rows,
-        cols,
-        w.piece,
-        if w.rows_copied { w.most_across() } else { 0 },
-    )
-    .next_multiple_of(ALIGN);
+    if !w.reads_in_place() {
+        let copied = if w.rows_copied { w.most_across() } else { 0 };
+        at += multiply::scratch(w.operand_type(), rows, cols, w.piece, copied).next_multiple_of(ALIGN);
+    }
     w.sum_at = at;
     if w.dtype != w.sum_type() {
         at += rows * cols * w.sum_type().size();

@@ -110,6 +110,9 @@ pub(super) fn promoted(c: &mut Call<'_>, operands: &[Operand<'_>]) -> Result<Vec
     let refs: Vec<&Operand<'_>> = operands.iter().collect();
     let dtype = c.promote(&refs);
     let values: Vec<Value> = operands.iter().map(|o| c.operand_value(o, dtype)).collect();
+    if values.windows(2).all(|two| two[0].ty.shape == two[1].ty.shape) {
+        return Ok(values);
+    }
     c.broadcast_all(&values)
 }
 

@@ -243,9 +243,13 @@ impl Panels {
 
     fn first_vector(&self, panel: usize) -> usize {
         let even = panel * self.widest;
+        // A small product has one panel, and no time for divisions.
+        if even == 0 || even >= self.vectors {
+            return even.min(self.vectors);
+        }
         // The last two share what would be a widest one and a single vector.
         let lonely = self.vectors % self.widest == 1 && self.vectors > self.widest;
-        (if lonely && panel + 1 == self.count() { even - 1 } else { even }).min(self.vectors)
+        if lonely && panel + 1 == self.count() { even - 1 } else { even }
     }
 }
 
@@ -386,7 +390,7 @@ unsafe fn pack_panel<T: Term>(
 /// Where the stretches of `k` begin, and their lengths; one of length 0 for none.
 fn stretches(k: usize) -> impl Iterator<Item = (usize, usize)> {
     let n = k.div_ceil(STRETCH).max(1);
-    let depth = k.div_ceil(n);
+    let depth = if n == 1 { k } else { k.div_ceil(n) };
     (0..n).map(move |i| (i * depth, depth.min(k - (i * depth).min(k))))
 }
 
@@ -429,9 +433,10 @@ unsafe fn blocked<T: Term>(
             // SAFETY: `scratch` has room for all rows behind the panel.
             unsafe { copy_rows(block, rows, d, y, from, copy) };
         }
-        for i in (first..panels.count()).take_while(|&i| panels.start(i) < base + lanes) {
+        for i in (first..).take_while(|&i| panels.start(i) < base + lanes) {
             let (lane, width) = (panels.start(i) - base, panels.start(i + 1) - panels.start(i));
-            let padded = width.next_multiple_of(block.lanes);
+            let vectors = panels.first_vector(i + 1) - panels.first_vector(i);
+            let padded = vectors * block.lanes;
             let in_place = is_read_in_place(x.lane as i64, rows) && width == padded;
             // SAFETY: lanes and terms of the operand; `scratch` has room for the widest panel, and a
             // packed operand has all panels.
@@ -448,16 +453,15 @@ unsafe fn blocked<T: Term>(
                     (to.cast_const(), padded, None)
                 }
             };
-            let vectors = padded / block.lanes;
             let tall = block.kernels[vectors - 1].len();
-            let mut row = 0;
+            let (mut row, mut number) = (0, 0);
             while row < rows {
                 let r = tall.min(rows - row);
                 let mut to = [c.at(lane, row); MOST_ROWS];
                 for i in 1..r {
                     to[i] = to[i - 1].wrapping_offset(c.step);
                 }
-                let ahead = asked_ahead(row / tall, [vectors, block.lanes], panel, next);
+                let ahead = asked_ahead(number, [vectors, block.lanes], panel, next);
                 let kernels = if ahead.is_some() { block.asking } else { block.kernels };
                 let ahead = ahead.unwrap_or(0);
                 let rounded = rounded.map(|side| Side { start: side.at(lane, row), ..side });
@@ -469,7 +473,7 @@ unsafe fn blocked<T: Term>(
                 };
                 // SAFETY: the tile is part of `c`, and its operands are where they were put.
                 unsafe { kernels[vectors - 1][r - 1](d, panel, step, start, y_row, y_step, &tile) };
-                row += r;
+                (row, number) = (row + r, number + 1);
             }
         }
     }
