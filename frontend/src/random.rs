@@ -14,6 +14,7 @@ use crate::node::{Node, Value};
 use crate::record::Recorder;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 use ttk_ir::op::RandomStream;
 use ttk_ir::random::{Mt19937, random_words};
@@ -42,10 +43,16 @@ struct State {
     next_normal: Option<f64>,
 }
 
-/// The seed PyTorch starts with.
+/// The seed that a new generator has in PyTorch, all but the default one of the processor.
 pub const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
-static DEFAULT: LazyLock<Arc<Generator>> = LazyLock::new(|| Arc::new(Generator::new(DEFAULT_SEED)));
+/// As in PyTorch, what is drawn without a seed differs from process to process.
+static DEFAULT: LazyLock<Arc<Generator>> = LazyLock::new(|| Arc::new(Generator::new(any_seed())));
+
+/// A seed from the operating system's randomness.
+pub fn any_seed() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
 
 /// The generators of GPUs, by number, and the seed of those yet to come.
 static OF_GPUS: Mutex<(u64, Vec<Arc<Generator>>)> = Mutex::new((DEFAULT_SEED, Vec::new()));

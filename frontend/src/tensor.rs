@@ -254,9 +254,12 @@ impl Tensor {
         Saved { version, expected, dtype, shape: body.sizes() }
     }
 
-    /// A view of this tensor.
-    pub fn with_view(&self, view: View) -> Tensor {
+    /// A view of this tensor. One of a leaf is none, even where it shows the leaf as it is.
+    pub fn with_view(&self, mut view: View) -> Tensor {
         let body = self.0.body.lock();
+        if grad_enabled() && matches!(&body.stop, Some((at, Stop::Leaf(_))) if *at == view.steps.len()) {
+            view.steps.push(Op::Reshape(ttk_ir::shape::shape(&view.sizes)));
+        }
         // A view made while derivatives are off carries none.
         let stop = if grad_enabled() { body.stop.clone() } else { Some((view.steps.len(), Stop::Detach)) };
         Tensor::from_body(body.storage.clone(), view, stop)

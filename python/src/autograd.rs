@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::sync::Arc;
 use ttk_frontend::grad::{self, BackwardOptions, Hook};
+use ttk_frontend::node::{Alias, Kind, Value};
 use ttk_frontend::{Error, Tensor, record};
 
 fn tensors(v: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
@@ -28,6 +29,36 @@ fn optional_tensors(v: Option<&Bound<'_, PyAny>>, n: usize) -> PyResult<Vec<Opti
             if t.is_none() { Ok(None) } else { Ok(Some(t.cast::<PyTensor>()?.get().0.clone())) }
         })
         .collect()
+}
+
+/// A recorded operation that derivatives flow through, or a leaf that collects its gradient.
+#[pyclass(name = "_GradNode", module = "torch", frozen)]
+pub(crate) struct PyGradNode(pub(crate) Value);
+
+#[pymethods]
+impl PyGradNode {
+    /// The operation's name, as the graph's text has it; that of the user's function; "AccumulateGrad" of a leaf.
+    fn name(&self) -> String {
+        match &self.0.kind {
+            Kind::Op(op) => op.name().to_owned(),
+            Kind::Alias(Alias::Custom { function, .. }) => function.name.clone(),
+            Kind::Alias(Alias::Leaf(_)) | Kind::Leaf => "AccumulateGrad".to_owned(),
+            Kind::Alias(Alias::Detached | Alias::Moved) => "copy".to_owned(),
+        }
+    }
+
+    /// The operations that gave the operands, or `None` where no derivative goes.
+    fn next(&self) -> Vec<Option<PyGradNode>> {
+        let through = |v: &Value| v.requires_grad.then(|| PyGradNode(v.clone()));
+        match &self.0.kind {
+            Kind::Alias(Alias::Leaf(_) | Alias::Detached) | Kind::Leaf => Vec::new(),
+            Kind::Alias(Alias::Custom { function, .. }) => {
+                let inputs = function.inputs.lock();
+                inputs.iter().map(|v| v.as_ref().and_then(through)).collect()
+            }
+            Kind::Op(_) | Kind::Alias(Alias::Moved) => self.0.inputs().iter().map(through).collect(),
+        }
+    }
 }
 
 /// Gradients of `tensors` into the leaves.

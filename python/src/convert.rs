@@ -126,8 +126,8 @@ fn share_array(array: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     // SAFETY: NumPy's memory of `span` elements from `ptr` lives as long as the array, which the buffer
     // owns a reference to.
     let buffer = unsafe { Buffer::from_foreign(ptr, (span * size) as usize, Box::new(owner)) };
-    if a.read_only {
-        // Writing to it would be an error that nobody sees: keep a copy.
+    if a.read_only || a.ptr % a.dtype.size() != 0 {
+        // Writing to it would be an error that nobody sees, or kernels would read across elements' places: keep a copy.
         let copy = buffer.duplicate().map_err(|e| crate::errors::to_python(e.into()))?;
         let flat = Tensor::from_buffer(copy, a.dtype, &[span]);
         return guard(|| flat.as_strided(&a.sizes, &strides, 0));

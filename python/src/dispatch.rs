@@ -233,13 +233,25 @@ fn doc_of(operator: &Operator) -> String {
     doc
 }
 
+/// Where a function of a space is found, for `__module__` and for pickles.
+fn module_of(space: Space) -> &'static str {
+    match space {
+        Space::Torch => "tiny_torch",
+        Space::Nn => "tiny_torch.nn.functional",
+        Space::Linalg => "tiny_torch.linalg",
+        Space::Special => "tiny_torch.special",
+        Space::Fft => "tiny_torch.fft",
+    }
+}
+
 fn add_function(m: &Bound<'_, PyAny>, name: &str, operator: &Operator, number: usize) -> PyResult<()> {
     let py = m.py();
+    let module = PyString::intern(py, module_of(operator.row.space));
     let def = definition(name, &doc_of(operator), function)?;
     let slf = (number as i64).into_pyobject(py)?;
-    // SAFETY: the definition lives for ever; `slf` is a live object.
+    // SAFETY: the definition lives for ever; `slf` and `module` are live objects.
     let object = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(def, slf.as_ptr(), std::ptr::null_mut()))?
+        Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(def, slf.as_ptr(), module.as_ptr()))?
     };
     m.setattr(name, object)
 }

@@ -1,5 +1,6 @@
 //! The tensor class.
 
+use crate::autograd::PyGradNode;
 use crate::dispatch::call_named;
 use crate::errors::{guard, guard_unlocked};
 use crate::make::{make, next};
@@ -636,6 +637,12 @@ impl PyTensor {
     #[getter]
     fn retains_grad(&self) -> bool {
         !self.0.is_leaf() && self.0.grad_meta().is_some()
+    }
+
+    /// What the tensor's derivative goes on to.
+    #[getter]
+    fn _grad_node(&self) -> PyGradNode {
+        PyGradNode(self.0.value())
     }
 
     /// The name of the operation that made the tensor, or `None` for a leaf.

@@ -246,8 +246,7 @@ impl PyGenerator {
 
     /// Seeds from the operating system's randomness and returns the seed.
     fn seed(&self) -> u64 {
-        use std::hash::{BuildHasher, Hasher};
-        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let seed = random::any_seed();
         self.0.manual_seed(seed);
         seed
     }

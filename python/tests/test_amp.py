@@ -83,3 +83,14 @@ def test_unscaled_gradients_may_be_clipped():
         scaler.step(opt)
     scaler.update()
     assert p.item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_older_names_for_gpus():
+    scaler = torch.cuda.amp.GradScaler(enabled=False)
+    x = torch.ones(2, requires_grad=True)
+    with torch.cuda.amp.autocast(enabled=False):
+        loss = (x * 3).sum()
+    scaler.scale(loss).backward()
+    assert x.grad.tolist() == [3, 3]
+    assert torch.cuda.random.initial_seed is torch.cuda.initial_seed and torch.cuda.nvtx.range_push("step") == 0
+    assert torch.cuda.nvtx.range_pop() == 0

@@ -288,3 +288,44 @@ def test_variable():
     v = torch.autograd.Variable(torch.ones(2), requires_grad=True)
     (v * 2).sum().backward()
     assert v.grad.tolist() == [2, 2] and isinstance(v, torch.autograd.Variable) and isinstance(v, torch.Tensor)
+
+
+def test_views_of_a_leaf_are_no_leaves():
+    x = torch.ones(2, 3, requires_grad=True)
+    views = [x.view(2, 3), x[:], x.squeeze(), x.expand(2, 3), x.permute(0, 1), x.narrow(0, 0, 2), x.reshape(2, 3)]
+    for view in views:
+        assert not view.is_leaf and view.grad_fn is not None and view.requires_grad
+        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place operation."):
+            view.add_(1)
+    for same in (x.contiguous(), x.to(torch.float32), x.flatten(0, 0)):
+        assert same is x
+    (views[0] * 2).sum().backward()
+    assert views[0].grad is None and x.grad.tolist() == [[2] * 3] * 2
+    with torch.no_grad():
+        assert x.view(2, 3).is_leaf
+
+
+def test_the_graph_can_be_walked():
+    w, b = torch.ones(3, 4, requires_grad=True), torch.ones(3, requires_grad=True)
+    x, y = torch.ones(2, 4), torch.ones(2, 3)
+    loss = torch.nn.functional.mse_loss(torch.nn.functional.linear(x, w, b), y)
+    leaves, nodes = 0, [loss.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        leaves += node.name() == "AccumulateGrad"
+        nodes += [following for following, _ in node.next_functions if following is not None]
+    assert leaves >= 2
+    assert loss.grad_fn.next_functions[0][0].next_functions
+
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 2, None
+
+    doubled = Double.apply(w, 2)
+    assert doubled.grad_fn.next_functions[0][0].name() == "AccumulateGrad"
+    assert torch.ones(2).grad_fn is None

@@ -306,3 +306,15 @@ ORDERS = {
     "split": [[4, 0, 5], [3, 2, 6, 1]],
     "distributed": [3, 6, 2, 5],
 }
+
+
+def test_a_sampler_of_any_length_makes_no_list_of_it():
+    import itertools
+    import tracemalloc
+
+    tracemalloc.start()
+    sampler = RandomSampler(range(10), replacement=True, num_samples=10**10)
+    drawn = list(itertools.islice(sampler, 100))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(drawn) <= set(range(10)) and peak < 10**6

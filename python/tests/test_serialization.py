@@ -463,3 +463,19 @@ def test_altered_pickles():
                 torch.load(archive(bytes(changed), storages), weights_only=weights_only)
             except (pickle.UnpicklingError, RuntimeError, EOFError):
                 pass
+
+
+def test_classes_of_this_package_are_trusted_by_name():
+    buffer = io.BytesIO()
+    torch.save(torch.nn.Dropout(0.2), buffer)
+    buffer.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match="torch.nn.modules.dropout.Dropout was not an allowed global"):
+        torch.load(buffer)
+    buffer.seek(0)
+    with torch.serialization.safe_globals([torch.nn.Dropout]):
+        assert torch.load(buffer).p == 0.2
+
+
+def test_a_layer_keeps_its_activation():
+    layer = round_trip(torch.nn.TransformerEncoderLayer(4, 2), weights_only=False)
+    assert layer.activation is torch.nn.functional.relu

@@ -171,3 +171,47 @@ def test_products_by_operator_follow_autocast():
     assert product.dtype == torch.bfloat16
     product.sum().backward()
     assert x.grad.dtype == torch.float32 and x.grad.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+def test_frombuffer_shares_memory_where_it_can():
+    memory = bytearray(range(16))
+    bytes_ = torch.frombuffer(memory, dtype=torch.uint8)
+    bytes_[0] = 99
+    memory[1] = 77
+    assert (memory[0], bytes_[1].item()) == (99, 77)
+    for dtype in (torch.int16, torch.float32, torch.int64):
+        for offset in (0, 1, 8):
+            count = (16 - offset) // dtype.itemsize
+            found = torch.frombuffer(memory, dtype=dtype, count=count, offset=offset)
+            wanted = np.frombuffer(memory, str(dtype).rpartition(".")[2], count, offset)
+            np.testing.assert_array_equal(found.numpy(), wanted)
+    assert torch.frombuffer(bytes(memory), dtype=torch.int32, count=2).shape == (2,)
+    assert torch.frombuffer(memory, dtype=torch.bfloat16).shape == (8,)
+    assert torch.frombuffer(np.ones((2, 3)), dtype=torch.float64, requires_grad=True).is_leaf
+
+
+@pytest.mark.parametrize(
+    ("buffer", "options", "message"),
+    [
+        (bytearray(16), {"offset": 3}, r"buffer length \(13 bytes\) after offset \(3 bytes\) must be a multiple of element size \(4\)"),
+        (bytearray(16), {"offset": 16}, r"offset \(16 bytes\) must be non-negative and no greater than buffer length \(16 bytes\) minus 1"),
+        (bytearray(16), {"offset": -1}, r"offset \(-1 bytes\) must be non-negative"),
+        (bytearray(16), {"count": 5}, r"requested buffer length \(5 \* 4 bytes\) after offset \(0 bytes\) must not be greater than"),
+        (bytearray(16), {"count": 0}, r"both buffer length \(16\) and count \(0\) must not be 0"),
+        (bytearray(), {}, r"both buffer length \(0\) and count \(-1\) must not be 0"),
+        (7, {}, "object does not implement Python buffer protocol."),
+    ],
+)
+def test_frombuffer_of_too_little(buffer, options, message):
+    with pytest.raises(ValueError, match=message):
+        torch.frombuffer(buffer, dtype=torch.int32, **options)
+
+
+def test_operators_are_pickled_by_name():
+    functional = torch.nn.functional
+    for function in (functional.relu, functional.gelu, torch.relu, torch.add, torch.linalg.det, torch.special.erfc):
+        assert pickle.loads(pickle.dumps(function)) is function and copy.deepcopy(function) is function
+        assert function.__module__.startswith("tiny_torch")
+    # What else is built in goes its own way.
+    for function in (len, [1, 2].index):
+        assert pickle.loads(pickle.dumps(function)).__name__ == function.__name__

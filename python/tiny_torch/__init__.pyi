@@ -267,6 +267,7 @@ from ._C import frac as frac
 from ._C import frac_ as frac_
 from ._C import frexp as frexp
 from ._C import from_numpy as from_numpy
+from ._functions import frombuffer as frombuffer
 from ._C import full as full
 from ._C import full_like as full_like
 from . import func as func

@@ -32,6 +32,7 @@ __all__ = [
     "norm",
     "split",
     "tensordot",
+    "frombuffer",
     "get_device_module",
     "is_storage",
     "is_tensor",
@@ -58,6 +59,43 @@ def typename(obj, /):
     kind = obj if isinstance(obj, type) or not hasattr(obj, "__class__") else type(obj)
     module = "" if kind.__module__ in ("builtins", "__builtin__", None) else kind.__module__ + "."
     return module + kind.__qualname__
+
+
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
+    """A flat tensor over the memory of an object that has Python's buffer protocol, from byte `offset` on.
+
+    Of `count` elements; all that follow, if that is negative. What is written to one is seen in the other, unless the memory
+    is read-only or its elements are not aligned: then it is copied. Raises ValueError where there is not as much memory.
+    """
+    try:
+        length = memoryview(buffer).nbytes
+    except TypeError:
+        raise ValueError("object does not implement Python buffer protocol.") from None
+    size = dtype.itemsize
+    if length == 0 or count == 0:
+        raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
+    if not 0 <= offset < length:
+        raise ValueError(
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({length} bytes) minus 1"
+        )
+    if count < 0:
+        if (length - offset) % size:
+            raise ValueError(
+                f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a multiple of element size ({size})"
+            )
+        count = (length - offset) // size
+    if offset + count * size > length:
+        raise ValueError(
+            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater than actual "
+            f"buffer length ({length} bytes)"
+        )
+    import numpy
+
+    # NumPy has no bfloat16: its bits are taken as an integer's.
+    name = "int16" if dtype == _C.bfloat16 else str(dtype).rpartition(".")[2]
+    flat = _C._from_numpy(numpy.frombuffer(buffer, name, count, offset))
+    flat = flat.view(dtype) if flat.dtype != dtype else flat
+    return flat.requires_grad_(requires_grad)
 
 
 def get_device_module(device=None):

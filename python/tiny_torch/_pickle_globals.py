@@ -13,7 +13,14 @@ from ._weights_only_unpickler import Builder, UnpicklingError
 from .storage import STORAGE_DTYPES
 
 _PACKAGE = __package__
+# By their names in files: those of this package are PyTorch's there.
 _safe_globals = {}
+
+
+def _name_in_files(obj):
+    """The dotted name that a checkpoint has for a class or a function."""
+    name = f"{obj.__module__}.{obj.__qualname__}"
+    return "torch" + name[len(_PACKAGE) :] if name.startswith(f"{_PACKAGE}.") else name
 
 
 def _encode(text, encoding="latin1"):
@@ -354,7 +361,7 @@ class Globals:
             _utils._with_attributes(target, state)
         elif kind.__module__.partition(".")[0] == "numpy":
             _set_numpy_state(target, state)
-        elif f"{kind.__module__}.{kind.__qualname__}" in _safe_globals or not self.weights_only and _may_have_state(kind):
+        elif _name_in_files(kind) in _safe_globals or not self.weights_only and _may_have_state(kind):
             # The class is the program's own, and so is its code.
             setter = getattr(kind, "__setstate__", None)
             if setter is not None:

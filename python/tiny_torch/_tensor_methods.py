@@ -43,7 +43,7 @@ class Methods:
             return None
         from .autograd.graph import Node
 
-        return Node(made_by)
+        return Node(made_by, self._grad_node)
 
     def register_hook(self, hook):
         """Calls `hook(grad)` when the gradient of this tensor is computed; what it returns, if anything, replaces it."""

@@ -9,8 +9,9 @@ import io
 import os
 import pickle
 import sys
+import types
 
-from . import _C, _utils
+from . import _C, _pickling, _utils
 from ._tensor import Tensor
 from .storage import STORAGE_DTYPES, TypedStorage, UntypedStorage, storage_name, whole
 
@@ -41,7 +42,7 @@ _PACKAGE = __package__
 
 def add_safe_globals(safe_globals):
     """Allows `load` to use these classes and functions, by their own names or as pairs (object, name in the file)."""
-    from ._pickle_globals import _safe_globals
+    from ._pickle_globals import _name_in_files, _safe_globals
 
     for item in safe_globals:
         if isinstance(item, tuple):
@@ -53,7 +54,7 @@ def add_safe_globals(safe_globals):
             if type(name) is not str:
                 raise TypeError(f"Expected second item in tuple to be str of callable full path, but got: {type(name)}")
         else:
-            name = f"{item.__module__}.{item.__qualname__}"
+            name = _name_in_files(item)
         _safe_globals[name] = item
 
 
@@ -137,6 +138,8 @@ class _Pickler(pickle._Pickler):
             return _reduce_tensor(obj)
         if isinstance(obj, _StorageTypeName):
             return "torch.storage UntypedStorage" if obj.name == "UntypedStorage" else f"torch {obj.name}"
+        if isinstance(obj, types.BuiltinFunctionType) and (module := _pickling._place_of_operator(obj)):
+            return f"torch{module[len(_PACKAGE):]} {obj.__name__}"
         if isinstance(obj, (_C.dtype, _C.memory_format)):
             return "torch " + str(obj).rpartition(".")[2]
         if isinstance(obj, _C.layout):

@@ -96,11 +96,13 @@ _NAMES = {
 
 
 class Node:
-    """What made a tensor: `tensor.grad_fn`. It has a name, and no more; `ttk inspect` shows whole graphs."""
+    """What made a tensor: `tensor.grad_fn`. From the second on, nodes are the operations that were recorded: an operator that is
+    several of them, as `linear` is a product and a sum, is as many nodes. `ttk inspect` shows whole graphs."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_name", "_recorded")
 
-    def __init__(self, made_by):
+    def __init__(self, made_by, recorded=None):
+        self._recorded = recorded
         if made_by.endswith("Backward") or made_by[:1].isupper():
             self._name = made_by  # a Function of the user's
         else:
@@ -112,7 +114,11 @@ class Node:
 
     @property
     def next_functions(self):
-        return ()
+        """The nodes of the operands, each in a pair with 0; `(None, 0)` for an operand that no derivative flows to. Empty for a leaf,
+        and once `backward` has used the graph up."""
+        if self._recorded is None:
+            return ()
+        return tuple((None if node is None else Node(node.name(), node), 0) for node in self._recorded.next())
 
     @property
     def metadata(self):

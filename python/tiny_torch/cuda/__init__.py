@@ -251,7 +251,7 @@ class device_of(device):
 def __getattr__(name):
     import importlib
 
-    if name in ("amp", "nvtx", "comm", "random"):
+    if name in ("amp", "nvtx", "random"):
         return importlib.import_module(f"{__name__}.{name}")
     if name == "default_generators":
         return tuple(_C._cuda_generator(i) for i in range(device_count()))

@@ -79,7 +79,7 @@ class RandomSampler(Sampler):
         if self.replacement:
             # Drawn 32 at a time, the rest last: the blocks are part of the random stream.
             whole, rest = divmod(self.num_samples, 32)
-            for count in [32] * whole + [rest]:
+            for count in itertools.chain(itertools.repeat(32, whole), [rest]):
                 yield from _C.randint(0, n, (count,), dtype=_C.int64, generator=generator).tolist()
         else:
             for _ in range(self.num_samples // n):
