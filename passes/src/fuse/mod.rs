@@ -122,6 +122,11 @@ fn forced(graph: &Graph, live: &[bool], half_products: HalfProducts) -> Vec<bool
     for &o in &graph.outputs {
         forced[o.index()] = true;
     }
+    for v in graph.ids().filter(|v| live[v.index()]) {
+        if let (Op::Barrier, &[joined]) = (&graph.node(v).op, graph.node(v).inputs.as_slice()) {
+            forced[joined.index()] |= matches!(graph.node(joined).op, Op::Concat { .. });
+        }
+    }
     for v in graph.ids().filter(|v| live[v.index()] && is_single(graph, *v)) {
         for &input in &graph.node(v).inputs {
             forced[input.index()] |= needs_memory(graph, v);

@@ -1,6 +1,10 @@
-//! Reductions of many elements to few are cut in two, so that the first half has work for many cores.
+//! Operations that are cut before their loops are made.
 //!
-//! The cut depends on sizes alone, never on the number of threads: sums come out the same everywhere.
+//! Reductions of many elements to few are cut in two, so that the first half has work for many cores. The cut depends on sizes
+//! alone, never on the number of threads: sums come out the same everywhere.
+//!
+//! What joins many values joins some of them at a time. A loop chooses among all that it joins at every element: with hundreds,
+//! as the derivative of a long loop has them, both its code and its work would grow with their square.
 
 use crate::lower::LowerError;
 use smallvec::SmallVec;
@@ -18,16 +22,21 @@ const CHUNK: (i64, i64) = (4096, 1 << 14);
 /// many of them are one row as far as parallel work goes.
 const LANES: i64 = 64;
 
-/// The graph with large reductions in two steps.
-pub(crate) fn split_reductions(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
-    if !graph.ids().any(|v| cut(graph, v).is_some()) {
+/// Of more values than `MANY`, `JOINED` are joined at a time. Fewer are joined faster at once than twice.
+const MANY: usize = 64;
+const JOINED: usize = 16;
+
+/// The graph with large reductions in two steps, and with values joined a few at a time.
+pub(crate) fn split(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
+    let joins_many = |v| matches!(graph.node(v).op, Op::Concat { .. }) && graph.node(v).inputs.len() > MANY;
+    if !graph.ids().any(|v| joins_many(v) || cut(graph, v).is_some()) {
         return Ok(Cow::Borrowed(graph));
     }
-    let broken = |_| LowerError::NotInline { op: "reduce" };
     let mut out = Graph::like(graph);
     let mut map: Vec<ValueId> = Vec::with_capacity(graph.len());
     for v in graph.ids() {
         let Node { op, inputs, ty, loc } = graph.node(v);
+        let broken = |_| LowerError::NotInline { op: op.name() };
         let inputs: SmallVec<[ValueId; 3]> = inputs.iter().map(|x| map[x.index()]).collect();
         let new = match (op, cut(graph, v)) {
             (Op::Reduce { op: reduce, .. }, Some(cut)) => {
@@ -36,12 +45,35 @@ pub(crate) fn split_reductions(graph: &Graph) -> Result<Cow<'_, Graph>, LowerErr
                 let second = reduce_at(&mut out, *reduce, cut.second, first, *loc).map_err(broken)?;
                 out.add_at(Op::Reshape(ty.shape.clone()), &[second], *loc).map_err(broken)?
             }
+            (Op::Concat { axis }, _) if inputs.len() > MANY => {
+                join(&mut out, *axis, inputs, *loc).map_err(broken)?
+            }
             _ => out.add_at(op.clone(), &inputs, *loc).map_err(broken)?,
         };
         map.push(new);
     }
     out.outputs = graph.outputs.iter().map(|o| map[o.index()]).collect();
     Ok(Cow::Owned(out))
+}
+
+/// Joins values along an axis. What is joined first is there before the rest of it begins: [`super::forced`].
+fn join(
+    g: &mut Graph,
+    axis: u8,
+    mut parts: SmallVec<[ValueId; 3]>,
+    loc: ttk_ir::LocId,
+) -> Result<ValueId, ttk_ir::InferError> {
+    while parts.len() > JOINED {
+        let each = parts.len().div_ceil(parts.len().div_ceil(JOINED));
+        parts = parts
+            .chunks(each)
+            .map(|some| {
+                let joined = g.add_at(Op::Concat { axis }, some, loc)?;
+                g.add_at(Op::Barrier, &[joined], loc)
+            })
+            .collect::<Result<_, _>>()?;
+    }
+    g.add_at(Op::Concat { axis }, &parts, loc)
 }
 
 fn reduce_at(

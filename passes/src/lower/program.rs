@@ -21,7 +21,7 @@ use ttk_ir::{Dim, Expr, Graph, Op, ValueId};
 /// A defect of the compiler.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Result<Program, PassError> {
     let graph = widen_products(graph, options.half_products)?;
-    let graph = fuse::split::split_reductions(&graph)?;
+    let graph = fuse::split::split(&graph)?;
     let graph = graph.as_ref();
     let plan = fuse::plan(graph, options.half_products)?;
     let mut lowerer = Lowerer::new(graph, &plan);
