@@ -7,9 +7,10 @@ use crate::node::Node;
 use crate::ops::args::Number;
 use crate::tensor::Tensor;
 use crate::view::{View, numel};
+use parking_lot::Mutex;
 use ttk_ir::eval::read_scalar;
 use ttk_ir::{DType, Scalar, Type};
-use ttk_runtime::Buffer;
+use ttk_runtime::{Buffer, threads};
 
 /// Computes a tensor, if need be, and gives its memory, on its device, and its place in it.
 ///
@@ -208,6 +209,9 @@ pub fn nonzero(t: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_value(Node::leaf(buffer, Type::fixed(DType::I64, &[count, rank as i64]))))
 }
 
+/// So many bytes are worth a second thread to copy them.
+const SHARED: usize = 1 << 20;
+
 /// Tensors joined on the host, where they are in memory already: data sets are put together so, sample
 /// by sample, and a graph of hundreds of slices would be compiled for what is a few copies.
 ///
@@ -231,10 +235,26 @@ pub fn concatenated(parts: &[&Tensor], axis: usize, dtype: DType) -> Result<Opti
     let size = dtype.size();
     check_room(found.iter().map(|(_, v)| numel(&v.sizes)).sum(), size)?;
     sizes[axis] = found.iter().map(|(_, v)| v.sizes[axis]).sum();
-    let mut bytes = Vec::with_capacity(numel(&sizes) as usize * size);
+    let bytes = numel(&sizes) as usize * size;
+    let mut joined = Buffer::new(bytes)?;
+    let mut rest = joined.bytes_mut().unwrap_or_default();
+    let mut copies = Vec::with_capacity(found.len());
     for (buffer, view) in &found {
         let from = view.offset as usize * size;
-        bytes.extend_from_slice(&buffer.bytes()[from..from + numel(&view.sizes) as usize * size]);
+        let from = &buffer.bytes()[from..from + numel(&view.sizes) as usize * size];
+        let (to, behind) = rest.split_at_mut(from.len());
+        copies.push(Mutex::new((to, from)));
+        rest = behind;
     }
-    from_bytes(&bytes, dtype, &sizes).map(Some)
+    let copy = |i: usize| {
+        let (to, from) = &mut *copies[i].lock();
+        to.copy_from_slice(from);
+    };
+    if bytes >= SHARED {
+        threads::parallel(copies.len(), &|_, i| copy(i));
+    } else {
+        (0..copies.len()).for_each(copy);
+    }
+    drop(copies);
+    Ok(Some(Tensor::from_value(Node::leaf(joined, Type::fixed(dtype, &sizes)))))
 }

@@ -301,15 +301,16 @@ pub(crate) fn dense_copy(base: &Value, view: &View) -> Value {
     if check_room(numel(&view.sizes), size).is_err() {
         return lazily();
     }
-    let mut bytes = Vec::with_capacity(numel(&view.sizes) as usize * size);
     let source = buffer.bytes();
-    if view.is_contiguous() {
+    let copy = if view.is_contiguous() {
         let from = view.offset as usize * size;
-        bytes.extend_from_slice(&source[from..from + numel(&view.sizes) as usize * size]);
+        Buffer::from_slice(&source[from..from + numel(&view.sizes) as usize * size])
     } else {
+        let mut bytes = Vec::with_capacity(numel(&view.sizes) as usize * size);
         for_each_offset(view, |at| bytes.extend_from_slice(&source[at * size..(at + 1) * size]));
-    }
-    match Buffer::from_slice(&bytes) {
+        Buffer::from_slice(&bytes)
+    };
+    match copy {
         Ok(copy) => Node::leaf(copy, Type::fixed(base.ty.dtype, &view.sizes)),
         Err(_) => lazily(),
     }
