@@ -21,10 +21,22 @@ struct Plan {
     compiled: Counted<Compiled>,
 }
 
-/// Plans by the hash of their structure; exact ones before general ones.
+/// What was compiled of one structure.
+#[derive(Debug, Default)]
+struct Family {
+    /// Exact ones before general ones.
+    plans: Vec<Plan>,
+    /// The sizes of recordings that had no plan: half of them the first, half of them the last.
+    seen: Vec<Vec<i64>>,
+}
+
+/// So many are kept.
+const SEEN: usize = 64;
+
+/// Plans by the hash of their structure.
 #[derive(Debug, Default)]
 pub struct PlanCache {
-    plans: FxHashMap<u64, Vec<Plan>>,
+    plans: FxHashMap<u64, Family>,
     /// That of the recording which was looked for last.
     signature: Signature,
 }
@@ -37,7 +49,7 @@ impl PlanCache {
     pub fn plan_for(&mut self, r: &Recording) -> Result<(Counted<Compiled>, Arguments)> {
         self.signature.fill(r);
         let signature = &self.signature;
-        let plans = self.plans.entry(signature.hash()).or_default();
+        let Family { plans, seen } = self.plans.entry(signature.hash()).or_default();
         for plan in plans.iter() {
             if let Some(arguments) = plan.pattern.matches(signature) {
                 counters::add(&counters::CACHE_HITS, 1);
@@ -45,7 +57,11 @@ impl PlanCache {
             }
         }
         counters::add(&counters::CACHE_MISSES, 1);
-        let widened = plans.iter().rev().find_map(|p| p.pattern.widened(signature));
+        let widened = plans.iter().rev().find_map(|p| p.pattern.widened(signature, seen));
+        if seen.len() == SEEN {
+            seen.remove(SEEN / 2);
+        }
+        seen.push(signature.dims.clone());
         let reason = match &widened {
             Some(p) => MissReason::Differs { sizes: p.dims.len(), scalars: p.lifted.len() },
             None => MissReason::NewStructure { operations: r.len() },
@@ -72,7 +88,7 @@ impl PlanCache {
 
     /// How many plans there are.
     pub fn len(&self) -> usize {
-        self.plans.values().map(Vec::len).sum()
+        self.plans.values().map(|family| family.plans.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {

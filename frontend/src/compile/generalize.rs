@@ -1,8 +1,10 @@
 //! One plan for many sizes: what differs between two recordings of one structure becomes a parameter.
 //!
-//! Nothing is assumed of how sizes came about. Two recordings are compared; sizes that differ are
+//! Nothing is assumed of how sizes came about. Recordings are compared; sizes that differ are
 //! explained by as few symbols as possible (`n`, `4*n`, `n + 1`, `n*m`), and the explanation is a guess
 //! that every later recording is checked against: all of its sizes must be what the explanation says.
+//! One that is not makes a better guess, which must explain those before it too: where a program takes
+//! slices at places that its data tell, nothing is left of what looked alike by chance.
 //! Constants that differ become 0-d inputs.
 
 use super::signature::Signature;
@@ -90,33 +92,37 @@ impl Pattern {
         Some(Arguments { symbols, scalars })
     }
 
-    /// A pattern that covers what this one covers and `s` too.
+    /// A pattern that covers what this one covers and `s` too. What it guesses holds for the sizes of other recordings of the
+    /// structure as well, `seen`.
     ///
     /// Sizes this pattern has symbols for keep theirs where they explain `s`; `None` when the structures
     /// differ.
-    pub fn widened(&self, s: &Signature) -> Option<Pattern> {
+    pub fn widened(&self, s: &Signature, seen: &[Vec<i64>]) -> Option<Pattern> {
         let own = &self.signature;
         if own.words != s.words || own.dims.len() != s.dims.len() || own.scalars.len() != s.scalars.len() {
             return None;
         }
         let mut out = Pattern { signature: s.clone(), ..Pattern::default() };
+        let seen = seen.iter().filter(|dims| dims.len() == s.dims.len());
+        let seen: Vec<&Vec<i64>> = [&own.dims, &s.dims].into_iter().chain(seen).collect();
         // A position that had a symbol may hold any size, so it must have one again even if by chance
         // it is equal this time.
         let had = |at: usize| self.dims.iter().any(|h| h.at == at);
-        let mut known: Vec<(Expr, i64, i64)> = Vec::new();
+        let mut known: Vec<(Expr, Vec<i64>)> = Vec::new();
         for at in 0..s.dims.len() {
-            let (a, b) = (own.dims[at], s.dims[at]);
-            if a == b && !had(at) {
+            let values: Vec<i64> = seen.iter().map(|dims| dims[at]).collect();
+            if values.iter().all(|v| *v == values[0]) && !had(at) {
                 continue;
             }
-            let expr = match explain(&known, a, b) {
+            let expr = match explain(&known, &values) {
                 Some(e) => e,
                 None => {
                     // A symbol is at least 1, so a size that was 0 is a symbol less something.
-                    let add = (1 - a.min(b)).max(0);
+                    let least = values.iter().copied().min().unwrap_or(1);
+                    let add = (1 - least).max(0);
                     let symbol = Expr::symbol(out.symbols.len() as u32);
                     out.symbols.push((at, add));
-                    known.push((symbol.clone(), a + add, b + add));
+                    known.push((symbol.clone(), values.iter().map(|v| v + add).collect()));
                     symbol.offset(-add)
                 }
             };
@@ -143,38 +149,50 @@ impl Pattern {
     }
 }
 
-/// An expression over known ones that is `a` in the first recording and `b` in the second.
+/// An expression over known ones that has these values, one for each recording, where each of the known ones has those beside it.
 ///
 /// Simpler explanations are tried first; a wrong guess is found out when a later recording does not fit.
-fn explain(known: &[(Expr, i64, i64)], a: i64, b: i64) -> Option<Expr> {
-    let multiple = |x: i64, y: i64| -> Option<i64> {
-        (x != 0 && y != 0 && a % x == 0 && a / x > 0 && (a / x).checked_mul(y) == Some(b)).then(|| a / x)
+fn explain(known: &[(Expr, Vec<i64>)], values: &[i64]) -> Option<Expr> {
+    let first = values[0];
+    let multiple = |of: &[i64]| -> Option<i64> {
+        let c = first.checked_div(of[0]).filter(|c| *c > 0)?;
+        let is_it = |(x, v): (&i64, &i64)| *x != 0 && x.checked_mul(c) == Some(*v);
+        of.iter().zip(values).all(is_it).then_some(c)
     };
-    for (e, x, y) in known {
-        if let Some(c) = multiple(*x, *y) {
+    for (e, of) in known {
+        if let Some(c) = multiple(of) {
             return Some(e.scale(c));
         }
     }
-    for (e, x, y) in known {
-        if a - x == b - y && (a - x).abs() <= 4 {
-            return Some(e.offset(a - x));
+    for (e, of) in known {
+        let more = first - of[0];
+        if more.abs() <= 4 && of.iter().zip(values).all(|(x, v)| v - x == more) {
+            return Some(e.offset(more));
         }
     }
-    for (i, (e, x, y)) in known.iter().enumerate() {
-        for (f, u, v) in &known[i..] {
-            let Some((xu, yv)) = x.checked_mul(*u).zip(y.checked_mul(*v)) else { continue };
-            if let Some(c) = multiple(xu, yv) {
+    for (i, (e, of)) in known.iter().enumerate() {
+        for (f, by) in &known[i..] {
+            let products: Option<Vec<i64>> = of.iter().zip(by).map(|(x, y)| x.checked_mul(*y)).collect();
+            if let Some(c) = products.and_then(|products| multiple(&products)) {
                 return Some(e.mul(f).scale(c));
             }
         }
     }
-    for (e, x, y) in known {
-        if x != y && (a - b) % (x - y) == 0 {
-            let c = (a - b) / (x - y);
-            if c > 0
-                && let Some(cx) = c.checked_mul(*x)
+    for (e, of) in known {
+        let Some(other) = of.iter().position(|x| *x != of[0]) else { continue };
+        let (rise, run) = (values[other] - first, of[other] - of[0]);
+        // What lies before a slice and behind it is as much together wherever the slice is.
+        if rise % run == 0
+            && (rise / run > 0 || rise / run == -1)
+            && let Some(cx) = of[0].checked_mul(rise / run)
+        {
+            let (c, more) = (rise / run, first - cx);
+            if of
+                .iter()
+                .zip(values)
+                .all(|(x, v)| x.checked_mul(c).and_then(|cx| cx.checked_add(more)) == Some(*v))
             {
-                return Some(e.scale(c).offset(a - cx));
+                return Some(e.scale(c).offset(more));
             }
         }
     }
@@ -194,7 +212,7 @@ mod tests {
     #[test]
     fn sizes_that_differ_become_expressions_of_one_symbol() {
         let first = Pattern::exact(signature(&[4, 5, 20, 25, 6, 8], &[]));
-        let p = first.widened(&signature(&[4, 7, 28, 49, 8, 8], &[])).unwrap();
+        let p = first.widened(&signature(&[4, 7, 28, 49, 8, 8], &[]), &[]).unwrap();
         assert_eq!(p.symbols.len(), 1);
         let args = p.matches(&signature(&[4, 9, 36, 81, 10, 8], &[])).unwrap();
         assert_eq!(args.symbols, [9]);
@@ -203,8 +221,35 @@ mod tests {
     }
 
     #[test]
+    fn a_guess_that_fails_is_not_made_again() {
+        // Four places that have nothing to do with each other, in whatever way two recordings in a row may look alike.
+        let at = |turn: i64, place: i64| (turn * turn * (3 + place) + 7 * place + turn * place * place) % 11;
+        let recordings: Vec<Signature> =
+            (0..60).map(|turn| signature(&[0, 1, 2, 3].map(|place| at(turn, place)), &[])).collect();
+        let mut pattern = Pattern::exact(recordings[0].clone());
+        let (mut compiled, mut seen) = (1, Vec::new());
+        for recording in &recordings {
+            if pattern.matches(recording).is_none() {
+                pattern = pattern.widened(recording, &seen).unwrap();
+                seen.push(recording.dims.clone());
+                compiled += 1;
+            }
+            assert!(pattern.matches(recording).is_some());
+        }
+        assert!(compiled <= 5 && pattern.symbols.len() == 4, "{compiled} {pattern:?}");
+    }
+
+    #[test]
+    fn before_and_behind_a_slice() {
+        let p = Pattern::exact(signature(&[1, 3], &[])).widened(&signature(&[3, 1], &[]), &[]).unwrap();
+        assert_eq!(p.symbols.len(), 1);
+        assert_eq!(p.matches(&signature(&[4, 0], &[])).unwrap().symbols, [4]);
+        assert!(p.matches(&signature(&[4, 1], &[])).is_none());
+    }
+
+    #[test]
     fn a_size_of_zero_is_a_symbol_less_one() {
-        let p = Pattern::exact(signature(&[0], &[])).widened(&signature(&[3], &[])).unwrap();
+        let p = Pattern::exact(signature(&[0], &[])).widened(&signature(&[3], &[]), &[]).unwrap();
         assert_eq!(p.matches(&signature(&[0], &[])).unwrap().symbols, [1]);
         assert_eq!(p.matches(&signature(&[9], &[])).unwrap().symbols, [10]);
     }
@@ -222,13 +267,13 @@ mod tests {
         // What was one input by chance is two once the values differ.
         let apart = Signature { varying: vec![1, 2], ..signature(&[], &[0.1, 0.3, 0.4]) };
         assert!(p.matches(&apart).is_none());
-        assert_eq!(p.widened(&apart).unwrap().lifted, [1, 2]);
+        assert_eq!(p.widened(&apart, &[]).unwrap().lifted, [1, 2]);
     }
 
     #[test]
     fn scalars_that_move_together_are_one_input() {
         let first = Pattern::exact(signature(&[], &[0.1, 0.1, 2.0]));
-        let p = first.widened(&signature(&[], &[0.2, 0.2, 2.0])).unwrap();
+        let p = first.widened(&signature(&[], &[0.2, 0.2, 2.0]), &[]).unwrap();
         assert_eq!(p.lifted, [0]);
         assert!(p.matches(&signature(&[], &[0.3, 0.4, 2.0])).is_none());
         let args = p.matches(&signature(&[], &[0.3, 0.3, 2.0])).unwrap();
