@@ -55,6 +55,17 @@ def adding(times):
         torch.cpu.synchronize()
 
 
+def computing(times):
+    """`a @ b` of 16 by 16, computed `times` times, each at once."""
+    import tiny_torch as torch
+
+    a, b = torch.ones(16, 16), torch.ones(16, 16)
+    for _ in range(times):
+        kept = a @ b
+        torch.cpu.synchronize()
+    return kept
+
+
 def training(times):
     """A small network's training step, `times` times: forward, backward and Adam, found in the cache of plans."""
     import tiny_torch as torch
@@ -76,6 +87,7 @@ COUNTS = {
     "recording x + y": (recording, 1_000, 6_000, 5_000),
     "recording torch.relu(x)": (recording_by_name, 1_000, 6_000, 5_000),
     "1,000 additions, recorded and run, each": (adding, 4, 12, 8_000),
+    "a @ b of 16 by 16, computed at once": (computing, 1_000, 6_000, 5_000),
     "a training step of three layers, from the cache": (training, 6, 16, 10),
 }
 
