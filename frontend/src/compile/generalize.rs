@@ -154,13 +154,14 @@ impl Pattern {
 /// Simpler explanations are tried first; a wrong guess is found out when a later recording does not fit.
 fn explain(known: &[(Expr, Vec<i64>)], values: &[i64]) -> Option<Expr> {
     let first = values[0];
-    let multiple = |of: &[i64]| -> Option<i64> {
-        let c = first.checked_div(of[0]).filter(|c| *c > 0)?;
-        let is_it = |(x, v): (&i64, &i64)| *x != 0 && x.checked_mul(c) == Some(*v);
-        of.iter().zip(values).all(is_it).then_some(c)
+    // What the values are all so many times of; most are told apart by the first of them.
+    let multiple = |of: &dyn Fn(usize) -> Option<i64>| -> Option<i64> {
+        let c = first.checked_div(of(0)?).filter(|c| *c > 0)?;
+        let is_it = |i| of(i).is_some_and(|x: i64| x != 0 && x.checked_mul(c) == Some(values[i]));
+        (0..values.len()).all(is_it).then_some(c)
     };
     for (e, of) in known {
-        if let Some(c) = multiple(of) {
+        if let Some(c) = multiple(&|i| Some(of[i])) {
             return Some(e.scale(c));
         }
     }
@@ -172,8 +173,7 @@ fn explain(known: &[(Expr, Vec<i64>)], values: &[i64]) -> Option<Expr> {
     }
     for (i, (e, of)) in known.iter().enumerate() {
         for (f, by) in &known[i..] {
-            let products: Option<Vec<i64>> = of.iter().zip(by).map(|(x, y)| x.checked_mul(*y)).collect();
-            if let Some(c) = products.and_then(|products| multiple(&products)) {
+            if let Some(c) = multiple(&|i| of[i].checked_mul(by[i])) {
                 return Some(e.mul(f).scale(c));
             }
         }
@@ -187,11 +187,8 @@ fn explain(known: &[(Expr, Vec<i64>)], values: &[i64]) -> Option<Expr> {
             && let Some(cx) = of[0].checked_mul(rise / run)
         {
             let (c, more) = (rise / run, first - cx);
-            if of
-                .iter()
-                .zip(values)
-                .all(|(x, v)| x.checked_mul(c).and_then(|cx| cx.checked_add(more)) == Some(*v))
-            {
+            let value = |x: &i64| x.checked_mul(c).and_then(|cx| cx.checked_add(more));
+            if of.iter().zip(values).all(|(x, v)| value(x) == Some(*v)) {
                 return Some(e.scale(c).offset(more));
             }
         }
