@@ -212,7 +212,8 @@ pub fn set(t: &Tensor, items: &[Item], value: &Tensor, accumulate: bool) -> Resu
         return t.write(new);
     }
     let r = resolve(t, items)?;
-    let viewed = t.with_view(r.view);
+    // All of the tensor is the tensor itself: what may not be written is a leaf then, and no view of one.
+    let viewed = if r.view.steps == t.view().steps { t.clone() } else { t.with_view(r.view) };
     let mut b = Recorder::new();
     let x = viewed.value();
     let v = value.value();

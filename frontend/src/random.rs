@@ -14,7 +14,6 @@ use crate::node::{Node, Value};
 use crate::record::Recorder;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 use ttk_ir::op::RandomStream;
 use ttk_ir::random::{Mt19937, random_words};
@@ -43,19 +42,21 @@ struct State {
     next_normal: Option<f64>,
 }
 
-/// The seed that a new generator has in PyTorch, all but the default one of the processor.
+/// The seed that a new generator has in PyTorch, all but the default ones.
 pub const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
 /// As in PyTorch, what is drawn without a seed differs from process to process.
 static DEFAULT: LazyLock<Arc<Generator>> = LazyLock::new(|| Arc::new(Generator::new(any_seed())));
 
-/// A seed from the operating system's randomness.
+/// A seed from the operating system's randomness, another one in each child of a process too.
 pub fn any_seed() -> u64 {
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    // Where the system has none to give, the time will do.
+    let time = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    getrandom::u64().unwrap_or_else(|_| time().map_or(DEFAULT_SEED, |t| t.as_nanos() as u64))
 }
 
 /// The generators of GPUs, by number, and the seed of those yet to come.
-static OF_GPUS: Mutex<(u64, Vec<Arc<Generator>>)> = Mutex::new((DEFAULT_SEED, Vec::new()));
+static OF_GPUS: Mutex<(Option<u64>, Vec<Arc<Generator>>)> = Mutex::new((None, Vec::new()));
 
 /// The generator of operators that are given none.
 pub fn default_generator() -> Arc<Generator> {
@@ -70,7 +71,7 @@ pub fn gpu_generator(ordinal: u32) -> Arc<Generator> {
     let (seed, all) = &mut *OF_GPUS.lock();
     while all.len() <= ordinal as usize {
         let next = all.len() as u32;
-        all.push(Arc::new(Generator::of_gpu(next, *seed)));
+        all.push(Arc::new(Generator::of_gpu(next, *seed.get_or_insert_with(any_seed))));
     }
     all[ordinal as usize].clone()
 }
@@ -83,7 +84,7 @@ pub fn gpu_generators() -> Vec<Arc<Generator>> {
 /// Seeds the generators of all GPUs, those too that were not used yet.
 pub fn seed_gpus(seed: u64) {
     let (of_new, all) = &mut *OF_GPUS.lock();
-    *of_new = seed;
+    *of_new = Some(seed);
     all.iter().for_each(|g| g.manual_seed(seed));
 }
 

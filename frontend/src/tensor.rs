@@ -321,7 +321,7 @@ impl Tensor {
         let (storage, view, at) = other.with_body(|b| (b.storage.clone(), b.view.clone(), b.steps().len()));
         let mut body = self.0.body.lock();
         body.stop = match body.stop.take() {
-            Some((_, Stop::Leaf(meta))) => Some((at, Stop::Leaf(meta))),
+            Some((own, Stop::Leaf(meta))) if own == body.steps().len() => Some((at, Stop::Leaf(meta))),
             _ => Some((at, Stop::Detach)),
         };
         body.view = view;

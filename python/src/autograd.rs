@@ -47,6 +47,15 @@ impl PyGradNode {
         }
     }
 
+    /// A number that is the same for one operation, one call of a user's function, and one leaf, however they were come upon.
+    fn key(&self) -> u64 {
+        match &self.0.kind {
+            Kind::Alias(Alias::Custom { function, .. }) => Arc::as_ptr(function) as usize as u64,
+            Kind::Alias(Alias::Leaf(meta)) => Arc::as_ptr(meta) as usize as u64,
+            Kind::Op(_) | Kind::Leaf | Kind::Alias(Alias::Detached | Alias::Moved) => self.0.id,
+        }
+    }
+
     /// The operations that gave the operands, or `None` where no derivative goes.
     fn next(&self) -> Vec<Option<PyGradNode>> {
         let through = |v: &Value| v.requires_grad.then(|| PyGradNode(v.clone()));
@@ -54,7 +63,7 @@ impl PyGradNode {
             Kind::Alias(Alias::Leaf(_) | Alias::Detached) | Kind::Leaf => Vec::new(),
             Kind::Alias(Alias::Custom { function, .. }) => {
                 let inputs = function.inputs.lock();
-                inputs.iter().map(|v| v.as_ref().and_then(through)).collect()
+                inputs.iter().flatten().map(through).collect()
             }
             Kind::Op(_) | Kind::Alias(Alias::Moved) => self.0.inputs().iter().map(through).collect(),
         }

@@ -90,17 +90,28 @@ fn interface(array: &Bound<'_, PyAny>) -> PyResult<ArrayInterface> {
     Ok(ArrayInterface { ptr, read_only, dtype, sizes: sizes.into(), strides })
 }
 
-/// A tensor that shares an array's memory.
+/// A tensor that shares an array's memory, whose bits are taken as another type of that size if one is given.
 #[pyfunction]
-fn _from_numpy<'py>(py: Python<'py>, array: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (array, dtype=None))]
+fn _from_numpy<'py>(
+    py: Python<'py>,
+    array: Bound<'py, PyAny>,
+    dtype: Option<&PyDType>,
+) -> PyResult<Bound<'py, PyAny>> {
     if !array.hasattr("__array_interface__")? {
         return Err(PyTypeError::new_err(format!("expected np.ndarray (got {})", type_name(&array))));
     }
-    wrap(py, share_array(&array)?)
+    wrap(py, share_array(&array, dtype.map(|d| d.0))?)
 }
 
-fn share_array(array: &Bound<'_, PyAny>) -> PyResult<Tensor> {
-    let a = interface(array)?;
+fn share_array(array: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor> {
+    let mut a = interface(array)?;
+    if let Some(dtype) = dtype {
+        if dtype.size() != a.dtype.size() {
+            return Err(PyTypeError::new_err("an array's bits are taken as a type of another size"));
+        }
+        a.dtype = dtype;
+    }
     let size = a.dtype.size() as i64;
     if a.strides.iter().any(|&s| s < 0) {
         return Err(PyValueError::new_err(
@@ -411,7 +422,7 @@ fn as_tensor<'py>(
     if data.hasattr("__array_interface__")? {
         let a = interface(data)?;
         if dtype.is_none_or(|d| d == a.dtype) && a.strides.iter().all(|&s| s >= 0) {
-            return wrap(py, placed(share_array(data)?, place)?);
+            return wrap(py, placed(share_array(data, None)?, place)?);
         }
     }
     wrap(py, placed(tensor_from(data, dtype)?, place)?)
@@ -420,7 +431,7 @@ fn as_tensor<'py>(
 /// A tensor that shares an array's memory.
 #[pyfunction]
 fn from_numpy<'py>(py: Python<'py>, array: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    _from_numpy(py, array)
+    _from_numpy(py, array, None)
 }
 
 /// A tensor of raw bytes, copied.

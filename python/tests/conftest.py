@@ -1,4 +1,4 @@
-"""Every test draws the same random numbers each time it runs: without a seed they differ from process to process."""
+"""Tests draw the same random numbers each time they run: without a seed they differ from process to process."""
 import pytest
 import tiny_torch as torch
 

@@ -297,6 +297,12 @@ def test_views_of_a_leaf_are_no_leaves():
         assert not view.is_leaf and view.grad_fn is not None and view.requires_grad
         with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place operation."):
             view.add_(1)
+    for whole in (lambda: x.__setitem__(slice(None), 0), lambda: x.__setitem__(..., 0), lambda: x.add_(1)):
+        with pytest.raises(RuntimeError, match="^a leaf Variable that requires grad is being used in an in-place operation."):
+            whole()
+    view = x.view(2, 3)
+    view.data = torch.zeros(2, 3)
+    assert not view.requires_grad and x.requires_grad
     for same in (x.contiguous(), x.to(torch.float32), x.flatten(0, 0)):
         assert same is x
     (views[0] * 2).sum().backward()
@@ -305,16 +311,27 @@ def test_views_of_a_leaf_are_no_leaves():
         assert x.view(2, 3).is_leaf
 
 
+def nodes_of(tensor):
+    seen, nodes = set(), [tensor.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node not in seen:
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions if following is not None]
+    return seen
+
+
 def test_the_graph_can_be_walked():
     w, b = torch.ones(3, 4, requires_grad=True), torch.ones(3, requires_grad=True)
     x, y = torch.ones(2, 4), torch.ones(2, 3)
     loss = torch.nn.functional.mse_loss(torch.nn.functional.linear(x, w, b), y)
-    leaves, nodes = 0, [loss.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        leaves += node.name() == "AccumulateGrad"
-        nodes += [following for following, _ in node.next_functions if following is not None]
-    assert leaves >= 2
+    assert {node.name() for node in nodes_of(loss)} >= {"AccumulateGrad", "MeanBackward0"}
+    assert sum(node.name() == "AccumulateGrad" for node in nodes_of(loss)) == 2
+    # Each node is come upon by many ways, and is one.
+    doubled = w
+    for _ in range(40):
+        doubled = doubled + doubled
+    assert len(nodes_of(doubled)) == 41 and doubled.grad_fn == doubled.grad_fn
     assert loss.grad_fn.next_functions[0][0].next_functions
 
     class Double(torch.autograd.Function):
@@ -327,5 +344,5 @@ def test_the_graph_can_be_walked():
             return grad * 2, None
 
     doubled = Double.apply(w, 2)
-    assert doubled.grad_fn.next_functions[0][0].name() == "AccumulateGrad"
+    assert [following.name() for following, _ in doubled.grad_fn.next_functions] == ["AccumulateGrad"]
     assert torch.ones(2).grad_fn is None

@@ -318,3 +318,19 @@ def test_a_sampler_of_any_length_makes_no_list_of_it():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert set(drawn) <= set(range(10)) and peak < 10**6
+
+
+def test_children_seed_themselves_differently():
+    torch.Generator().seed()
+    seeds = set()
+    for _ in range(3):
+        receiving, sending = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(sending, str(torch.seed()).encode())
+            os._exit(0)
+        os.close(sending)
+        with os.fdopen(receiving) as file:
+            seeds.add(file.read())
+        os.waitpid(child, 0)
+    assert len(seeds) == 3 and "" not in seeds

@@ -22,6 +22,19 @@ def test_many_values_are_joined(n, axis):
     np.testing.assert_allclose(scale.grad.item(), (wanted.astype(float) * weights).sum(), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("n", [20, 40, 64, 70])
+@pytest.mark.parametrize("length", [600, None])
+def test_long_values_are_joined(n, length):
+    # As many as are cut into blocks for several threads, of one length or of several.
+    rng = np.random.default_rng(n)
+    arrays = [rng.standard_normal(length or 500 + 7 * (i % 5)).astype(np.float32) for i in range(n)]
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    joined = torch.cat([-t for t in tensors])
+    np.testing.assert_array_equal(joined.detach().numpy(), -np.concatenate(arrays))
+    (joined * joined).sum().backward()
+    np.testing.assert_allclose(tensors[-1].grad.numpy(), 2 * arrays[-1], rtol=1e-6)
+
+
 def test_masks_of_long_ago_are_drawn_again():
     torch.manual_seed(3)
     w = torch.ones(96, requires_grad=True)

@@ -476,6 +476,14 @@ def test_classes_of_this_package_are_trusted_by_name():
         assert torch.load(buffer).p == 0.2
 
 
+def test_operators_are_trusted_by_name():
+    buffer = io.BytesIO()
+    torch.save({"activation": torch.nn.functional.gelu}, buffer)
+    buffer.seek(0)
+    with torch.serialization.safe_globals([torch.nn.functional.gelu]):
+        assert torch.load(buffer)["activation"] is torch.nn.functional.gelu
+
+
 def test_a_layer_keeps_its_activation():
     layer = round_trip(torch.nn.TransformerEncoderLayer(4, 2), weights_only=False)
     assert layer.activation is torch.nn.functional.relu

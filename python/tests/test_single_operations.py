@@ -66,6 +66,27 @@ def test_memory_that_nobody_else_sees_is_written_over():
     assert (z == 5).all() and (kept == 0).all()
 
 
+FAILING = {
+    "indexing": (lambda x, at: x[at], lambda x, at: x[at]),
+    "gather": (lambda x, at: x.gather(0, at), lambda x, at: x[at]),
+    "index_select": (lambda x, at: x.index_select(0, at), lambda x, at: x[at]),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_failure_gives_memory_back(name):
+    ours, numpy = FAILING[name]
+    for at in ([0, 2], [1, 9], [3, 3], [-5, 0], [2, 2]):
+        # Nobody else holds the operands, so the plan is given their memory.
+        result = ours(torch.arange(4.0) + 0, torch.tensor(at))
+        for _ in range(3):
+            if min(at) < 0 or max(at) > 3:
+                with pytest.raises(IndexError):
+                    result.tolist()
+            else:
+                assert result.tolist() == numpy(np.arange(4.0), np.array(at)).tolist()
+
+
 def test_a_failure_leaves_operands_as_they_were():
     x = torch.arange(4.0)
     for bad in (9, -7):

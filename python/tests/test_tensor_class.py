@@ -186,7 +186,11 @@ def test_frombuffer_shares_memory_where_it_can():
             wanted = np.frombuffer(memory, str(dtype).rpartition(".")[2], count, offset)
             np.testing.assert_array_equal(found.numpy(), wanted)
     assert torch.frombuffer(bytes(memory), dtype=torch.int32, count=2).shape == (2,)
-    assert torch.frombuffer(memory, dtype=torch.bfloat16).shape == (8,)
+    halves = torch.frombuffer(memory, dtype=torch.bfloat16)
+    halves[3] = 1.0
+    assert bytes(memory[6:8]) == b"\x80\x3f"
+    memory[8:10] = b"\x00\x40"
+    assert halves[4].item() == 2.0
     assert torch.frombuffer(np.ones((2, 3)), dtype=torch.float64, requires_grad=True).is_leaf
 
 
@@ -205,6 +209,12 @@ def test_frombuffer_shares_memory_where_it_can():
 def test_frombuffer_of_too_little(buffer, options, message):
     with pytest.raises(ValueError, match=message):
         torch.frombuffer(buffer, dtype=torch.int32, **options)
+
+
+@pytest.mark.parametrize("options", [{"dtype": "int32"}, {"dtype": torch.int32, "offset": 1.0}, {"dtype": torch.int32, "count": True}])
+def test_frombuffer_of_other_types(options):
+    with pytest.raises(TypeError, match=r"frombuffer\(\): argument '\w+' must be"):
+        torch.frombuffer(bytearray(16), **options)
 
 
 def test_operators_are_pickled_by_name():

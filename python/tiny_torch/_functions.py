@@ -67,10 +67,18 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     Of `count` elements; all that follow, if that is negative. What is written to one is seen in the other, unless the memory
     is read-only or its elements are not aligned: then it is copied. Raises ValueError where there is not as much memory.
     """
+    if not isinstance(dtype, _C.dtype):
+        raise TypeError(f"frombuffer(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    for name, value in (("count", count), ("offset", offset)):
+        if type(value) is not int:
+            raise TypeError(f"frombuffer(): argument '{name}' must be int, not {type(value).__name__}")
     try:
-        length = memoryview(buffer).nbytes
+        memory = memoryview(buffer)
     except TypeError:
         raise ValueError("object does not implement Python buffer protocol.") from None
+    if not memory.c_contiguous:
+        raise RuntimeError("frombuffer(): the memory of the object is not contiguous")
+    length = memory.nbytes
     size = dtype.itemsize
     if length == 0 or count == 0:
         raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
@@ -93,9 +101,7 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
 
     # NumPy has no bfloat16: its bits are taken as an integer's.
     name = "int16" if dtype == _C.bfloat16 else str(dtype).rpartition(".")[2]
-    flat = _C._from_numpy(numpy.frombuffer(buffer, name, count, offset))
-    flat = flat.view(dtype) if flat.dtype != dtype else flat
-    return flat.requires_grad_(requires_grad)
+    return _C._from_numpy(numpy.frombuffer(memory, name, count, offset), dtype).requires_grad_(requires_grad)
 
 
 def get_device_module(device=None):

@@ -7,6 +7,7 @@ program trusts it names itself, by `torch.serialization.add_safe_globals`.
 """
 import collections
 import sys
+import types
 
 from . import _C, _utils
 from ._weights_only_unpickler import Builder, UnpicklingError
@@ -19,7 +20,9 @@ _safe_globals = {}
 
 def _name_in_files(obj):
     """The dotted name that a checkpoint has for a class or a function."""
-    name = f"{obj.__module__}.{obj.__qualname__}"
+    # The function of an operator is bound to its number, and named as that number's attribute.
+    is_operator = isinstance(obj, types.BuiltinFunctionType)
+    name = f"{obj.__module__}.{obj.__name__ if is_operator else obj.__qualname__}"
     return "torch" + name[len(_PACKAGE) :] if name.startswith(f"{_PACKAGE}.") else name
 
 

@@ -57,16 +57,24 @@ impl Passed {
 }
 
 impl Known {
-    /// The places of a seed.
-    fn passed(&mut self, seed: u64) -> &mut Passed {
-        match self.passed.iter().position(|p| p.seed == seed) {
+    /// The last place known of a seed's stream that is not beyond a word.
+    fn before(&self, seed: u64, drawn: u64) -> Option<&Mt19937> {
+        self.passed.iter().find(|p| p.seed == seed).and_then(|p| p.before(drawn))
+    }
+
+    /// Keeps a place. Seeds of which little is drawn have none, and take nobody's.
+    fn note(&mut self, state: &Mt19937) {
+        if state.drawn() < APART {
+            return;
+        }
+        match self.passed.iter().position(|p| p.seed == state.seed()) {
             Some(at) => self.passed[..=at].rotate_right(1),
             None => {
                 self.passed.truncate(SEEDS - 1);
-                self.passed.insert(0, Passed { seed, places: Vec::new(), apart: APART });
+                self.passed.insert(0, Passed { seed: state.seed(), places: Vec::new(), apart: APART });
             }
         }
-        &mut self.passed[0]
+        self.passed[0].note(state);
     }
 }
 
@@ -78,7 +86,7 @@ pub(crate) fn fill(stream: RandomStream, numbers: [i64; 3], out: &mut [u32]) {
             let mut state = resume(seed, drawn);
             state.fill(out);
             let mut known = KNOWN.lock();
-            known.passed(seed).note(&state);
+            known.note(&state);
             known.recent.truncate(KEPT - 1);
             known.recent.insert(0, state);
         }
@@ -104,17 +112,17 @@ fn resume(seed: u64, drawn: u64) -> Mt19937 {
         match nearest {
             Some((i, at)) if at == drawn => Some(known.recent.remove(i)),
             // One that is behind stays: who left it there will go on from it.
-            Some((i, at)) => match known.passed(seed).before(drawn) {
+            Some((i, at)) => match known.before(seed, drawn) {
                 Some(place) if place.drawn() > at => Some(place.clone()),
                 _ => Some(known.recent[i].clone()),
             },
-            None => known.passed(seed).before(drawn).cloned(),
+            None => known.before(seed, drawn).cloned(),
         }
     };
     let mut state = found.unwrap_or_else(|| Mt19937::new(seed));
     while state.drawn() < drawn {
         state.skip((drawn - state.drawn()).min(APART));
-        KNOWN.lock().passed(seed).note(&state);
+        KNOWN.lock().note(&state);
     }
     state
 }

@@ -4,7 +4,7 @@
 use super::backend::Compiled;
 use super::extract::{Recording, Step};
 use super::generalize::Arguments;
-use crate::device::{Device, Memories, Memory};
+use crate::device::{self, Device, Memories, Memory};
 use crate::node::{Kind, Value};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
@@ -78,10 +78,12 @@ impl Singles {
         Some((compiled, arguments, inputs))
     }
 
-    /// Remembers the plan of a recording, if that is one operation on the processor, on values that are known.
+    /// Remembers the plan of a recording, if that is one operation on the processor, on values that are known. With GPUs in use
+    /// none is looked for.
     pub fn learn(&mut self, r: &Recording, compiled: &Counted<Compiled>, arguments: &Arguments) {
         let n = r.leaves().len();
-        if r.len() != n + 1
+        if device::used()
+            || r.len() != n + 1
             || !(1..=MOST_OPERANDS).contains(&n)
             || r.device != Device::Cpu
             || !r.aliases.is_empty()
@@ -94,13 +96,14 @@ impl Singles {
         if !operands.iter().copied().eq(0..n as u32) || !arguments.scalars.is_empty() {
             return;
         }
-        let new = Single {
-            op: op.clone(),
-            operands: r.leaves().map(|leaf| leaf.ty.clone()).collect(),
-            given: bits(r.donate.iter().copied()),
-            compiled: compiled.clone(),
-            arguments: arguments.clone(),
-        };
+        let (op, operands) = (op.clone(), r.leaves().map(|leaf| leaf.ty.clone()).collect());
+        let (given, compiled) = (bits(r.donate.iter().copied()), compiled.clone());
+        // Where it is not asked for: one value that several tensors want.
+        let is_it = |s: &Single| s.given == given && s.op == op && s.operands == operands;
+        if self.0.iter().any(is_it) {
+            return;
+        }
+        let new = Single { op, operands, given, compiled, arguments: arguments.clone() };
         self.0.truncate(KEPT - 1);
         self.0.insert(0, new);
     }

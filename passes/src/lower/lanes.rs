@@ -349,8 +349,8 @@ impl<'s> Cutter<'s> {
         let length = span.length();
         let most = if length.as_const().is_some() { length.clone() } else { span.trips.clone() };
         let inside = |e: &Expr| clamp(em, &e.sub(&span.begin), &most.offset(1));
-        let (mut from, mut to) = (Expr::constant(0), length.clone());
-        let mut whole = true;
+        let (mut lows, mut highs) = (Bounds::default(), Bounds::default());
+        let mut more: Vec<Expr> = known.to_vec();
         for e in bounds {
             let Some((step, rest)) = e.affine_in(self.first + level as u32) else { continue };
             let outer = |a: &Atom| match a {
@@ -359,27 +359,28 @@ impl<'s> Cutter<'s> {
                 Atom::Clamp(..) => None,
             };
             let rest = rest.substitute(&mut |a| outer(a));
-            match step.as_const().unwrap_or(0) {
-                0 => {}
-                // step * x + rest >= 0
-                step @ 1.. => {
-                    let low = em.b.ranges.floor_div(&rest, &Expr::constant(step)).scale(-1);
-                    from = larger(&from, &inside(&low), &most);
-                }
-                step => {
-                    let high = inside(&em.b.ranges.floor_div(&rest, &Expr::constant(-step)).offset(1));
-                    to = if whole { high } else { smaller(&to, &high, &most) };
-                    whole = false;
-                }
+            let kept =
+                match step.as_const().unwrap_or(0) {
+                    0 => true,
+                    // step * x + rest >= 0
+                    step @ 1.. => lows
+                        .add(em.b.ranges.floor_div(&rest, &Expr::constant(step)).scale(-1), |more| more > 0),
+                    step => highs
+                        .add(em.b.ranges.floor_div(&rest, &Expr::constant(-step)).offset(1), |more| more < 0),
+                };
+            if kept {
+                more.push(e.clone());
             }
         }
+        let from = lows.0.iter().fold(Expr::constant(0), |from, low| larger(&from, &inside(low), &most));
+        let to = highs.0.iter().map(inside).reduce(|to, high| smaller(&to, &high, &most));
+        let to = to.unwrap_or_else(|| length.clone());
         let to = from.add(&clamp(em, &to.sub(&from), &most.offset(1)));
         if to.sub(&from).as_const().is_some_and(|n| n <= 0) {
             return self.outside(em, at, known, body);
         }
 
         self.open(em, at, span.begin.add(&from), span.begin.add(&to), span.trips.clone());
-        let more: Vec<Expr> = known.iter().chain(bounds).cloned().collect();
         self.cut(em, at, &more, body)?;
         em.close();
         at.pop();
@@ -394,6 +395,33 @@ impl<'s> Cutter<'s> {
         at.pop();
         em.close();
         Ok(())
+    }
+}
+
+/// The bounds of a piece on one side: the tightest of those that are a number apart, as are all of what is joined.
+///
+/// An expression for the tightest of two that are not mentions each twice, so few of them are kept.
+#[derive(Default)]
+struct Bounds(Vec<Expr>);
+
+const MOST_BOUNDS: usize = 4;
+
+impl Bounds {
+    /// Adds a bound; `is_tighter` tells by how much it is more than another. False if it is not kept: the piece may go beyond it.
+    fn add(&mut self, bound: Expr, is_tighter: impl Fn(i64) -> bool) -> bool {
+        for other in &mut self.0 {
+            if let Some(more) = bound.sub(other).as_const() {
+                if is_tighter(more) {
+                    *other = bound;
+                }
+                return true;
+            }
+        }
+        let kept = self.0.len() < MOST_BOUNDS;
+        if kept {
+            self.0.push(bound);
+        }
+        kept
     }
 }
 

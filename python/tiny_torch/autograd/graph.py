@@ -114,8 +114,8 @@ class Node:
 
     @property
     def next_functions(self):
-        """The nodes of the operands, each in a pair with 0; `(None, 0)` for an operand that no derivative flows to. Empty for a leaf,
-        and once `backward` has used the graph up."""
+        """The nodes of the operands, each in a pair with 0; `(None, 0)` for an operand that no derivative flows to. Empty for a leaf.
+        After `backward` operands that it let go of are missing."""
         if self._recorded is None:
             return ()
         return tuple((None if node is None else Node(node.name(), node), 0) for node in self._recorded.next())
@@ -123,6 +123,14 @@ class Node:
     @property
     def metadata(self):
         return {}
+
+    def __eq__(self, other):
+        if not isinstance(other, Node) or self._recorded is None or other._recorded is None:
+            return self is other
+        return self._recorded.key() == other._recorded.key()
+
+    def __hash__(self):
+        return id(self) if self._recorded is None else hash(self._recorded.key())
 
     def __repr__(self):
         return f"<{self._name} object at {id(self):#x}>"
