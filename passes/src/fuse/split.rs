@@ -22,14 +22,25 @@ const CHUNK: (i64, i64) = (4096, 1 << 14);
 /// many of them are one row as far as parallel work goes.
 const LANES: i64 = 64;
 
-/// Of more values than `MANY`, `JOINED` are joined at a time. Fewer are joined faster at once than twice.
-const MANY: usize = 64;
-const JOINED: usize = 16;
+/// Of more values than the first of these, so many as the second are joined at a time. Fewer are joined faster at once than twice.
+const MANY: (usize, usize) = (64, 16);
+/// The same where a choice is made for each element, and not for rows of them: of values joined along their last axis, of at least
+/// `LONG` elements together.
+const MANY_ALONG: (usize, usize) = (16, 8);
+const LONG: i64 = 1 << 14;
+
+/// How many values a node joins at a time, if that is not all of them.
+fn joined(graph: &Graph, v: ValueId) -> Option<usize> {
+    let node = graph.node(v);
+    let Op::Concat { axis } = node.op else { return None };
+    let along = axis as usize + 1 == node.ty.rank() && node.ty.numel().fixed().is_some_and(|n| n >= LONG);
+    let (many, each) = if along { MANY_ALONG } else { MANY };
+    (node.inputs.len() > many).then_some(each)
+}
 
 /// The graph with large reductions in two steps, and with values joined a few at a time.
 pub(crate) fn split(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
-    let joins_many = |v| matches!(graph.node(v).op, Op::Concat { .. }) && graph.node(v).inputs.len() > MANY;
-    if !graph.ids().any(|v| joins_many(v) || cut(graph, v).is_some()) {
+    if !graph.ids().any(|v| joined(graph, v).is_some() || cut(graph, v).is_some()) {
         return Ok(Cow::Borrowed(graph));
     }
     let mut out = Graph::like(graph);
@@ -38,15 +49,15 @@ pub(crate) fn split(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
         let Node { op, inputs, ty, loc } = graph.node(v);
         let broken = |_| LowerError::NotInline { op: op.name() };
         let inputs: SmallVec<[ValueId; 3]> = inputs.iter().map(|x| map[x.index()]).collect();
-        let new = match (op, cut(graph, v)) {
-            (Op::Reduce { op: reduce, .. }, Some(cut)) => {
+        let new = match (op, cut(graph, v), joined(graph, v)) {
+            (Op::Reduce { op: reduce, .. }, Some(cut), _) => {
                 let shaped = out.add_at(Op::Reshape(cut.shape), &inputs, *loc).map_err(broken)?;
                 let first = reduce_at(&mut out, *reduce, cut.first, shaped, *loc).map_err(broken)?;
                 let second = reduce_at(&mut out, *reduce, cut.second, first, *loc).map_err(broken)?;
                 out.add_at(Op::Reshape(ty.shape.clone()), &[second], *loc).map_err(broken)?
             }
-            (Op::Concat { axis }, _) if inputs.len() > MANY => {
-                join(&mut out, *axis, inputs, *loc).map_err(broken)?
+            (Op::Concat { axis }, _, Some(each)) => {
+                join(&mut out, *axis, inputs, each, *loc).map_err(broken)?
             }
             _ => out.add_at(op.clone(), &inputs, *loc).map_err(broken)?,
         };
@@ -56,15 +67,16 @@ pub(crate) fn split(graph: &Graph) -> Result<Cow<'_, Graph>, LowerError> {
     Ok(Cow::Owned(out))
 }
 
-/// Joins values along an axis. What is joined first is there before the rest of it begins: [`super::forced`].
+/// Joins values along an axis, so many at a time at most. What is joined first is there before the rest of it begins: [`super::forced`].
 fn join(
     g: &mut Graph,
     axis: u8,
     mut parts: SmallVec<[ValueId; 3]>,
+    most: usize,
     loc: ttk_ir::LocId,
 ) -> Result<ValueId, ttk_ir::InferError> {
-    while parts.len() > JOINED {
-        let each = parts.len().div_ceil(parts.len().div_ceil(JOINED));
+    while parts.len() > most {
+        let each = parts.len().div_ceil(parts.len().div_ceil(most));
         parts = parts
             .chunks(each)
             .map(|some| {
