@@ -25,7 +25,7 @@ const LANES: i64 = 64;
 /// Of more values than the first of these, so many as the second are joined at a time. Fewer are joined faster at once than twice.
 const MANY: (usize, usize) = (64, 16);
 /// The same where a choice is made for each element, and not for rows of them: of values joined along their last axis, of at least
-/// `LONG` elements together.
+/// `LONG` elements together, as those of unknown sizes may be.
 const MANY_ALONG: (usize, usize) = (16, 8);
 const LONG: i64 = 1 << 14;
 
@@ -33,7 +33,7 @@ const LONG: i64 = 1 << 14;
 fn joined(graph: &Graph, v: ValueId) -> Option<usize> {
     let node = graph.node(v);
     let Op::Concat { axis } = node.op else { return None };
-    let along = axis as usize + 1 == node.ty.rank() && node.ty.numel().fixed().is_some_and(|n| n >= LONG);
+    let along = axis as usize + 1 == node.ty.rank() && node.ty.numel().fixed().is_none_or(|n| n >= LONG);
     let (many, each) = if along { MANY_ALONG } else { MANY };
     (node.inputs.len() > many).then_some(each)
 }
