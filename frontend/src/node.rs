@@ -251,11 +251,16 @@ impl Node {
         let mut state = self.state.lock();
         state.buffer = Some(buffer);
         self.computed.store(true, Ordering::Release);
-        if !self.requires_grad || self.tape_freed.load(Ordering::Relaxed) {
+        if !self.is_on_tape() {
             let inputs = std::mem::take(&mut state.inputs);
             drop(state);
             drop_values(inputs);
         }
+    }
+
+    /// Whether a backward pass yet to come may flow through this value.
+    pub(crate) fn is_on_tape(&self) -> bool {
+        self.requires_grad && !self.tape_freed.load(Ordering::Relaxed)
     }
 
     /// Marks the node as consumed by a backward pass.

@@ -82,7 +82,7 @@ impl Recording {
     }
 
     /// Values that are known.
-    pub fn leaves(&self) -> impl ExactSizeIterator<Item = &Value> + Clone {
+    pub fn leaves(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.leaves.iter().map(|&at| &self.values[at as usize])
     }
 
@@ -342,7 +342,7 @@ impl Extraction {
             flags.held |= self.is_held_outside(value);
             flags.there = true;
             if let (Step::Op(operands), Kind::Op(op)) = (step, &value.kind) {
-                let on_tape = value.requires_grad && !value.tape_freed.load(Ordering::Relaxed);
+                let on_tape = value.is_on_tape();
                 tape_alive |= on_tape && flags.held;
                 // What a tensor holds is computed with the rest, but for what costs nothing to take again.
                 let free = is_free(op) && operands.first().is_none_or(|&x| self.flags[x as usize].there);

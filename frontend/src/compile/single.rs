@@ -1,5 +1,5 @@
 //! Recordings of one operation on values that are known, as a program makes them that looks at each result: their plans are
-//! found without extracting the recording and taking it apart, which would be half of what such a call costs.
+//! found without extracting the recording and taking it apart.
 
 use super::backend::Compiled;
 use super::extract::{Recording, Step};
@@ -7,7 +7,6 @@ use super::generalize::Arguments;
 use crate::device::{self, Device, Memories, Memory};
 use crate::node::{Kind, Value};
 use smallvec::SmallVec;
-use std::sync::atomic::Ordering;
 use ttk_ir::{Op, Type};
 use ttk_runtime::sync::Counted;
 
@@ -47,7 +46,7 @@ impl Singles {
             return None;
         }
         // With derivatives to come operands are kept.
-        let on_tape = root.requires_grad && !root.tape_freed.load(Ordering::Relaxed);
+        let on_tape = root.is_on_tape();
         let state = root.state.lock();
         let operands = state.inputs.as_slice();
         let is_twice = |i: usize| operands[..i].iter().any(|other| Counted::ptr_eq(other, &operands[i]));

@@ -116,7 +116,7 @@ pub(crate) fn plan(graph: &Graph, half_products: HalfProducts) -> Result<Plan, L
     Ok(Plan { roles, units, half_products })
 }
 
-/// Values that must be in memory: results, and what library calls read.
+/// Values that must be in memory: results, what library calls read, and what [`split`] has joined first.
 fn forced(graph: &Graph, live: &[bool], half_products: HalfProducts) -> Vec<bool> {
     let mut forced = vec![false; graph.len()];
     for &o in &graph.outputs {
