@@ -94,8 +94,11 @@ train: $(VENV)/.installed $(TARGET)/release/ttk
 
 test: rust-test python-test
 
+# The runtime's kernels are chosen by the processor: those of lesser ones are tested too.
 rust-test:
 	cargo test --workspace --exclude ttk-python
+	TTK_CPU=avx2 cargo test -p ttk-runtime
+	TTK_CPU=baseline cargo test -p ttk-runtime
 
 python-test: $(VENV)/.installed
 	$(BIN)/python -m pytest python/tests
